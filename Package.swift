@@ -1,0 +1,24 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+// System libraries come through small C targets; there are no package dependencies. `scripts/setup` installs them.
+let package = Package(
+    name: "greymesh",
+    products: [
+        .executable(name: "greymesh", targets: ["greymesh"])
+    ],
+    targets: [
+        .target(name: "CLinux"),
+        .systemLibrary(
+            name: "CCurl", pkgConfig: "libcurl",
+            providers: [.apt(["libcurl4-openssl-dev"])]),
+        .systemLibrary(
+            name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
+        .target(name: "Runtime", dependencies: ["CLinux"]),
+        .target(name: "Configuration", dependencies: ["CYAML", "Runtime"]),
+        .target(name: "Codecs", dependencies: ["CLinux"]),
+        .target(name: "Discovery", dependencies: ["CCurl", "Configuration", "Runtime"]),
+        .executableTarget(name: "greymesh", dependencies: ["Runtime"]),
+    ],
+    swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,75 @@
+// What Linux offers and Swift's Glibc overlay does not import, and byte scans that want SIMD.
+#ifndef CLINUX_H
+#define CLINUX_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+// accept4 is behind _GNU_SOURCE, which Swift's clang importer does not define.
+extern int accept4(int, struct sockaddr *, socklen_t *, int);
+static inline int clinux_accept(int descriptor, struct sockaddr *address, socklen_t *length)
+{
+    return accept4(descriptor, address, length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+}
+
+// Names a thread for top and gdb; the system takes 15 characters.
+extern int pthread_setname_np(pthread_t, const char *);
+static inline void clinux_name_thread(pthread_t thread, const char *name) { pthread_setname_np(thread, name); }
+
+// Registers, changes or removes a descriptor; `token` comes back with each event.
+static inline int clinux_epoll_control(int epoll, int operation, int descriptor, uint32_t events, uint64_t token)
+{
+    struct epoll_event event = {.events = events, .data = {.u64 = token}};
+    return epoll_ctl(epoll, operation, descriptor, &event);
+}
+
+// struct epoll_event is packed on x86-64; read it through these.
+static inline uint32_t clinux_event_mask(const struct epoll_event *events, int index) { return events[index].events; }
+static inline uint64_t clinux_event_token(const struct epoll_event *events, int index) { return events[index].data.u64; }
+
+static inline int clinux_set_int_option(int descriptor, int level, int option, int value)
+{
+    return setsockopt(descriptor, level, option, &value, sizeof value);
+}
+
+// The error a non-blocking connect ended with; 0 is success.
+static inline int clinux_socket_error(int descriptor)
+{
+    int error = 0;
+    socklen_t length = sizeof error;
+    return getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &error, &length) < 0 ? errno : error;
+}
+
+static inline int64_t clinux_monotonic_nanoseconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static inline int64_t clinux_wall_nanoseconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+#endif

@@ -1,0 +1,191 @@
+import Runtime
+
+/// Everything a process is told: the configuration file, or the defaults with what flags and environment variables say.
+public struct Configuration: Equatable, Sendable {
+    /// Where the admin API listens.
+    public var admin = SocketAddress("127.0.0.1:15000")!
+    /// Worker threads; nil is one per core.
+    public var workers: Int?
+    /// The registries to watch, in order.
+    public var registries: [RegistryConfiguration] = []
+    /// Where applications connect.
+    public var listeners: [ListenerConfiguration] = ListenerConfiguration.defaults
+    /// Where versions stand in requests and instances.
+    public var version = VersionConfiguration()
+    /// What holds for services that are not named in `services`.
+    public var defaultPolicy = ServicePolicy()
+    /// Services with settings of their own, by name; each is subscribed from the start.
+    public var services: [String: ServiceConfiguration] = [:]
+    /// The access log; nil writes none.
+    public var accessLog: AccessLogConfiguration?
+    /// Limits on what peers may send.
+    public var limits = LimitConfiguration()
+    /// Longest time that a stop waits for requests in flight.
+    public var drainTimeout: Duration = .seconds(30)
+
+    /// The defaults.
+    public init() {}
+}
+
+/// One registry to watch.
+public struct RegistryConfiguration: Equatable, Sendable {
+    /// `nacos://[user:password@]host:8848[,host2:8848][/context][?namespace=…&group=…]` or `file:PATH`. A relative path is
+    /// relative to the configuration file.
+    public var url: String
+    /// Time between two polls of one service where the registry cannot push; jitter of 10 % is added.
+    public var poll: Duration = .seconds(2)
+
+    /// A registry with default settings.
+    public init(url: String, poll: Duration = .seconds(2)) {
+        self.url = url
+        self.poll = poll
+    }
+}
+
+/// What is spoken on a listener.
+public enum ListenerProtocol: String, Equatable, Sendable, CaseIterable {
+    /// HTTP/1.1 and HTTP/1.0.
+    case http
+    /// Dubbo 2 (`dubbo://`).
+    case dubbo
+}
+
+/// An address that applications connect to.
+public struct ListenerConfiguration: Equatable, Sendable {
+    /// Shown in metrics and logs.
+    public var name: String
+    /// What is spoken there.
+    public var `protocol`: ListenerProtocol
+    /// Where it listens.
+    public var address: SocketAddress
+
+    /// A listener.
+    public init(name: String, protocol: ListenerProtocol, address: SocketAddress) {
+        self.name = name
+        self.protocol = `protocol`
+        self.address = address
+    }
+
+    /// HTTP on 127.0.0.1:8080 and Dubbo on 127.0.0.1:20880.
+    public static let defaults = [
+        ListenerConfiguration(name: "http", protocol: .http, address: SocketAddress("127.0.0.1:8080")!),
+        ListenerConfiguration(name: "dubbo", protocol: .dubbo, address: SocketAddress("127.0.0.1:20880")!),
+    ]
+}
+
+/// Where versions stand.
+public struct VersionConfiguration: Equatable, Sendable {
+    /// Header or attachment names that say which version a request wants; the first that is not empty decides.
+    public var request = ["x-version", "dubbo.tag", "version"]
+    /// Metadata keys that say which version an instance is; the first that is not empty decides.
+    public var instance = ["dubbo.tag", "version"]
+    /// Whether HTTP answers carry `x-greymesh-version`, the version that served.
+    public var tell = true
+
+    /// The defaults.
+    public init() {}
+}
+
+/// What to do when the wanted version has no usable host.
+public enum FallbackMode: String, Equatable, Sendable, CaseIterable {
+    /// Answer an error that names service and version.
+    case strict
+    /// Use the stable version, then any usable host.
+    case fallback
+}
+
+/// How a host is picked within a version.
+public enum BalancerKind: String, Equatable, Sendable, CaseIterable {
+    /// Smooth weighted round robin.
+    case roundRobin = "round-robin"
+    /// The less busy of two hosts drawn at random by weight.
+    case leastRequest = "least-request"
+    /// Drawn at random by weight.
+    case random
+}
+
+/// What makes requests stick to one version of a split.
+public enum StickyKey: Equatable, Sendable {
+    /// The value of a header or attachment, named in lower case.
+    case header(String)
+    /// The caller's address without its port.
+    case clientAddress
+}
+
+/// A version and its share of the requests that ask for none.
+public struct VersionWeight: Equatable, Sendable {
+    /// The version.
+    public var version: String
+    /// 0 means never; otherwise its share of the sum of all weights.
+    public var weight: UInt32
+
+    /// A share.
+    public init(version: String, weight: UInt32) {
+        self.version = version
+        self.weight = weight
+    }
+}
+
+/// How requests for a service are sent on.
+public struct ServicePolicy: Equatable, Sendable {
+    /// What happens when the wanted version cannot serve.
+    public var mode = FallbackMode.fallback
+    /// The version for requests that ask for none, and the first to fall back to.
+    public var stable: String?
+    /// Weighted split of requests that ask for nothing, in a fixed order; empty is no split.
+    public var split: [VersionWeight] = []
+    /// What makes requests stick to their version of the split.
+    public var sticky: StickyKey?
+    /// How a host is picked.
+    public var balancer = BalancerKind.leastRequest
+    /// Longest time from a complete request head to a complete response head; a Dubbo call's own `timeout` wins.
+    public var timeout: Duration = .seconds(60)
+
+    /// The defaults.
+    public init() {}
+}
+
+/// A service's own section: its policy and the requests that mean it.
+public struct ServiceConfiguration: Equatable, Sendable {
+    /// The policy: what the section says, else what `"*"` says, else the defaults.
+    public var policy = ServicePolicy()
+    /// Further `Host` names, in lower case, without port.
+    public var hosts: [String] = []
+    /// Path prefixes on segment borders: `/api/orders` takes `/api/orders` and `/api/orders/1`, not `/api/orders2`.
+    public var paths: [String] = []
+
+    /// The defaults.
+    public init() {}
+}
+
+/// Where and what the access log writes.
+public struct AccessLogConfiguration: Equatable, Sendable {
+    /// A file's path, or `-` for standard output.
+    public var path: String
+
+    /// A log of every request.
+    public init(path: String) { self.path = path }
+}
+
+/// What peers may send before they are refused.
+public struct LimitConfiguration: Equatable, Sendable {
+    /// Largest HTTP head in bytes, 1 KiB to 64 KiB.
+    public var httpHead = 65_536
+    /// Largest Dubbo frame body in bytes, 1 KiB to 256 MiB.
+    public var dubboBody = 8_388_608
+    /// Longest time a client may take to send a whole HTTP head.
+    public var headTimeout: Duration = .seconds(30)
+    /// An HTTP connection without a request is closed after this time.
+    public var idleTimeout: Duration = .seconds(300)
+    /// Longest time to connect to a host.
+    public var connectTimeout: Duration = .seconds(1)
+    /// Longest time that a request waits for a service's first answer from the registries.
+    public var discoveryTimeout: Duration = .seconds(3)
+    /// Most services that requests alone can subscribe (those in the configuration do not count).
+    public var services = 20_000
+    /// A service that requests subscribed is let go after this time without a request.
+    public var serviceIdle: Duration = .seconds(600)
+
+    /// The defaults.
+    public init() {}
+}

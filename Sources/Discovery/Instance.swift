@@ -1,0 +1,55 @@
+import Runtime
+
+/// What applications call: the key under which instances are discovered and requests are routed.
+public struct ServiceKey: Hashable, Sendable, CustomStringConvertible {
+    /// How names of a kind stand in a registry.
+    public enum Kind: String, Hashable, Sendable {
+        /// An application name: `order-service`.
+        case http
+        /// A Dubbo interface: `com.acme.OrderService`. One key covers all its versions and groups.
+        case dubbo
+    }
+
+    /// Which kind of name it is.
+    public let kind: Kind
+    /// The application or interface name.
+    public let name: String
+
+    /// A key.
+    public init(kind: Kind, name: String) {
+        self.kind = kind
+        self.name = name
+    }
+
+    /// `dubbo:com.acme.OrderService`
+    public var description: String { "\(kind.rawValue):\(name)" }
+}
+
+/// One host of a service as a registry tells it.
+public struct Instance: Hashable, Sendable {
+    /// Where it listens. Adapters resolve names before they report.
+    public var address: SocketAddress
+    /// Relative share of the requests, 1 is normal; 0 or less means none.
+    public var weight: Double
+    /// False where the registry says that it cannot serve or an operator has switched it off.
+    public var available: Bool
+    /// Labels. Registries' null values are left out.
+    public var metadata: [String: String]
+    /// Dubbo: the interface version of the service name; empty where there is none or it is `0.0.0`.
+    public var interfaceVersion: String
+    /// Dubbo: the group of the service name; empty where there is none.
+    public var group: String
+
+    /// An instance.
+    public init(
+        address: SocketAddress, weight: Double = 1, available: Bool = true, metadata: [String: String] = [:],
+        interfaceVersion: String = "", group: String = ""
+    ) {
+        self.address = address
+        self.weight = weight
+        self.available = available
+        self.metadata = metadata
+        self.interfaceVersion = interfaceVersion
+        self.group = group
+    }
+}

@@ -17,8 +17,10 @@ let package = Package(
         .target(name: "Runtime", dependencies: ["CLinux"]),
         .target(name: "Configuration", dependencies: ["CYAML", "Runtime"]),
         .target(name: "Codecs", dependencies: ["CLinux"]),
-        .target(name: "Discovery", dependencies: ["CCurl", "Configuration", "Runtime"]),
+        .target(name: "Discovery", dependencies: ["CCurl", "CLinux", "Configuration", "Runtime"]),
         .executableTarget(name: "greymesh", dependencies: ["Runtime"]),
+        .target(name: "TestSupport", dependencies: ["CLinux", "Runtime"], path: "Tests/TestSupport"),
+        .testTarget(name: "TestSupportTests", dependencies: ["TestSupport"]),
     ],
     swiftLanguageModes: [.v6]
 )

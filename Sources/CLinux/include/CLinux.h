@@ -30,6 +30,10 @@ static inline int clinux_accept(int descriptor, struct sockaddr *address, sockle
     return accept4(descriptor, address, length, SOCK_NONBLOCK | SOCK_CLOEXEC);
 }
 
+// A pipe that child processes do not inherit.
+extern int pipe2(int[2], int);
+static inline int clinux_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }
+
 // Names a thread for top and gdb; the system takes 15 characters.
 extern int pthread_setname_np(pthread_t, const char *);
 static inline void clinux_name_thread(pthread_t thread, const char *name) { pthread_setname_np(thread, name); }

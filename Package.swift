@@ -20,6 +20,7 @@ let package = Package(
         .target(name: "Discovery", dependencies: ["CCurl", "CLinux", "Configuration", "Runtime"]),
         .executableTarget(name: "greymesh", dependencies: ["Runtime"]),
         .target(name: "TestSupport", dependencies: ["CLinux", "Runtime"], path: "Tests/TestSupport"),
+        .testTarget(name: "ConfigurationTests", dependencies: ["Configuration", "Runtime"]),
         .testTarget(name: "TestSupportTests", dependencies: ["TestSupport"]),
     ],
     swiftLanguageModes: [.v6]

@@ -18,6 +18,8 @@ public struct Configuration: Equatable, Sendable {
     public var services: [String: ServiceConfiguration] = [:]
     /// The access log; nil writes none.
     public var accessLog: AccessLogConfiguration?
+    /// The least severe events that are logged.
+    public var logLevel = LogLevel.info
     /// Limits on what peers may send.
     public var limits = LimitConfiguration()
     /// Longest time that a stop waits for requests in flight.

@@ -1,0 +1,45 @@
+import Runtime
+
+/// The file as it is read: the settings, and the lines that later checks want to name.
+struct ConfigurationDraft {
+    var configuration = Configuration()
+    /// The folder that relative paths start from.
+    var folder = ""
+    var adminLine = 0
+    var listenerLines: [Int] = []
+    var services: [ServiceDraft] = []
+    /// What `"*"` says.
+    var defaults = ServiceDraft()
+    /// The services before they are read, so that `"*"` may stand anywhere among them.
+    var serviceEntries: [YAMLEntry] = []
+}
+
+/// A service's section and where its parts stand.
+struct ServiceDraft {
+    var name = ""
+    var settings = ServiceConfiguration()
+    var stickyLine: Int?
+    var hosts: [(value: String, line: Int)] = []
+    var paths: [(value: String, line: Int)] = []
+}
+
+/// A registry's section.
+struct RegistryDraft {
+    var url: RegistryURL?
+    /// With credentials, as written.
+    var text = ""
+    var poll = RegistryConfiguration(url: "").poll
+    var pollLine: Int?
+}
+
+/// A listener's section.
+struct ListenerDraft {
+    var name: String?
+    var `protocol`: ListenerProtocol?
+    var address: SocketAddress?
+}
+
+/// The access log's section.
+struct AccessLogDraft {
+    var path: String?
+}

@@ -23,6 +23,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clinux_scan.h"
+
 // accept4 is behind _GNU_SOURCE, which Swift's clang importer does not define.
 extern int accept4(int, struct sockaddr *, socklen_t *, int);
 static inline int clinux_accept(int descriptor, struct sockaddr *address, socklen_t *length)

@@ -1,0 +1,129 @@
+extension HTTP1 {
+    /// What the Connection field of a response says.
+    public enum ConnectionWord: UInt8, Sendable {
+        /// No Connection field: the default of HTTP/1.1.
+        case omitted
+        /// `close`
+        case close
+        /// `keep-alive`, for clients of version 1.0.
+        case keepAlive
+    }
+
+    /// What becomes of the Transfer-Encoding of a response.
+    public enum TransferEncodingRewrite: UInt8, Sendable {
+        /// The body is passed on as it is.
+        case kept
+        /// The chunks are undone on the way, for clients of version 1.0.
+        case removed
+        /// A body that reaches until the connection ends is put into chunks on the way.
+        case added
+    }
+
+    /// What changes in a response head on its way to the client.
+    public struct ResponseRewrite {
+        /// The Connection field. A 101 has its own.
+        public var connection: ConnectionWord
+        /// Transfer-Encoding.
+        public var transferEncoding: TransferEncodingRewrite
+        /// Value of X-Greymesh-Version, which replaces one that is there. Empty: that field stays as it is.
+        public var servedVersion: UnsafeBufferPointer<UInt8>
+        /// Field lines to add, each with its line end; may be empty.
+        public var extraLines: UnsafeBufferPointer<UInt8>
+
+        /// A rewrite; all bytes must live until the head is written.
+        @inline(__always)
+        public init(
+            connection: ConnectionWord = .omitted, transferEncoding: TransferEncodingRewrite = .kept,
+            servedVersion: UnsafeBufferPointer<UInt8> = UnsafeBufferPointer(start: nil, count: 0),
+            extraLines: UnsafeBufferPointer<UInt8> = UnsafeBufferPointer(start: nil, count: 0)
+        ) {
+            self.connection = connection
+            self.transferEncoding = transferEncoding
+            self.servedVersion = servedVersion
+            self.extraLines = extraLines
+        }
+    }
+
+    /// Most bytes that `writeResponseHead` can need for this head.
+    @inline(__always)
+    public static func responseHeadBound(_ head: ResponseHead, _ rewrite: ResponseRewrite) -> Int {
+        Int(head.length) &+ 160 &+ rewrite.servedVersion.count &+ rewrite.extraLines.count
+    }
+
+    /// Writes a response head for the client, always as HTTP/1.1.
+    ///
+    /// All fields but the hop-by-hop ones keep their order and their bytes; Via is added.
+    ///
+    /// - Parameters:
+    ///   - bytes: those the head was parsed from.
+    ///   - head: the head.
+    ///   - fields: the fields of this head.
+    ///   - rewrite: what changes.
+    ///   - output: where to write.
+    ///   - capacity: room there, at least `responseHeadBound`.
+    /// - Returns: bytes written; 0 if `capacity` is too small.
+    public static func writeResponseHead(
+        _ bytes: UnsafePointer<UInt8>, _ head: ResponseHead, _ fields: borrowing FieldTable,
+        _ rewrite: ResponseRewrite, into output: UnsafeMutablePointer<UInt8>, capacity: Int
+    ) -> Int {
+        guard capacity >= responseHeadBound(head, rewrite) else { return 0 }
+        var out = Output(output)
+        let dropped = droppedFromResponse(head, rewrite)
+        let fieldsEnd = Int(head.length) &- 2
+        // Everything behind the version number is copied along with the fields.
+        out.put("HTTP/1.1")
+        if head.kinds.isDisjoint(with: dropped) && !fields.marked {
+            out.put(bytes, from: 8, to: fieldsEnd)
+        } else {
+            copyFields(bytes, from: 8, to: fieldsEnd, fields, dropping: dropped, to: &out)
+        }
+        if !rewrite.servedVersion.isEmpty {
+            out.put("X-Greymesh-Version: ")
+            out.put(rewrite.servedVersion)
+            out.put("\r\n")
+        }
+        if rewrite.transferEncoding == .added { out.put("Transfer-Encoding: chunked\r\n") }
+        putConnection(head, rewrite, &out)
+        out.put(rewrite.extraLines)
+        if head.minorVersion > 0 {
+            out.put("Via: 1.1 greymesh\r\n\r\n")
+        } else {
+            out.put("Via: 1.0 greymesh\r\n\r\n")
+        }
+        return out.count
+    }
+
+    @inline(__always)
+    private static func putConnection(_ head: ResponseHead, _ rewrite: ResponseRewrite, _ out: inout Output) {
+        if head.flags.contains(.upgrade) {
+            out.put(
+                head.status != 101 && rewrite.connection == .close
+                    ? "Connection: close, upgrade\r\n" : "Connection: upgrade\r\n")
+            return
+        }
+        switch rewrite.connection {
+        case .omitted: break
+        case .close: out.put("Connection: close\r\n")
+        case .keepAlive: out.put("Connection: keep-alive\r\n")
+        }
+    }
+
+    /// Fields of this response that are not for the client.
+    @inline(__always)
+    private static func droppedFromResponse(_ head: ResponseHead, _ rewrite: ResponseRewrite) -> KindSet {
+        var dropped: KindSet = [
+            FieldKind.connection.bit, FieldKind.keepAlive.bit, FieldKind.proxyConnection.bit, FieldKind.te.bit,
+            FieldKind.hopByHop.bit,
+        ]
+        if !head.flags.contains(.upgrade) { dropped.insert(FieldKind.upgrade.bit) }
+        if !rewrite.servedVersion.isEmpty { dropped.insert(FieldKind.servedVersion.bit) }
+        if rewrite.transferEncoding == .removed {
+            dropped.formUnion([FieldKind.transferEncoding.bit, FieldKind.trailer.bit])
+        }
+        // RFC 9110, section 8.6, and RFC 9112, section 6.1: these must not have them, and some clients believe them.
+        if head.status < 200 || head.status == 204 {
+            dropped.formUnion([FieldKind.contentLength.bit, FieldKind.transferEncoding.bit])
+        }
+        return dropped
+    }
+}

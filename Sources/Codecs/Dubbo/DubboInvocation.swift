@@ -1,0 +1,144 @@
+extension Dubbo {
+    /// How attachments are written in a body.
+    public enum AttachmentForm: UInt8, Sendable {
+        /// Nothing is known: the serialization is opaque.
+        case unknown
+        /// A map without a type, what Java's HashMap becomes.
+        case untypedMap
+        /// A map with the name of its class.
+        case typedMap
+        /// Null in the place of the map.
+        case null
+        /// The body ends after the arguments.
+        case missing
+    }
+
+    /// What a request calls. All ranges are places in the body; `.none` where the body has null or nothing.
+    ///
+    /// Text is as it lies in the body: UTF-8 or CESU-8 in Hessian2, ASCII, Latin-1 or UTF-8 in fastjson2.
+    public struct Invocation: Sendable {
+        /// Body field 1, such as `2.0.2`. Providers choose the form of the answer by it.
+        public var protocolVersion = ByteRange.none
+        /// Body field 2: the interface, or the path.
+        public var bodyService = ByteRange.none
+        /// Body field 3: the interface version, `0.0.0` for none.
+        public var bodyVersion = ByteRange.none
+        /// Body field 4; `$invoke` for generic calls.
+        public var method = ByteRange.none
+        /// Body field 5: types of the arguments, such as `Ljava/lang/String;I`.
+        public var types = ByteRange.none
+        /// Where the arguments begin.
+        public var argumentsStart: Int32 = 0
+        /// Number of arguments.
+        public var argumentCount: Int32 = 0
+        /// The real method of a generic call (`$invoke`, `$invokeAsync`): its first argument.
+        public var genericMethod = ByteRange.none
+
+        /// The whole attachments value; in fastjson2 with its length prefix.
+        public var attachments = ByteRange.none
+        /// How the attachments are written.
+        public var attachmentForm = AttachmentForm.unknown
+        /// Whether there are more attachments than `Scratch.maximumAttachments`; those after are not found by `attachment`.
+        public var attachmentsOverflow = false
+        /// Attachments in the body, also those of a kind that cannot be looked up.
+        public var attachmentCount: Int32 = 0
+
+        /// What providers look up: attachment `path`, else body field 2.
+        public var path = ByteRange.none
+        /// Attachment `interface`, else `path`. Differs from it only where a path was configured.
+        public var interface = ByteRange.none
+        /// The version that counts: attachment `version`, else body field 3.
+        public var version = ByteRange.none
+        /// Attachment `group`; there is none in the body fields.
+        public var group = ByteRange.none
+        /// Time the consumer waits, in milliseconds: attachment `_TO` (what remains of a countdown), else `timeout`; 0 when
+        /// there is none, or nothing usable.
+        public var timeoutMilliseconds: Int32 { countdown > 0 ? countdown : timeout }
+
+        /// Body field 3 with its encoding, for replacing.
+        public var bodyVersionField = ByteRange.none
+        /// The value of the last attachment `version` with its encoding, for replacing; `.none` when it is not plain text.
+        public var versionAttachmentField = ByteRange.none
+
+        var timeout: Int32 = 0
+        var countdown: Int32 = 0
+        /// Place of the attachment map's end mark.
+        var attachmentsEndMark: Int32 = 0
+
+        /// Nothing known yet.
+        public init() {}
+
+        /// The method that is meant: the real one in generic calls.
+        @inlinable public var calledMethod: ByteRange { genericMethod.isEmpty ? method : genericMethod }
+    }
+
+    /// What `parseInvocation` made of a body.
+    public enum InvocationResult: Sendable {
+        /// The invocation holds what the body says.
+        case parsed
+        /// This serialization is not understood; the invocation is empty. The frame can still be forwarded and answered.
+        case opaque
+        /// The body is truncated or wrong: answer `Status.badRequest`.
+        case malformed
+    }
+
+    /// One attachment whose key is plain text.
+    struct Attachment {
+        enum Kind: UInt8 {
+            case text, other
+        }
+        var key: ByteRange
+        /// The value with its encoding.
+        var field: ByteRange
+        /// The value's text; for other kinds the same as `field`.
+        var text: ByteRange
+        var kind: Kind
+    }
+
+    /// Memory for reading bodies, allocated once (per worker) and used for body after body.
+    public struct Scratch: ~Copyable {
+        /// Attachments of one body that can be looked up.
+        public static let maximumAttachments = 256
+
+        var hessian = Hessian2.Scratch()
+        let attachments: UnsafeMutablePointer<Attachment>
+        var attachmentCount = 0
+
+        /// Allocates about 40 KiB.
+        public init() {
+            attachments = .allocate(capacity: Self.maximumAttachments)
+        }
+
+        deinit { attachments.deallocate() }
+
+        /// Number of attachments that were kept.
+        @inline(__always)
+        mutating func keep(_ attachment: Attachment) -> Bool {
+            if attachmentCount == Self.maximumAttachments { return false }
+            (attachments + attachmentCount).initialize(to: attachment)
+            attachmentCount &+= 1
+            return true
+        }
+    }
+
+    /// Reads the body of a request (not of an event).
+    ///
+    /// - Parameters:
+    ///   - body: The bytes after the head.
+    ///   - count: Their number, the head's `bodyLength`.
+    ///   - serialization: From the head.
+    ///   - scratch: Holds the attachments afterwards, until the next body is read with it.
+    ///   - invocation: Overwritten.
+    public static func parseInvocation(
+        _ body: UnsafePointer<UInt8>, count: Int, _ serialization: Serialization, _ scratch: inout Scratch,
+        into invocation: inout Invocation
+    ) -> InvocationResult {
+        scratch.attachmentCount = 0
+        invocation = Invocation()
+        switch serialization {
+        case .hessian2: return parseHessian2(body, count, &scratch, &invocation) ? .parsed : .malformed
+        case .fastjson2: return parseFastjson2(body, count, &scratch, &invocation) ? .parsed : .malformed
+        default: return .opaque
+        }
+    }
+}

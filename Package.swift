@@ -23,6 +23,11 @@ let package = Package(
         .testTarget(name: "ConfigurationTests", dependencies: ["Configuration", "Runtime"]),
         .testTarget(name: "TestSupportTests", dependencies: ["TestSupport"]),
         .testTarget(name: "CodecsTests", dependencies: ["Codecs"], exclude: ["Resources"]),
+        .target(name: "WebServer", dependencies: ["Codecs", "Runtime"]),
+        .target(name: "DevelopmentRegistry", dependencies: ["Runtime", "WebServer"]),
+        .testTarget(name: "WebServerTests", dependencies: ["Runtime", "WebServer"]),
+        .testTarget(
+            name: "DevelopmentRegistryTests", dependencies: ["DevelopmentRegistry", "Runtime", "WebServer"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -18,6 +18,11 @@ let package = Package(
         .target(name: "Configuration", dependencies: ["CYAML", "Runtime"]),
         .target(name: "Codecs", dependencies: ["CLinux"]),
         .target(name: "Discovery", dependencies: ["CCurl", "CLinux", "Configuration", "Runtime"]),
+        .target(name: "Routing", dependencies: []),
+        .target(name: "Balancing", dependencies: ["Configuration", "Discovery", "Routing", "Runtime"]),
+        .target(
+            name: "Proxy",
+            dependencies: ["Balancing", "CLinux", "Codecs", "Configuration", "Discovery", "Routing", "Runtime"]),
         .executableTarget(name: "greymesh", dependencies: ["Runtime"]),
         .target(name: "TestSupport", dependencies: ["CLinux", "Runtime"], path: "Tests/TestSupport"),
         .testTarget(name: "ConfigurationTests", dependencies: ["Configuration", "Runtime"]),

@@ -56,6 +56,30 @@ static inline int clinux_set_int_option(int descriptor, int level, int option, i
     return setsockopt(descriptor, level, option, &value, sizeof value);
 }
 
+// Sends without SIGPIPE.
+static inline ssize_t clinux_send(int descriptor, const void *bytes, size_t count)
+{
+    return send(descriptor, bytes, count, MSG_NOSIGNAL);
+}
+
+// Sends two stretches of bytes in one call.
+static inline ssize_t clinux_send_two(int descriptor, void *first, size_t first_count, void *second, size_t second_count)
+{
+    struct iovec parts[2] = {{first, first_count}, {second, second_count}};
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+    return sendmsg(descriptor, &message, MSG_NOSIGNAL);
+}
+
+// Whether the peer has neither closed the connection nor sent anything.
+static inline int clinux_is_quiet(int descriptor)
+{
+    char byte;
+    return recv(descriptor, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
+// Ends this side's way; the peer's way stays open.
+static inline void clinux_end_output(int descriptor) { shutdown(descriptor, SHUT_WR); }
+
 // The error a non-blocking connect ended with; 0 is success.
 static inline int clinux_socket_error(int descriptor)
 {

@@ -1,0 +1,155 @@
+import Configuration
+import Routing
+import Runtime
+
+/// The clusters of one service in one worker: one per version, and after them one union per group.
+public struct ClusterSet: ~Copyable {
+    /// The clusters. Few; searched one by one.
+    public let clusters: UnsafeMutablePointer<Cluster>
+    /// How many there are.
+    public let count: Int
+
+    /// No clusters: a service whose hosts are not known.
+    public init() {
+        clusters = .allocate(capacity: 1)
+        count = 0
+    }
+
+    /// Builds the clusters of a snapshot.
+    ///
+    /// - Parameters:
+    ///   - labels: the service's table; gets what is new.
+    ///   - endpoint: finds or makes a host's endpoint; each call is one reference that `releaseEndpoints` gives back.
+    ///   - turn: where round robin begins, so that many workers and rebuilds do not all begin at the first host.
+    public init(
+        _ snapshot: ServiceSnapshot, labels: inout LabelTable, turn: UInt32,
+        endpoint: (SocketAddress) -> UnsafeMutablePointer<Endpoint>
+    ) {
+        var unions: [(group: Int, members: [Member])] = []
+        var built: [Cluster] = []
+        for (number, cluster) in snapshot.clusters.enumerated() {
+            let group = labels.intern(cluster.identity.group)
+            let members = cluster.hosts.filter { $0.weight > 0 }.map { host in
+                let endpoint = endpoint(host.address)
+                endpoint.pointee.references += 1
+                return Member(endpoint: endpoint, weight: host.weight, home: Int32(number))
+            }
+            built.append(
+                Cluster(
+                    version: labels.intern(cluster.identity.version), group: group,
+                    interfaceVersion: labels.intern(cluster.identity.interfaceVersion), isUnion: false,
+                    isUntagged: cluster.identity.isUntagged, members: members, balancer: snapshot.policy.balancer,
+                    position: turn))
+            if let index = unions.firstIndex(where: { $0.group == group }) {
+                unions[index].members += members
+            } else {
+                unions.append((group, members))
+            }
+        }
+        for union in unions {
+            built.append(
+                Cluster(
+                    version: 0, group: union.group, interfaceVersion: 0, isUnion: true, isUntagged: false,
+                    members: union.members, balancer: snapshot.policy.balancer, position: turn))
+        }
+        clusters = .allocate(capacity: max(1, built.count))
+        clusters.initialize(from: built, count: built.count)
+        count = built.count
+    }
+
+    deinit {
+        for index in 0..<count { clusters[index].free() }
+        clusters.deallocate()
+    }
+
+    /// Gives every reference back; `unused` gets each endpoint that no cluster lists any more.
+    public func releaseEndpoints(unused: (UnsafeMutablePointer<Endpoint>) -> Void) {
+        for index in 0..<count where !clusters[index].isUnion {
+            for place in 0..<clusters[index].count {
+                let endpoint = clusters[index].members[place].endpoint
+                endpoint.pointee.references -= 1
+                if endpoint.pointee.references == 0 { unused(endpoint) }
+            }
+        }
+    }
+}
+
+/// What a call may use of a service: the hosts of its group, those of its own interface version first.
+public struct CallView: ClusterView {
+    private let clusters: UnsafeMutablePointer<Cluster>
+    private let count: Int
+    private let group: Int
+    private let interfaceVersion: Int
+    private let isDubbo: Bool
+    private let now: Int64
+
+    /// Any interface version will do (Dubbo's `*`).
+    public static let anyInterfaceVersion = -2
+
+    /// A call's view.
+    ///
+    /// - Parameters:
+    ///   - group: label of the call's group; 0 for HTTP.
+    ///   - interfaceVersion: label of the call's interface version, `LabelTable.unknown` when no host has it,
+    ///     `anyInterfaceVersion`, or 0 for HTTP.
+    @inline(__always)
+    public init(_ set: borrowing ClusterSet, group: Int, interfaceVersion: Int, isDubbo: Bool, now: Int64) {
+        clusters = set.clusters
+        count = set.count
+        self.group = group
+        self.interfaceVersion = interfaceVersion
+        self.isDubbo = isDubbo
+        self.now = now
+    }
+
+    /// The cluster for a target, nil when there is none that can serve.
+    @inline(__always)
+    public func cluster(for target: Target) -> UnsafeMutablePointer<Cluster>? {
+        find(target) { $0.pointee.canServe(now: now) }
+    }
+
+    /// The cluster for a target when it has hosts at all, usable or not.
+    public func clusterRegardless(for target: Target) -> UnsafeMutablePointer<Cluster>? {
+        find(target) { $0.pointee.count > 0 }
+    }
+
+    /// Whether a target can serve now.
+    @inline(__always)
+    public func canServe(_ target: Target) -> Bool { cluster(for: target) != nil }
+
+    /// Whether a target has hosts at all.
+    public func hasHosts(_ target: Target) -> Bool { clusterRegardless(for: target) != nil }
+
+    @inline(__always)
+    private func find(
+        _ target: Target, where accept: (UnsafeMutablePointer<Cluster>) -> Bool
+    ) -> UnsafeMutablePointer<Cluster>? {
+        var other: UnsafeMutablePointer<Cluster>?
+        for index in 0..<count {
+            let cluster = clusters + index
+            if Int(cluster.pointee.group) != group || !matches(cluster, target) { continue }
+            if isOwn(cluster) {
+                if accept(cluster) { return cluster }
+            } else if other == nil && target != .own && accept(cluster) {
+                other = cluster
+            }
+        }
+        return other
+    }
+
+    @inline(__always)
+    private func matches(_ cluster: UnsafeMutablePointer<Cluster>, _ target: Target) -> Bool {
+        switch target {
+        case .version(let label): !cluster.pointee.isUnion && Int(cluster.pointee.version) == label
+        case .own: isDubbo ? !cluster.pointee.isUnion && cluster.pointee.isUntagged : cluster.pointee.isUnion
+        case .any: cluster.pointee.isUnion
+        case .nothing: false
+        }
+    }
+
+    @inline(__always)
+    private func isOwn(_ cluster: UnsafeMutablePointer<Cluster>) -> Bool {
+        cluster.pointee.isUnion || interfaceVersion == Self.anyInterfaceVersion
+            || Int(cluster.pointee.interfaceVersion) == interfaceVersion
+    }
+}

@@ -1,0 +1,97 @@
+import Discovery
+import Runtime
+
+/// One host as one worker sees it: its health and load, shared by all services and versions that list its address.
+///
+/// Lives behind a pointer; a worker frees it when no cluster lists it and no connection is left.
+public struct Endpoint {
+    /// Where it listens.
+    public let address: SocketAddress
+    /// What is spoken to it.
+    public let kind: ServiceKey.Kind
+    /// Clusters' members that point here.
+    public var references: Int32 = 0
+    /// Requests of this worker in flight.
+    public var active: Int32 = 0
+    /// Open or opening connections of this worker.
+    public var connections: Int32 = 0
+    /// Failures in a row; a success makes it 0.
+    public var failures: Int32 = 0
+    /// Monotonic nanoseconds until which it is left alone; 0 when it is well.
+    public var retryAt: Int64 = 0
+    /// It told that it takes no new requests (Dubbo's readonly event).
+    public var draining = false
+    /// The forwarding engine's connections to it.
+    public var pool: UnsafeMutableRawPointer?
+    /// Requests sent to it since it was first seen.
+    public var requests: UInt64 = 0
+    /// Failed connects and broken connections since it was first seen.
+    public var totalFailures: UInt64 = 0
+
+    /// A healthy endpoint.
+    public init(address: SocketAddress, kind: ServiceKey.Kind) {
+        self.address = address
+        self.kind = kind
+    }
+
+    /// Whether it may get a request now.
+    @inline(__always)
+    public func isUsable(now: Int64) -> Bool { !draining && (retryAt == 0 || retryAt <= now) }
+
+    /// First time that it is left alone after a failure, and the longest.
+    static let firstPause: Int64 = 500_000_000
+    static let longestPause: Int64 = 30_000_000_000
+
+    /// Notes a refused, reset or timed-out connection: it is left alone for a while that doubles with each failure.
+    public mutating func noteFailure(now: Int64) {
+        failures = min(failures + 1, 16)
+        totalFailures &+= 1
+        retryAt = now + min(Self.longestPause, Self.firstPause << Int64(failures - 1))
+    }
+
+    /// Notes an answer.
+    @inline(__always)
+    public mutating func noteSuccess() {
+        if failures != 0 {
+            failures = 0
+            retryAt = 0
+        }
+    }
+
+    /// A request takes the endpoint. After a pause one request tries first; others stay away for `patience` nanoseconds
+    /// or until it has answered.
+    @inline(__always)
+    public mutating func take(now: Int64, patience: Int64) {
+        requests &+= 1
+        active += 1
+        if retryAt != 0 { retryAt = max(retryAt, now + patience) }
+    }
+}
+
+/// Endpoints that a request has been to already.
+public struct TriedEndpoints {
+    private var first: UnsafeMutablePointer<Endpoint>?
+    private var second: UnsafeMutablePointer<Endpoint>?
+    private var third: UnsafeMutablePointer<Endpoint>?
+    /// How many attempts have ended.
+    public private(set) var count: UInt8 = 0
+
+    /// None.
+    public init() {}
+
+    /// Adds one; the fourth and later replace the third.
+    public mutating func insert(_ endpoint: UnsafeMutablePointer<Endpoint>) {
+        switch count {
+        case 0: first = endpoint
+        case 1: second = endpoint
+        default: third = endpoint
+        }
+        count = min(count + 1, 250)
+    }
+
+    /// Whether it has been tried.
+    @inline(__always)
+    public func contains(_ endpoint: UnsafeMutablePointer<Endpoint>) -> Bool {
+        count != 0 && (endpoint == first || endpoint == second || endpoint == third)
+    }
+}

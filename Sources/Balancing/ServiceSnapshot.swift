@@ -1,0 +1,98 @@
+import Configuration
+import Discovery
+import Runtime
+
+/// A service as all workers see it: hosts grouped into one cluster per version. Immutable; built by the control plane.
+public final class ServiceSnapshot: Sendable {
+    /// Which service.
+    public let key: ServiceKey
+    /// How its requests are sent on.
+    public let policy: ServicePolicy
+    /// One cluster per group, interface version and version, in that order. HTTP services have neither group nor interface
+    /// version.
+    public let clusters: [VersionCluster]
+
+    /// Groups instances into clusters.
+    ///
+    /// - Parameters:
+    ///   - versionKeys: metadata keys that say which version an instance is; the first that is not empty decides.
+    public init(key: ServiceKey, policy: ServicePolicy, instances: [Instance], versionKeys: [String]) {
+        self.key = key
+        self.policy = policy
+        var members: [VersionCluster.Identity: [SocketAddress: Host]] = [:]
+        for instance in instances {
+            let identity = VersionCluster.Identity(
+                group: instance.group, interfaceVersion: Self.meaningful(instance.interfaceVersion),
+                version: Self.version(of: instance, keys: versionKeys))
+            let host = Host(address: instance.address, weight: instance.available ? Self.weight(instance.weight) : 0)
+            members[identity, default: [:]][instance.address] = host
+        }
+        clusters = members.map { identity, hosts in
+            VersionCluster(
+                identity: identity, hosts: hosts.values.sorted { $0.address.description < $1.address.description })
+        }.sorted { $0.identity < $1.identity }
+    }
+
+    /// All hosts with their cluster's number, hosts of weight 0 included.
+    public var hostCount: Int { clusters.reduce(0) { $0 + $1.hosts.count } }
+
+    private static func version(of instance: Instance, keys: [String]) -> String {
+        for key in keys {
+            if let value = instance.metadata[key], !value.isEmpty, value != "0.0.0" { return value }
+        }
+        return meaningful(instance.interfaceVersion)
+    }
+
+    /// `0.0.0` is how Dubbo writes "no version".
+    public static func meaningful(_ version: String) -> String { version == "0.0.0" ? "" : version }
+
+    /// A registry's weight (1 is normal) in hundredths, at most a million.
+    private static func weight(_ value: Double) -> UInt32 {
+        guard value > 0 else { return 0 }
+        return UInt32(max(1, min(1_000_000, (value * 100).rounded())))
+    }
+}
+
+/// A host in a cluster.
+public struct Host: Hashable, Sendable {
+    /// Where it listens.
+    public let address: SocketAddress
+    /// 100 is normal; 0 gets no requests.
+    public let weight: UInt32
+}
+
+/// The hosts of one version of a service.
+public struct VersionCluster: Sendable {
+    /// What tells clusters of a service apart.
+    public struct Identity: Hashable, Comparable, Sendable {
+        /// Dubbo group; empty for none and for HTTP.
+        public let group: String
+        /// Dubbo interface version; empty for none and for HTTP.
+        public let interfaceVersion: String
+        /// The version that requests ask for; empty for hosts without one.
+        public let version: String
+
+        /// By group, then interface version, then version.
+        public static func < (left: Self, right: Self) -> Bool {
+            (left.group, left.interfaceVersion, left.version) < (right.group, right.interfaceVersion, right.version)
+        }
+
+        /// Dubbo: hosts that calls without a wish may use: they carry no tag.
+        public var isUntagged: Bool { version.isEmpty || version == interfaceVersion }
+    }
+
+    /// Which hosts these are.
+    public let identity: Identity
+    /// The hosts, by address.
+    public let hosts: [Host]
+
+    /// How the cluster is shown: its version, with interface version and group where they say more: `gray@1.0.0/blue`.
+    public var name: String {
+        var name = identity.version.isEmpty ? "unversioned" : identity.version
+        if !identity.interfaceVersion.isEmpty && identity.interfaceVersion != identity.version {
+            name += "@" + identity.interfaceVersion
+        }
+        if !identity.group.isEmpty { name += "/" + identity.group }
+        return name
+    }
+}

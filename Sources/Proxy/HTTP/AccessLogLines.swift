@@ -1,0 +1,69 @@
+import Codecs
+import Runtime
+
+// The access log: one JSON object a line, put together in the worker and written elsewhere.
+extension Worker {
+    /// Begins a line while the request's head is at hand.
+    mutating func beginLogLine(
+        _ downstream: UnsafeMutablePointer<Downstream>, _ head: HTTP1.RequestHead, _ bytes: UnsafeMutablePointer<UInt8>
+    ) {
+        var line = "{\"time\":\"\(Logger.timestamp(Clock.wallNanoseconds))\",\"protocol\":\"http\",\"peer\":"
+        line += JSONText.quoted(downstream.peerText.text)
+        line += ",\"method\":" + JSONText.quoted(text(head.methodName, bytes))
+        line += ",\"host\":" + JSONText.quoted(text(head.host, bytes))
+        line += ",\"path\":" + JSONText.quoted(text(head.pathAndQuery, bytes))
+        buffers.append(line, to: &downstream.pointee.exchange.logLine)
+    }
+
+    mutating func finishLogLine(
+        _ downstream: UnsafeMutablePointer<Downstream>, _ service: UnsafeMutablePointer<Service>, code: Int32
+    ) {
+        let line = downstream.pointee.exchange.logLine
+        buffers.append(line.bytes, count: line.count, to: &logLines)
+        buffers.release(&downstream.pointee.exchange.logLine)
+        logOutcome(
+            service, served: downstream.pointee.exchange.served, code: code,
+            nanoseconds: now - downstream.pointee.exchange.started)
+    }
+
+    /// Ends a line with what all protocols have: service, version, code and duration.
+    mutating func logOutcome(
+        _ service: UnsafeMutablePointer<Service>, served: Int32, code: Int32, nanoseconds: Int64
+    ) {
+        let version = served >= 0 ? service.pointee.labels[Int(served)].text : ""
+        var line = ",\"service\":" + JSONText.quoted(service.pointee.key.name)
+        line += ",\"version\":" + JSONText.quoted(version)
+        line += ",\"status\":\(code),\"duration_us\":\(nanoseconds / 1000)}\n"
+        buffers.append(line, to: &logLines)
+    }
+
+    /// Hands the finished lines to the log's thread.
+    mutating func writeAccessLog() {
+        guard let accessLog, !logLines.isEmpty else { return }
+        accessLog.write(Array(UnsafeBufferPointer(start: logLines.bytes, count: logLines.count)))
+        logLines.clear()
+    }
+
+    private func text(_ range: ByteRange, _ bytes: UnsafeMutablePointer<UInt8>) -> String {
+        ByteString(base: bytes + Int(range.start), count: Int(range.count)).text
+    }
+}
+
+/// Text as JSON has it.
+enum JSONText {
+    /// A string literal (RFC 8259, section 7).
+    static func quoted(_ text: String) -> String {
+        var result = "\""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "\"": result += "\\\""
+            case "\\": result += "\\\\"
+            case _ where scalar.value < 0x20:
+                let digits = String(scalar.value, radix: 16)
+                result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+            default: result.unicodeScalars.append(scalar)
+            }
+        }
+        return result + "\""
+    }
+}

@@ -1,0 +1,94 @@
+import Balancing
+import Codecs
+import Glibc
+import Runtime
+
+// How requests end: with the host's answer, with an answer of our own, or with neither.
+extension Worker {
+    /// The host's answer has been passed on to its end.
+    @inline(__always)
+    mutating func finishExchange(
+        _ upstream: UnsafeMutablePointer<Upstream>, _ downstream: UnsafeMutablePointer<Downstream>
+    ) {
+        let bodyDone = downstream.pointee.exchange.bodyComplete && downstream.pointee.exchange.request.isEmpty
+        detach(upstream, from: downstream)
+        if upstream.pointee.keepAlive && bodyDone { putBack(upstream) } else { close(upstream) }
+        endExchange(downstream, code: downstream.pointee.exchange.status)
+        if downstream.pointee.exchange.keepAlive && bodyDone {
+            nextRequest(downstream)
+        } else {
+            finishConnection(downstream)
+        }
+    }
+
+    /// The connection is ready for another request, which may be there already.
+    @inline(__always)
+    private mutating func nextRequest(_ downstream: UnsafeMutablePointer<Downstream>) {
+        downstream.pointee.phase = .head
+        downstream.pointee.exchange.started = 0
+        setTimer(downstream, after: drainingSince == 0 ? settings.limits.idleTimeout : 1_000_000_000)
+        if downstream.pointee.readClosed && downstream.pointee.inbound.isEmpty { return finishConnection(downstream) }
+        if !downstream.pointee.inbound.isEmpty { queue(downstream) }
+        updateInterest(downstream)
+    }
+
+    /// Counts and logs a request that has ended in whatever way, and gives back what it held.
+    @inline(__always)
+    mutating func endExchange(_ downstream: UnsafeMutablePointer<Downstream>, code: Int32) {
+        buffers.release(&downstream.pointee.exchange.request)
+        guard let service = downstream.pointee.exchange.service else { return }
+        service.pointee.metrics.count(
+            wished: downstream.pointee.exchange.asked.wishLabel, served: downstream.pointee.exchange.served, code: code,
+            nanoseconds: now - downstream.pointee.exchange.started)
+        if !downstream.pointee.exchange.logLine.isEmpty { finishLogLine(downstream, service, code: code) }
+        downstream.pointee.exchange.service = nil
+        finishRequest(of: service)
+    }
+
+    /// Answers for the host. Closes the connection behind it when the request's body is not read to its end.
+    mutating func answer(_ downstream: UnsafeMutablePointer<Downstream>, _ status: Int, _ reason: StaticString) {
+        answer(downstream, status, ByteString(base: reason.utf8Start, count: reason.utf8CodeUnitCount))
+    }
+
+    mutating func answer(_ downstream: UnsafeMutablePointer<Downstream>, _ status: Int, _ text: ByteString) {
+        let isHead = downstream.pointee.exchange.method == .head
+        if !downstream.pointee.exchange.bodyComplete || drainingSince != 0 {
+            downstream.pointee.exchange.keepAlive = false
+        }
+        let keepsAlive = downstream.pointee.exchange.keepAlive
+        let count = HTTP1.writeAnswer(
+            status: status, text: UnsafeBufferPointer(start: text.base, count: text.count), isHead: isHead,
+            connection: keepsAlive ? (downstream.pointee.exchange.isVersion11 ? .omitted : .keepAlive) : .close,
+            into: output, capacity: Self.outputSize)
+        wheel.pause(timer(downstream))
+        downstream.pointee.phase = .exchanging
+        write(downstream, output, count, output, 0)
+        if downstream.pointee.isClosed { return }
+        endExchange(downstream, code: Int32(status))
+        if keepsAlive { nextRequest(downstream) } else { finishConnection(downstream) }
+    }
+
+    /// No host may or can serve: says for which service and version.
+    mutating func answerNoHost(_ downstream: UnsafeMutablePointer<Downstream>, _ service: UnsafeMutablePointer<Service>)
+    {
+        downstream.pointee.exchange.served = ServiceMetrics.nobody
+        var text = "no usable host of service \(service.pointee.key.name)"
+        switch wantedTarget(service, downstream.pointee.exchange.asked) {
+        case .version(let label) where label >= 0: text += " version \(service.pointee.labels[label].text)"
+        case .version: text += " in the version asked for"
+        case .own, .any, .nothing: break
+        }
+        let bytes = ByteString(copying: text)
+        defer { bytes.free() }
+        answer(downstream, 503, bytes)
+    }
+
+    /// The registries have not told the service's hosts in time.
+    mutating func answerUndiscovered(_ downstream: UnsafeMutablePointer<Downstream>) {
+        let name = downstream.pointee.exchange.service?.pointee.key.name ?? ""
+        let bytes = ByteString(copying: "the registries have not answered in time about service \(name)")
+        defer { bytes.free() }
+        downstream.pointee.exchange.keepAlive = false
+        answer(downstream, 503, bytes)
+    }
+}

@@ -1,0 +1,130 @@
+import Balancing
+import Discovery
+import Runtime
+
+/// What one worker has counted since it started.
+public struct WorkerReport: Sendable {
+    /// Services that had requests.
+    public var services: [ServiceReport] = []
+    /// Hosts that clusters list or connections lead to.
+    public var endpoints: [EndpointReport] = []
+    /// Listeners, in the order of the configuration.
+    public var listeners: [ListenerReport] = []
+    /// Times that buffer memory was taken from the system.
+    public var bufferAllocations: UInt64 = 0
+}
+
+/// A service's counters in one worker.
+public struct ServiceReport: Sendable {
+    /// Requests by what they asked for and what they got.
+    public struct Route: Sendable {
+        /// The version asked for; nil: none was. `other`: one that no host ever had.
+        public let wished: String?
+        /// The version that served; nil: none did.
+        public let served: String?
+        /// Requests.
+        public let count: UInt64
+    }
+
+    /// Requests of one version.
+    public struct Version: Sendable {
+        /// The version that served; nil: none did.
+        public let version: String?
+        /// Requests by code: an HTTP status (499 the client went, 599 the answer broke off) or a Dubbo status (1000 an
+        /// exception of the called method).
+        public let codes: [(code: Int, count: UInt64)]
+        /// Requests by duration, not summed up; bounds are `ServiceReport.bucketBounds`, then infinity.
+        public let buckets: [UInt64]
+        /// Sum of all durations.
+        public let nanoseconds: UInt64
+    }
+
+    /// Which service.
+    public let key: ServiceKey
+    /// Requests by wish and outcome.
+    public let routes: [Route]
+    /// Requests by version.
+    public let versions: [Version]
+
+    /// Upper bounds of the duration buckets but the last, in seconds.
+    public static let bucketBounds: [Double] = (0..<15).map { 0.0005 * Double(1 << $0) }
+}
+
+/// A host as one worker sees it.
+public struct EndpointReport: Sendable {
+    /// Which kind of services it serves.
+    public let kind: ServiceKey.Kind
+    /// Where it listens.
+    public let address: SocketAddress
+    /// Requests in flight.
+    public let active: Int
+    /// Open connections.
+    public let connections: Int
+    /// Requests sent to it.
+    public let requests: UInt64
+    /// Failed connects and broken connections.
+    public let failures: UInt64
+    /// Milliseconds for which it is still left alone; 0 when it is well.
+    public let pauseMilliseconds: Int64
+    /// It told that it takes no new requests.
+    public let isDraining: Bool
+}
+
+/// A listener in one worker.
+public struct ListenerReport: Sendable {
+    /// Its name.
+    public let name: String
+    /// Connections accepted.
+    public let accepted: UInt64
+    /// Connections open now.
+    public let open: Int
+}
+
+extension Worker {
+    /// Copies the counters for the control plane.
+    func makeReport() -> WorkerReport {
+        var report = WorkerReport()
+        report.bufferAllocations = buffers.allocations
+        report.listeners = listeners.map {
+            ListenerReport(name: $0.configuration.name, accepted: $0.accepted, open: $0.open)
+        }
+        report.endpoints = tables.endpoints.values.map { endpoint in
+            let state = endpoint.pointee
+            return EndpointReport(
+                kind: state.kind, address: state.address, active: Int(state.active),
+                connections: Int(state.connections), requests: state.requests, failures: state.totalFailures,
+                pauseMilliseconds: max(0, state.retryAt - now) / 1_000_000, isDraining: state.draining)
+        }
+        var services: [ServiceReport] = []
+        let collect: (ByteString, UnsafeMutablePointer<Service>) -> Void = { _, service in
+            if service.pointee.metrics.routeCount > 0 { services.append(Self.makeReport(service)) }
+        }
+        tables.http.forEach(collect)
+        tables.dubbo.forEach(collect)
+        report.services = services
+        return report
+    }
+
+    private static func makeReport(_ service: UnsafeMutablePointer<Service>) -> ServiceReport {
+        func label(_ number: Int32) -> String? {
+            switch number {
+            case -1: nil
+            case -2: "other"
+            default: service.pointee.labels[Int(number)].text
+            }
+        }
+        let routes = (0..<service.pointee.metrics.routeCount).map { index in
+            let route = service.pointee.metrics.routes[index]
+            return ServiceReport.Route(wished: label(route.wished), served: label(route.served), count: route.count)
+        }
+        let versions = (0..<service.pointee.metrics.versionCount).map { index in
+            let version = service.pointee.metrics.versions[index]
+            return ServiceReport.Version(
+                version: label(version.label),
+                codes: (0..<Int(version.codeCount)).map { (Int(version.codes[$0].code), version.codes[$0].count) },
+                buckets: Array(UnsafeBufferPointer(start: version.buckets, count: ServiceMetrics.bucketCount)),
+                nanoseconds: version.nanoseconds)
+        }
+        return ServiceReport(key: service.pointee.key, routes: routes, versions: versions)
+    }
+}

@@ -1,0 +1,165 @@
+import Balancing
+import Discovery
+import Routing
+import Runtime
+
+/// A request to be explained.
+public struct ExplainRequest: Sendable {
+    /// The service.
+    public var key: ServiceKey
+    /// Headers or attachments.
+    public var headers: [(name: String, value: String)]
+    /// Dubbo: the call's interface version; empty for none.
+    public var interfaceVersion: String
+    /// Dubbo: the call's group; empty for none.
+    public var group: String
+
+    /// A request.
+    public init(
+        key: ServiceKey, headers: [(name: String, value: String)] = [], interfaceVersion: String = "",
+        group: String = ""
+    ) {
+        self.key = key
+        self.headers = headers
+        self.interfaceVersion = interfaceVersion
+        self.group = group
+    }
+}
+
+/// Which version, cluster and hosts a request would get, and why.
+public struct Explanation: Sendable {
+    /// What was looked at, in order, each with its outcome.
+    public var steps: [String] = []
+    /// The cluster that would serve; nil: the request would be refused.
+    public var cluster: String?
+    /// Its version.
+    public var version: String?
+    /// Its usable hosts.
+    public var hosts: [String] = []
+}
+
+extension Worker {
+    /// Decides as for a real request, and tells the steps.
+    mutating func explain(_ request: ExplainRequest) -> Explanation {
+        var explanation = Explanation()
+        let name = ByteString(copying: request.key.name)
+        defer { name.free() }
+        guard let service = findService(request.key.kind, name), service.pointee.state == .ready else {
+            explanation.steps.append("service \(request.key.name) is not known: no request has asked for it yet")
+            return explanation
+        }
+        var asked = Asked()
+        asked.isDubbo = request.key.kind == .dubbo
+        explainCall(request, service, &asked, &explanation)
+        explainWish(request, service, &asked, &explanation)
+        let key = ByteString(copying: stickyValue(request, service))
+        defer { key.free() }
+        drawChance(&asked, stickyKey: key, of: service)
+        explainDecision(service, asked, &explanation)
+        return explanation
+    }
+
+    private func explainCall(
+        _ request: ExplainRequest, _ service: UnsafeMutablePointer<Service>, _ asked: inout Asked,
+        _ explanation: inout Explanation
+    ) {
+        guard asked.isDubbo else { return }
+        let group = ByteString(copying: request.group)
+        let version = ByteString(copying: request.interfaceVersion)
+        defer {
+            group.free()
+            version.free()
+        }
+        identify(&asked, group: group, interfaceVersion: version, of: service)
+        explanation.steps.append(
+            "call of interface version \(request.interfaceVersion.isEmpty ? "0.0.0" : request.interfaceVersion), group "
+                + (request.group.isEmpty ? "none" : request.group))
+    }
+
+    private func explainWish(
+        _ request: ExplainRequest, _ service: UnsafeMutablePointer<Service>, _ asked: inout Asked,
+        _ explanation: inout Explanation
+    ) {
+        for index in 0..<settings.wishCount where asked.wish == .none {
+            let wanted = settings.wishNames[index].text
+            guard let header = request.headers.last(where: { $0.name.lowercased() == wanted }) else { continue }
+            let value = ByteString(copying: header.value)
+            defer { value.free() }
+            asked.wish = wish(value, of: service)
+            if asked.wish != .none { explanation.steps.append("\(wanted) asks for version \(header.value)") }
+        }
+        if asked.wish == .none {
+            let names = (0..<settings.wishCount).map { settings.wishNames[$0].text }.joined(separator: ", ")
+            explanation.steps.append("no version is asked for by \(names)")
+        }
+    }
+
+    private func stickyValue(_ request: ExplainRequest, _ service: UnsafeMutablePointer<Service>) -> String {
+        guard case .header(let name) = service.pointee.sticky else { return "" }
+        return request.headers.last { $0.name.lowercased() == name }?.value ?? ""
+    }
+
+    private mutating func explainDecision(
+        _ service: UnsafeMutablePointer<Service>, _ asked: Asked, _ explanation: inout Explanation
+    ) {
+        let view = CallView(
+            service.pointee.clusters, group: asked.group, interfaceVersion: asked.interfaceVersion,
+            isDubbo: asked.isDubbo, now: now)
+        let decision = decide(
+            wish: asked.wish, rules: service.pointee.rules, chance: asked.chance, isSticky: asked.isSticky, view: view)
+        explanation.steps.append(reasonText(decision, service))
+        if decision.target != decision.wanted || decision.fallback != .none {
+            explanation.steps.append("\(targetText(decision.wanted, service)) cannot serve: no usable host")
+            explanation.steps.append(fallbackText(decision, service))
+        }
+        guard let cluster = view.cluster(for: decision.target) ?? view.clusterRegardless(for: decision.target) else {
+            return
+        }
+        explanation.cluster =
+            cluster.pointee.isUnion ? "any" : service.pointee.labels[Int(cluster.pointee.version)].text
+        explanation.version = explanation.cluster
+        for index in 0..<cluster.pointee.count {
+            let endpoint = cluster.pointee.members[index].endpoint
+            if endpoint.pointee.isUsable(now: now) || decision.fallback == .unusable {
+                explanation.hosts.append(endpoint.pointee.address.description)
+            }
+        }
+        explanation.steps.append(
+            "\(targetText(decision.target, service)) serves with \(explanation.hosts.count) of \(cluster.pointee.count) hosts"
+        )
+    }
+
+    private func reasonText(_ decision: Decision, _ service: UnsafeMutablePointer<Service>) -> String {
+        let wanted = targetText(decision.wanted, service)
+        switch decision.reason {
+        case .wish: return "the request's wish decides: \(wanted)"
+        case .split: return "the split draws by chance (this time): \(wanted)"
+        case .sticky: return "the split decides by the request's sticky key: \(wanted)"
+        case .stable: return "no split is configured, the stable version decides: \(wanted)"
+        case .none: return "neither split nor stable version is configured: \(wanted)"
+        }
+    }
+
+    private func fallbackText(_ decision: Decision, _ service: UnsafeMutablePointer<Service>) -> String {
+        switch decision.fallback {
+        case .stable: return "fallback to the stable version"
+        case .split: return "fallback to another version of the split"
+        case .own: return "fallback to untagged hosts of the call's own interface version"
+        case .any: return "fallback to any usable host"
+        case .unusable: return "all hosts are being left alone after failures: one is tried all the same"
+        case .none:
+            return service.pointee.rules.isStrict
+                ? "mode strict: the request is refused" : "no fallback has a host either: the request is refused"
+        }
+    }
+
+    private func targetText(_ target: Target, _ service: UnsafeMutablePointer<Service>) -> String {
+        switch target {
+        case .version(let label):
+            label < 0 ? "a version that no host has" : "version \(service.pointee.labels[label].text)"
+        case .own: service.pointee.key.kind == .dubbo ? "the call's own interface version" : "any host"
+        case .any: "any host"
+        case .nothing: "nothing"
+        }
+    }
+}

@@ -1,0 +1,96 @@
+import Balancing
+import Configuration
+import Discovery
+import Routing
+import Runtime
+
+/// A service in one worker: its clusters, rules, counters, and the requests that wait for its first answer.
+struct Service: ~Copyable {
+    enum State {
+        /// Asked for; the registries have not answered yet.
+        case pending
+        case ready
+        /// Not watched any more; goes when the last request has ended.
+        case removed
+    }
+
+    let key: ServiceKey
+    /// The key's name, which the name tables refer to.
+    let name: ByteString
+    var state = State.pending
+    /// Named in the configuration: stays known.
+    var isPinned = false
+    /// Requests in flight and waiting.
+    var active = 0
+    /// When the last request came.
+    var usedAt: Int64 = 0
+    var labels = LabelTable()
+    var clusters = ClusterSet()
+    var rules = Rules()
+    /// Where the sticky key stands: nil when requests do not stick.
+    var sticky: StickyKey?
+    /// The sticky header's name in lower case; empty for other keys.
+    var stickyName = ByteString(copying: "")
+    /// Makes the same key fall differently in different services.
+    let salt: UInt64
+    var timeout: Int64 = 60_000_000_000
+    var metrics = ServiceMetrics()
+    var waitingDownstreams: UnsafeMutablePointer<Downstream>?
+    var waitingCalls: UnsafeMutablePointer<Call>?
+
+    init(key: ServiceKey) {
+        self.key = key
+        name = ByteString(copying: key.name)
+        salt = name.hash()
+    }
+
+    deinit {
+        rules.shares?.deallocate()
+        stickyName.free()
+        name.free()
+    }
+
+    /// Takes over a policy: versions become labels.
+    mutating func adopt(_ policy: ServicePolicy) {
+        rules.shares?.deallocate()
+        rules = Rules()
+        rules.isStrict = policy.mode == .strict
+        rules.stable = policy.stable.map { labels.intern($0) }
+        timeout = policy.timeout.nanoseconds
+        sticky = policy.sticky
+        stickyName.free()
+        if case .header(let name) = policy.sticky {
+            stickyName = ByteString(copying: name)
+        } else {
+            stickyName = ByteString(copying: "")
+        }
+        if policy.split.isEmpty { return }
+        let shares = UnsafeMutablePointer<Share>.allocate(capacity: policy.split.count)
+        for (index, part) in policy.split.enumerated() {
+            rules.total += UInt64(part.weight)
+            shares[index] = Share(version: labels.intern(part.version), cumulative: rules.total, weight: part.weight)
+        }
+        rules.shares = UnsafePointer(shares)
+        rules.shareCount = policy.split.count
+    }
+}
+
+/// What a request asks of its service: the input of the decision, kept for retries.
+struct Asked {
+    var wish = Wish.none
+    /// 64 random bits or the sticky key's hash.
+    var chance: UInt64 = 0
+    var isSticky = false
+    /// Labels of the call's Dubbo group and interface version; 0 for HTTP.
+    var group = 0
+    var interfaceVersion = 0
+    var isDubbo = false
+
+    /// The wish as counters know it.
+    var wishLabel: Int32 {
+        switch wish {
+        case .none: -1
+        case .version(let label): label == LabelTable.unknown ? -2 : Int32(label)
+        }
+    }
+}

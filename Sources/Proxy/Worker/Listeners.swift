@@ -1,0 +1,67 @@
+import CLinux
+import Configuration
+import Glibc
+import Runtime
+
+/// An address that applications connect to, in one worker.
+struct Listener {
+    let configuration: ListenerConfiguration
+    /// -1 when it is closed.
+    var descriptor: Int32
+    /// Connections accepted since the start.
+    var accepted: UInt64 = 0
+    /// Connections open now.
+    var open = 0
+    /// Not watched because the process has no descriptors left.
+    var isPaused = false
+}
+
+extension Worker {
+    func watchListener(_ number: Int) {
+        poller.add(
+            listeners[number].descriptor, .readable, token: UInt64(number) << 4 | TokenKind.listener.rawValue)
+    }
+
+    /// Takes the connections that wait, but not so many that others starve.
+    mutating func acceptConnections(_ number: Int) {
+        let listener = listeners[number].descriptor
+        if listener < 0 { return }
+        for _ in 0..<64 {
+            guard let (descriptor, peer) = Socket.accept(listener) else {
+                if errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM { pauseListener(number) }
+                return
+            }
+            clinux_set_int_option(descriptor, SOL_SOCKET, SO_KEEPALIVE, 1)
+            listeners[number].accepted += 1
+            listeners[number].open += 1
+            switch listeners[number].configuration.protocol {
+            case .http: openDownstream(descriptor, peer: peer, listener: number)
+            case .dubbo: openConsumer(descriptor, peer: peer, listener: number)
+            }
+        }
+    }
+
+    /// A full descriptor table would make the loop spin; the next second tries again.
+    private mutating func pauseListener(_ number: Int) {
+        poller.remove(listeners[number].descriptor)
+        listeners[number].isPaused = true
+        note(
+            .badInput(
+                listener: listeners[number].configuration.name, peer: "-",
+                reason: "accept: " + SystemError.text(of: errno)))
+    }
+
+    mutating func resumeListeners() {
+        for number in listeners.indices where listeners[number].isPaused && listeners[number].descriptor >= 0 {
+            listeners[number].isPaused = false
+            watchListener(number)
+        }
+    }
+
+    mutating func closeListeners() {
+        for number in listeners.indices where listeners[number].descriptor >= 0 {
+            Socket.close(listeners[number].descriptor)
+            listeners[number].descriptor = -1
+        }
+    }
+}

@@ -1,0 +1,67 @@
+import Balancing
+import Discovery
+import Runtime
+
+/// What the control plane tells a worker.
+public enum WorkerMessage: Sendable {
+    /// Host names and paths that mean services; replaces what was told before.
+    case routes(RouteTable)
+    /// A service's clusters or policy are new.
+    case update(ServiceSnapshot)
+    /// A service is not watched any more.
+    case remove(ServiceKey)
+    /// Answer with a `WorkerEvent.report`.
+    case report(id: UInt64)
+    /// Answer with a `WorkerEvent.explanation`.
+    case explain(id: UInt64, ExplainRequest)
+    /// Accept nothing new, let requests in flight finish, then answer `WorkerEvent.drained`.
+    case drain
+    /// End now.
+    case stop
+}
+
+/// What a worker tells the control plane.
+public enum WorkerEvent: Sendable {
+    /// A request asks for a service that this worker does not know.
+    case wanted(ServiceKey)
+    /// Services that had requests since this was last told; told about once a minute.
+    case used([ServiceKey])
+    /// Counters, in answer to `WorkerMessage.report`.
+    case report(worker: Int, id: UInt64, WorkerReport)
+    /// The decision in steps, in answer to `WorkerMessage.explain`.
+    case explanation(id: UInt64, Explanation)
+    /// Something to log.
+    case note(WorkerNote)
+    /// The last request is answered, in answer to `WorkerMessage.drain`.
+    case drained(worker: Int)
+}
+
+/// What a worker wants logged; the control plane writes it, so that no worker waits for a file.
+public enum WorkerNote: Sendable {
+    /// A host refused, reset or did not answer and is left alone for a while.
+    case hostFailed(address: SocketAddress, reason: String, pauseMilliseconds: Int64)
+    /// A host answers again.
+    case hostRecovered(address: SocketAddress)
+    /// A peer sent something that is not the listener's protocol.
+    case badInput(listener: String, peer: String, reason: String)
+}
+
+/// Host names and path prefixes that mean services.
+public struct RouteTable: Sendable {
+    /// Services that stay known for ever.
+    public var services: [ServiceKey]
+    /// Lower-case host names, without port.
+    public var hosts: [(name: String, service: ServiceKey)]
+    /// Path prefixes without a slash at the end.
+    public var paths: [(prefix: String, service: ServiceKey)]
+
+    /// A table.
+    public init(
+        services: [ServiceKey] = [], hosts: [(name: String, service: ServiceKey)] = [],
+        paths: [(prefix: String, service: ServiceKey)] = []
+    ) {
+        self.services = services
+        self.hosts = hosts
+        self.paths = paths
+    }
+}

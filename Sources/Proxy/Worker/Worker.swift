@@ -1,0 +1,200 @@
+import Balancing
+import CLinux
+import Codecs
+import Configuration
+import Discovery
+import Glibc
+import Runtime
+
+/// One thread of the data plane: its own epoll loop, listeners, connections, timers and counters. Shares nothing with other
+/// workers; the control plane reaches it through `inbox`.
+///
+/// A struct that cannot be copied, with its records behind pointers: the path of a request neither allocates nor counts
+/// references (`~Copyable` costs a fifth of what final classes do).
+public struct Worker: ~Copyable {
+    /// Number of this worker, from 0.
+    let index: Int
+    let inbox: Mailbox<WorkerMessage>
+    let outbox: Mailbox<WorkerEvent>
+    let settings: CompiledSettings
+    let accessLog: AccessLog?
+
+    let poller: Poller
+    var wheel: TimerWheel
+    var buffers = BufferPool()
+    var random = FastRandom()
+    /// Monotonic nanoseconds at the start of this batch of events.
+    var now: Int64
+    /// What is read from sockets; holds nothing between two events.
+    let scratch: UnsafeMutablePointer<UInt8>
+    /// Where answers are put together; holds nothing between two events.
+    let output: UnsafeMutablePointer<UInt8>
+
+    var tables = ServiceTables()
+    var listeners: [Listener]
+    var http: HTTPState
+    var dubbo: DubboState
+    var notes = NoteBudget()
+    var logLines = Buffer()
+    /// When draining began; 0 before.
+    var drainingSince: Int64 = 0
+    private var running = true
+
+    /// Bytes of `scratch`.
+    static let scratchSize = 65_536
+    /// Bytes of `output`: more than the largest head with what is added to it.
+    static let outputSize = 2 * 65_536
+
+    /// Takes over listening sockets.
+    ///
+    /// - Parameter listeners: descriptors of this worker alone, in the order of the settings' listeners.
+    init(
+        index: Int, settings: WorkerSettings, listeners descriptors: [Int32], inbox: Mailbox<WorkerMessage>,
+        outbox: Mailbox<WorkerEvent>
+    ) throws {
+        self.index = index
+        self.inbox = inbox
+        self.outbox = outbox
+        self.settings = CompiledSettings(settings)
+        accessLog = settings.accessLog
+        poller = try Poller(capacity: 512)
+        now = Clock.nanoseconds
+        wheel = TimerWheel(now: now)
+        scratch = .allocate(capacity: Self.scratchSize)
+        output = .allocate(capacity: Self.outputSize)
+        self.listeners = zip(settings.listeners, descriptors).map { Listener(configuration: $0, descriptor: $1) }
+        http = HTTPState()
+        dubbo = DubboState()
+        tables.toldAt = now
+        poller.add(inbox.descriptor, .readable, token: Token(.mailbox, nil).rawValue)
+        for number in self.listeners.indices { watchListener(number) }
+    }
+
+    deinit {
+        settings.free()
+        scratch.deallocate()
+        output.deallocate()
+    }
+
+    /// Serves until it is told to stop or has drained.
+    mutating func run() {
+        while running {
+            let count = poller.wait(milliseconds: pollMilliseconds)
+            now = Clock.nanoseconds
+            for number in 0..<count {
+                let (token, readiness) = poller.event(number)
+                dispatch(Token(rawValue: token), readiness)
+            }
+            fireTimers()
+            finishBatch()
+        }
+        writeAccessLog()
+    }
+
+    @inline(__always)
+    private var pollMilliseconds: Int32 {
+        let wait = wheel.waitMilliseconds(now: now)
+        return wait < 0 || wait > 1000 ? 1000 : wait
+    }
+
+    @inline(__always)
+    private mutating func dispatch(_ token: Token, _ readiness: Readiness) {
+        switch token.kind {
+        case .downstream:
+            downstreamReady(token.record.assumingMemoryBound(to: Downstream.self), readiness)
+        case .upstream:
+            upstreamReady(token.record.assumingMemoryBound(to: Upstream.self), readiness)
+        case .consumer:
+            consumerReady(token.record.assumingMemoryBound(to: Consumer.self), readiness)
+        case .provider:
+            providerReady(token.record.assumingMemoryBound(to: Provider.self), readiness)
+        case .listener: acceptConnections(Int(token.rawValue >> 4))
+        case .mailbox: readMail()
+        }
+    }
+
+    private mutating func fireTimers() {
+        while let timer = wheel.popDue(now: now) {
+            let record = UnsafeMutableRawPointer(timer)
+            switch timer.pointee.kind {
+            case TimerKind.downstream: downstreamTimeout(record.assumingMemoryBound(to: Downstream.self))
+            case TimerKind.upstream: upstreamTimeout(record.assumingMemoryBound(to: Upstream.self))
+            case TimerKind.call: callTimeout(record.assumingMemoryBound(to: Call.self))
+            default: providerTimeout(record.assumingMemoryBound(to: Provider.self))
+            }
+        }
+    }
+
+    @inline(__always)
+    private mutating func finishBatch() {
+        continuePipelined()
+        flushDubbo()
+        http.settle()
+        dubbo.settle()
+        housekeeping()
+    }
+
+    /// What is due now and then; looked at after every batch, so it only compares.
+    @inline(__always)
+    private mutating func housekeeping() {
+        if now - notes.refilledAt >= 1_000_000_000 { everySecond() }
+        if logLines.count > 32_768 { writeAccessLog() }
+        if drainingSince != 0 { checkDrained() }
+    }
+
+    private mutating func everySecond() {
+        notes.refill(now: now)
+        resumeListeners()
+        tellUsedServices()
+        writeAccessLog()
+    }
+
+    private mutating func readMail() {
+        for message in inbox.take() {
+            switch message {
+            case .routes(let routes): adopt(routes)
+            case .update(let snapshot): adopt(snapshot)
+            case .remove(let key): removeService(key)
+            case .report(let id): outbox.post(.report(worker: index, id: id, makeReport()))
+            case .explain(let id, let request): outbox.post(.explanation(id: id, explain(request)))
+            case .drain: beginDrain()
+            case .stop: running = false
+            }
+        }
+    }
+
+    private mutating func beginDrain() {
+        if drainingSince != 0 { return }
+        drainingSince = now
+        closeListeners()
+        drainDownstreams()
+        drainConsumers()
+    }
+
+    private mutating func checkDrained() {
+        guard running, http.downstreams.count == 0, dubbo.consumers.count == 0 else { return }
+        running = false
+        outbox.post(.drained(worker: index))
+    }
+
+    /// Has something logged, unless peers cause too much of it.
+    mutating func note(_ note: WorkerNote) {
+        if notes.take() { outbox.post(.note(note)) }
+    }
+}
+
+/// How many notes a second a worker may have logged, so that peers cannot flood the log.
+struct NoteBudget {
+    private(set) var refilledAt: Int64 = 0
+    private var left = 20
+
+    mutating func refill(now: Int64) {
+        refilledAt = now
+        left = 20
+    }
+
+    mutating func take() -> Bool {
+        left -= 1
+        return left >= 0
+    }
+}

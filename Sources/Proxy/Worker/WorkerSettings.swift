@@ -1,0 +1,69 @@
+import Configuration
+import Discovery
+import Runtime
+
+/// What all workers are started with.
+public struct WorkerSettings: Sendable {
+    /// Where applications connect.
+    public var listeners: [ListenerConfiguration]
+    /// Header and attachment names that carry a version wish, in order.
+    public var wishNames: [String]
+    /// Whether HTTP callers are told the version that served.
+    public var tellsVersion: Bool
+    /// Limits on what peers may send.
+    public var limits: LimitConfiguration
+    /// Where access log lines go; nil writes none.
+    public var accessLog: AccessLog?
+
+    /// Takes what concerns workers from a configuration.
+    public init(_ configuration: Configuration, accessLog: AccessLog?) {
+        listeners = configuration.listeners
+        wishNames = configuration.version.request
+        tellsVersion = configuration.version.tell
+        limits = configuration.limits
+        self.accessLog = accessLog
+    }
+}
+
+/// Settings in the form that requests use: bytes and nanoseconds. Lives as long as its worker.
+struct CompiledSettings {
+    struct Limits {
+        let httpHead: Int
+        let dubboBody: Int
+        let headTimeout: Int64
+        let idleTimeout: Int64
+        let connectTimeout: Int64
+        let discoveryTimeout: Int64
+        let services: Int
+    }
+
+    /// In lower case.
+    let wishNames: UnsafeMutablePointer<ByteString>
+    let wishCount: Int
+    let tellsVersion: Bool
+    let limits: Limits
+    /// `0.0.0`
+    let noVersion: ByteString
+
+    init(_ settings: WorkerSettings) {
+        wishCount = settings.wishNames.count
+        wishNames = .allocate(capacity: max(1, wishCount))
+        for (index, name) in settings.wishNames.enumerated() {
+            (wishNames + index).initialize(to: ByteString(copying: name.lowercased()))
+        }
+        tellsVersion = settings.tellsVersion
+        noVersion = ByteString(copying: "0.0.0")
+        limits = Limits(
+            httpHead: settings.limits.httpHead, dubboBody: settings.limits.dubboBody,
+            headTimeout: settings.limits.headTimeout.nanoseconds, idleTimeout: settings.limits.idleTimeout.nanoseconds,
+            connectTimeout: settings.limits.connectTimeout.nanoseconds,
+            discoveryTimeout: settings.limits.discoveryTimeout.nanoseconds, services: settings.limits.services)
+    }
+
+    /// Gives the memory back.
+    func free() {
+        for index in 0..<wishCount { wishNames[index].free() }
+        wishNames.deallocate()
+        noVersion.free()
+    }
+}

@@ -1,0 +1,53 @@
+import Glibc
+
+/// Immutable bytes outside of reference counting, for tables on the path of a request. Whoever made it frees it.
+public struct ByteString {
+    /// First byte; not to be read when `count` is 0.
+    public let base: UnsafePointer<UInt8>
+    /// Number of bytes.
+    public let count: Int
+
+    /// Borrows bytes that someone else owns.
+    @inline(__always)
+    public init(base: UnsafePointer<UInt8>, count: Int) {
+        self.base = base
+        self.count = count
+    }
+
+    /// Copies a text's UTF-8 bytes; `free` gives the memory back.
+    public init(copying text: String) {
+        let count = text.utf8.count
+        let memory = UnsafeMutablePointer<UInt8>.allocate(capacity: max(1, count))
+        for (index, byte) in text.utf8.enumerated() { memory[index] = byte }
+        self.init(base: memory, count: count)
+    }
+
+    /// Copies bytes; `free` gives the memory back.
+    public init(copying bytes: ByteString) {
+        let memory = UnsafeMutablePointer<UInt8>.allocate(capacity: max(1, bytes.count))
+        memory.update(from: bytes.base, count: bytes.count)
+        self.init(base: memory, count: bytes.count)
+    }
+
+    /// Frees memory made by a copying initialiser.
+    public func free() { UnsafeMutablePointer(mutating: base).deallocate() }
+
+    /// Whether both have the same bytes.
+    @inline(__always)
+    public func equals(_ other: ByteString) -> Bool {
+        count == other.count && memcmp(base, other.base, count) == 0
+    }
+
+    /// A stable 64-bit hash (FNV-1a with a final mix): the same in every process and on every machine.
+    @inline(__always)
+    public func hash(salt: UInt64 = 0) -> UInt64 {
+        var value: UInt64 = 0xcbf2_9ce4_8422_2325 ^ salt
+        for index in 0..<count { value = (value ^ UInt64(base[index])) &* 0x100_0000_01b3 }
+        value ^= value >> 32
+        value = value &* 0x9fb2_1c65_1e98_df25
+        return value ^ (value >> 29)
+    }
+
+    /// The bytes as text; invalid UTF-8 is replaced.
+    public var text: String { String(decoding: UnsafeBufferPointer(start: base, count: count), as: UTF8.self) }
+}

@@ -33,6 +33,8 @@ let package = Package(
         .testTarget(name: "WebServerTests", dependencies: ["Runtime", "WebServer"]),
         .testTarget(
             name: "DevelopmentRegistryTests", dependencies: ["DevelopmentRegistry", "Runtime", "WebServer"]),
+        .testTarget(
+            name: "DiscoveryTests", dependencies: ["Discovery", "TestSupport"], exclude: ["Resources"]),
     ],
     swiftLanguageModes: [.v6]
 )

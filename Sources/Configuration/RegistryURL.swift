@@ -81,7 +81,7 @@ extension RegistryURL {
     /// Parameters that a scheme takes, and its usual port.
     private static func rules(_ scheme: Scheme) -> (parameters: [String], port: UInt16) {
         switch scheme {
-        case .nacos: (["namespace", "group"], 8848)
+        case .nacos: (["namespace", "group", "separator"], 8848)
         case .file: ([], 0)
         }
     }

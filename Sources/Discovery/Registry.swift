@@ -22,9 +22,18 @@ public protocol Registry: AnyObject {
 public struct RegistryReports {
     /// The complete list of a service: first answer (also when it is empty) or changed content.
     public let instances: (ServiceKey, [Instance]) -> Void
+    /// A service could not be read, and why. Said at least once while it has had no answer yet, so that nobody waits for
+    /// one in vain; later failures need not be said. Known hosts stay as they are.
+    public let failed: (ServiceKey, String) -> Void
 
     /// Where reports go.
-    public init(instances: @escaping (ServiceKey, [Instance]) -> Void) { self.instances = instances }
+    public init(
+        instances: @escaping (ServiceKey, [Instance]) -> Void,
+        failed: @escaping (ServiceKey, String) -> Void = { _, _ in }
+    ) {
+        self.instances = instances
+        self.failed = failed
+    }
 }
 
 /// How a registry is.

@@ -1,0 +1,249 @@
+import Configuration
+import Runtime
+
+/// Which services are watched, and what all registries together say about each. Lives on the control loop.
+///
+/// A service is watched from when it is required (by the configuration, for good) or touched (by requests, until it has not
+/// been for a while). Its hosts are those of all registries; a host that several list is taken from the first of them.
+public final class ServiceDirectory {
+    /// How a watched service is, for operators.
+    public struct ServiceStatus: Equatable, Sendable {
+        /// What is known about it.
+        public enum State: String, Sendable {
+            /// No registry's answer is known, and not all have failed.
+            case waiting
+            /// At least one registry has answered.
+            case ready
+            /// All registries have failed to answer.
+            case failed
+        }
+
+        /// The service.
+        public let key: ServiceKey
+        /// What is known about it.
+        public let state: State
+        /// Its hosts.
+        public let instances: Int
+        /// Hosts that may get requests: available, and with a weight above 0.
+        public let usable: Int
+        /// Monotonic nanoseconds of the last change of its hosts; nil before the first answer.
+        public let changedAt: Int64?
+        /// True: the configuration names it. False: requests have asked for it.
+        public let isRequired: Bool
+    }
+
+    private enum Answer {
+        case waiting
+        case failed
+        case instances([Instance])
+    }
+
+    private struct Service {
+        var isRequired: Bool
+        var touchedAt: Int64
+        /// One for each registry, in their order.
+        var answers: [Answer]
+        /// What has been told; nil: nothing yet.
+        var told: [Instance]?
+        var changedAt: Int64?
+    }
+
+    /// The registries, in order.
+    public private(set) var registries: [any Registry] = []
+    /// How many services are watched.
+    public var count: Int { services.count }
+
+    private let limits: LimitConfiguration
+    private let loop: EventLoop
+    private let logger: Logger
+    private let onChange: (ServiceKey, [Instance]) -> Void
+    private let onRemove: (ServiceKey) -> Void
+    private var services: [ServiceKey: Service] = [:]
+    private var requiredCount = 0
+    private var timer: EventLoop.Timer?
+    private var evictedAt: Int64?
+
+    /// A name that nobody registers is let go sooner: anybody can ask for any name.
+    private static let emptyIdle = Duration.seconds(60)
+
+    /// Creates a directory and its registries' adapters.
+    ///
+    /// - Parameters:
+    ///   - onChange: a service's hosts, merged and in a fixed order: first when every registry has answered or failed (then
+    ///     also when there are none), later whenever they have changed.
+    ///   - onRemove: a service is watched no more.
+    /// - Throws: `InvalidValue` where a registry's address cannot be used.
+    public init(
+        registries configurations: [RegistryConfiguration], limits: LimitConfiguration, context: DiscoveryContext,
+        onChange: @escaping (ServiceKey, [Instance]) -> Void, onRemove: @escaping (ServiceKey) -> Void = { _ in }
+    ) throws(InvalidValue) {
+        self.limits = limits
+        loop = context.loop
+        logger = context.logger
+        self.onChange = onChange
+        self.onRemove = onRemove
+        for (index, configuration) in configurations.enumerated() {
+            registries.append(try configuration.makeRegistry(context, reports: reports(index)))
+        }
+        scheduleSweep()
+    }
+
+    /// Creates a directory with adapters made by `make`, which gets the reports for each index.
+    init(
+        registryCount: Int, limits: LimitConfiguration, loop: EventLoop, logger: Logger,
+        onChange: @escaping (ServiceKey, [Instance]) -> Void, onRemove: @escaping (ServiceKey) -> Void,
+        make: (Int, RegistryReports) -> any Registry
+    ) {
+        self.limits = limits
+        self.loop = loop
+        self.logger = logger
+        self.onChange = onChange
+        self.onRemove = onRemove
+        for index in 0..<registryCount { registries.append(make(index, reports(index))) }
+        scheduleSweep()
+    }
+
+    /// Watches a service for good.
+    public func require(_ service: ServiceKey) {
+        if services[service]?.isRequired == true { return }
+        requiredCount += 1
+        if services[service] != nil { services[service]?.isRequired = true } else { watch(service, isRequired: true) }
+    }
+
+    /// Takes back `require`: the service stays until it has not been asked for for a while.
+    public func release(_ service: ServiceKey) {
+        guard services[service]?.isRequired == true else { return }
+        requiredCount -= 1
+        services[service]?.isRequired = false
+        services[service]?.touchedAt = Clock.nanoseconds
+    }
+
+    /// Watches a service that a request has asked for, or notes that it is still asked for.
+    ///
+    /// - Returns: false when it is not watched because `limits.services` is reached.
+    @discardableResult
+    public func touch(_ service: ServiceKey) -> Bool {
+        if services[service] != nil {
+            services[service]?.touchedAt = Clock.nanoseconds
+            return true
+        }
+        if services.count - requiredCount >= limits.services && !makeRoom() {
+            logger.log(
+                .warning, "services.limit_reached", ["limit": "\(limits.services)", "service": "\(service)"], limit: 1)
+            return false
+        }
+        watch(service, isRequired: false)
+        return true
+    }
+
+    /// What is known about every watched service, by name.
+    public var statuses: [ServiceStatus] {
+        services.map { key, service in
+            ServiceStatus(
+                key: key, state: state(service), instances: service.told?.count ?? 0,
+                usable: service.told?.count { $0.available && $0.weight > 0 } ?? 0, changedAt: service.changedAt,
+                isRequired: service.isRequired)
+        }.sorted { ($0.key.name, $0.key.kind.rawValue) < ($1.key.name, $1.key.kind.rawValue) }
+    }
+
+    /// A service's hosts as they were told last; nil when it is not watched or not known yet.
+    public func instances(of service: ServiceKey) -> [Instance]? { services[service]?.told }
+
+    /// Ends all watching; nothing is told any more.
+    public func stop() {
+        loop.cancel(timer)
+        services.removeAll()
+        requiredCount = 0
+        for registry in registries { registry.stop() }
+    }
+
+    private func reports(_ index: Int) -> RegistryReports {
+        RegistryReports(
+            instances: { [weak self] in self?.take(.instances($1), of: $0, from: index) },
+            failed: { [weak self] service, _ in self?.take(.failed, of: service, from: index) })
+    }
+
+    private func watch(_ key: ServiceKey, isRequired: Bool) {
+        services[key] = Service(
+            isRequired: isRequired, touchedAt: Clock.nanoseconds,
+            answers: Array(repeating: .waiting, count: registries.count))
+        for registry in registries { registry.subscribe(key) }
+        // Without a registry nobody would ever answer.
+        if registries.isEmpty { loop.schedule(after: .zero) { [weak self] in self?.tell(key) } }
+    }
+
+    private func take(_ answer: Answer, of key: ServiceKey, from index: Int) {
+        guard let service = services[key] else { return }
+        // A failure takes nothing away that is known.
+        if case .failed = answer, case .instances = service.answers[index] { return }
+        services[key]?.answers[index] = answer
+        tell(key)
+    }
+
+    private func tell(_ key: ServiceKey) {
+        guard let service = services[key] else { return }
+        var merged: [Instance] = []
+        var seen: Set<Instance.Identity> = []
+        for answer in service.answers {
+            switch answer {
+            case .waiting: if service.told == nil { return }
+            case .failed: continue
+            case .instances(let instances):
+                for instance in instances where seen.insert(instance.identity).inserted { merged.append(instance) }
+            }
+        }
+        merged.sort(by: Instance.precedes)
+        guard merged != service.told else { return }
+        services[key]?.told = merged
+        services[key]?.changedAt = Clock.nanoseconds
+        onChange(key, merged)
+    }
+
+    private func state(_ service: Service) -> ServiceStatus.State {
+        var hasFailed = false
+        var waits = false
+        for answer in service.answers {
+            switch answer {
+            case .instances: return .ready
+            case .failed: hasFailed = true
+            case .waiting: waits = true
+            }
+        }
+        return hasFailed && !waits ? .failed : .waiting
+    }
+
+    private func letGo(_ key: ServiceKey) {
+        services[key] = nil
+        for registry in registries { registry.unsubscribe(key) }
+        onRemove(key)
+    }
+
+    /// Lets services go that nobody has asked for for a while.
+    private func scheduleSweep() {
+        let period = min(max(limits.serviceIdle / 10, .milliseconds(10)), .seconds(10))
+        timer = loop.schedule(after: period) { [weak self] in
+            self?.sweep()
+            self?.scheduleSweep()
+        }
+    }
+
+    private func sweep() {
+        let now = Clock.nanoseconds
+        for (key, service) in services where !service.isRequired {
+            let limit = service.told?.isEmpty == true ? min(Self.emptyIdle, limits.serviceIdle) : limits.serviceIdle
+            if now - service.touchedAt >= limit.nanoseconds { letGo(key) }
+        }
+    }
+
+    /// Lets services without hosts go that have not been asked for just now; at most once a second, as it looks at all.
+    private func makeRoom() -> Bool {
+        let now = Clock.nanoseconds
+        if let evictedAt, now - evictedAt < 1_000_000_000 { return false }
+        evictedAt = now
+        let empty = services.filter { _, service in
+            !service.isRequired && service.told?.isEmpty == true && now - service.touchedAt >= 5_000_000_000
+        }
+        for key in empty.keys { letGo(key) }
+        return !empty.isEmpty
+    }
+}

@@ -1,0 +1,156 @@
+import CLinux
+import Glibc
+import Runtime
+
+/// Tells when a file may have new content: written, replaced, removed, or reached by other symbolic links.
+///
+/// It watches directories, not the file: most tools put a new file into the place of the old one. A file that is just being
+/// written is left alone until its writer has closed it. Where the kernel tells nothing (network file systems), looking
+/// every few seconds does, once the file has not changed between two looks.
+final class FileWatcher {
+    /// What tells one state of a file from another.
+    struct Signature: Equatable {
+        var device: UInt64 = 0
+        var inode: UInt64 = 0
+        var size: Int64 = -1
+        var seconds: Int = 0
+        var nanoseconds: Int = 0
+
+        /// Follows symbolic links; a file that is not there has the size -1.
+        init(of path: String) {
+            var information = stat()
+            guard stat(path, &information) == 0 else { return }
+            device = UInt64(information.st_dev)
+            inode = UInt64(information.st_ino)
+            size = Int64(information.st_size)
+            seconds = information.st_mtim.tv_sec
+            nanoseconds = information.st_mtim.tv_nsec
+        }
+    }
+
+    private let path: String
+    private let loop: EventLoop
+    private let onChange: () -> Void
+    private let descriptor: Int32
+    private var names: Set<String> = []
+    private var watched: [Int32: String] = [:]
+    private var seen: Signature
+    private var lookedAt: Signature
+    private var lookTimer: EventLoop.Timer?
+    private var settleTimer: EventLoop.Timer?
+
+    private static let lookPeriod = Duration.seconds(2)
+    /// Several steps of one change come within this time.
+    private static let settleTime = Duration.milliseconds(20)
+    private static let mask =
+        UInt32(IN_CLOSE_WRITE) | UInt32(IN_MOVED_TO) | UInt32(IN_MOVED_FROM) | UInt32(IN_CREATE) | UInt32(IN_DELETE)
+
+    /// Watches from now on; the file need not exist.
+    init(path: String, loop: EventLoop, onChange: @escaping () -> Void) {
+        self.path = path
+        self.loop = loop
+        self.onChange = onChange
+        seen = Signature(of: path)
+        lookedAt = seen
+        descriptor = inotify_init1(Int32(IN_NONBLOCK | IN_CLOEXEC))
+        arm()
+        if descriptor >= 0 { loop.watch(descriptor, .readable) { [weak self] _ in self?.read() } }
+        scheduleLook()
+    }
+
+    deinit { stop() }
+
+    /// Nothing is told any more.
+    func stop() {
+        loop.cancel(lookTimer)
+        loop.cancel(settleTimer)
+        guard descriptor >= 0, !watched.isEmpty || !names.isEmpty else { return }
+        names = []
+        watched = [:]
+        loop.unwatch(descriptor)
+        close(descriptor)
+    }
+
+    /// Watches the directories in which the file, and what its links lead to, stand now. Adding one twice is harmless.
+    private func arm() {
+        var files = [path]
+        if let real = realpath(path, nil) {
+            files.append(String(cString: real))
+            free(real)
+        }
+        names = Set(files.map { String($0.split(separator: "/").last ?? "") })
+        guard descriptor >= 0 else { return }
+        var now: [Int32: String] = [:]
+        for file in files {
+            let directory = Self.directory(of: file)
+            let watch = inotify_add_watch(descriptor, directory, Self.mask)
+            if watch >= 0 { now[watch] = directory }
+        }
+        for (watch, _) in watched where now[watch] == nil { inotify_rm_watch(descriptor, watch) }
+        watched = now
+    }
+
+    private static func directory(of file: String) -> String {
+        guard let slash = file.lastIndex(of: "/") else { return "." }
+        return slash == file.startIndex ? "/" : String(file[..<slash])
+    }
+
+    private func read() {
+        var buffer = [UInt8](repeating: 0, count: 16_384)
+        var isRelevant = false
+        while true {
+            let count = Glibc.read(descriptor, &buffer, buffer.count)
+            guard count > 0 else { break }
+            var offset = 0
+            let header = MemoryLayout<inotify_event>.size
+            while offset + header <= count {
+                let event = buffer.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: offset, as: inotify_event.self) }
+                let end = min(offset + header + Int(event.len), count)
+                let name = String(decoding: buffer[(offset + header)..<end].prefix { $0 != 0 }, as: UTF8.self)
+                if concerns(event, name) { isRelevant = true }
+                offset = end
+            }
+        }
+        guard isRelevant, settleTimer == nil else { return }
+        settleTimer = loop.schedule(after: Self.settleTime) { [weak self] in
+            self?.settleTimer = nil
+            self?.check()
+        }
+    }
+
+    private func concerns(_ event: inotify_event, _ name: String) -> Bool {
+        if event.mask & UInt32(IN_Q_OVERFLOW) != 0 { return true }
+        let isCreated = event.mask & UInt32(IN_CREATE) != 0
+        if names.contains(name) && !isCreated { return true }
+        // A link that was set or moved, in the file's place or on the way to it. A plain file that was only created has
+        // its content still to come.
+        guard isCreated || event.mask & UInt32(IN_MOVED_TO) != 0, let directory = watched[event.wd] else {
+            return false
+        }
+        var information = stat()
+        guard lstat(directory + "/" + name, &information) == 0 else { return false }
+        return information.st_mode & S_IFMT == S_IFLNK
+    }
+
+    private func check() {
+        arm()
+        let now = Signature(of: path)
+        lookedAt = now
+        guard now != seen else { return }
+        seen = now
+        onChange()
+    }
+
+    private func scheduleLook() {
+        lookTimer = loop.schedule(after: Self.lookPeriod) { [weak self] in
+            self?.look()
+            self?.scheduleLook()
+        }
+    }
+
+    private func look() {
+        let now = Signature(of: path)
+        defer { lookedAt = now }
+        if now == lookedAt { check() } else { arm() }
+    }
+}

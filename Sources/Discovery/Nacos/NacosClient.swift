@@ -1,0 +1,280 @@
+import Runtime
+
+/// Asks the servers of one Nacos registry: which server, which API, with which token, how many at a time.
+///
+/// Questions wait in order while no server can be asked. Everything about hosts is the registry's.
+final class NacosClient {
+    /// A question that waits or is under way.
+    final class Ticket {
+        fileprivate let question: NacosQuestion
+        fileprivate let skip: Int
+        fileprivate var completion: ((Result<[UInt8], NacosFailure>) -> Void)?
+        fileprivate var call: HTTPClient.Call?
+        fileprivate var server = 0
+        fileprivate var api = NacosAPI.v1
+        fileprivate var switches = 0
+        fileprivate var logins = 0
+
+        fileprivate init(
+            _ question: NacosQuestion, skip: Int, completion: @escaping (Result<[UInt8], NacosFailure>) -> Void
+        ) {
+            self.question = question
+            self.skip = skip
+            self.completion = completion
+        }
+    }
+
+    /// Questions under way at one time.
+    static let mostUnderWay = 8
+
+    let health: RegistryHealth
+    /// Called when no server can be asked or log us in: whoever waits for a first answer should be told.
+    var onUnavailable: (String) -> Void = { _ in }
+    private(set) var api = NacosAPI.v1
+    /// When a server was last found away, another was taken, or one came back; monotonic nanoseconds.
+    private(set) var unsteadyAt: Int64?
+
+    private let settings: NacosSettings
+    private let context: DiscoveryContext
+    private var pool: ServerPool
+    private var session: NacosSession
+    private var first = Fifo<Ticket>()
+    private var later = Fifo<Ticket>()
+    private var underWay = 0
+    private var lastSuccess: [Int64]
+    private var reportedAPI = NacosAPI.v1
+    private var wakeUp: EventLoop.Timer?
+    private var login: HTTPClient.Call?
+    private var isStopped = false
+    private var isPumpDue = false
+
+    init(_ settings: NacosSettings, url: String, context: DiscoveryContext) {
+        self.settings = settings
+        self.context = context
+        health = RegistryHealth(url: url, logger: context.logger)
+        pool = ServerPool(count: settings.servers.count)
+        session = NacosSession(settings.credentials)
+        lastSuccess = Array(repeating: 0, count: settings.servers.count)
+    }
+
+    /// Asks a question; `completion` is called once, on the loop, unless the ticket is cancelled.
+    ///
+    /// - Parameters:
+    ///   - isUrgent: goes before questions that are not: somebody waits for this service's first answer.
+    ///   - skip: how many servers to pass over because they answered this question badly.
+    func ask(
+        _ question: NacosQuestion, isUrgent: Bool, skip: Int = 0,
+        completion: @escaping (Result<[UInt8], NacosFailure>) -> Void
+    ) -> Ticket {
+        let ticket = Ticket(question, skip: skip, completion: completion)
+        if isUrgent { first.append(ticket) } else { later.append(ticket) }
+        if !isPumpDue {
+            isPumpDue = true
+            context.loop.schedule(after: .zero) { [weak self] in self?.pump() }
+        }
+        return ticket
+    }
+
+    /// Forgets a question.
+    func cancel(_ ticket: Ticket) {
+        guard ticket.completion != nil else { return }
+        ticket.completion = nil
+        guard let call = ticket.call else { return }  // It waits and is passed over when its turn comes.
+        ticket.call = nil
+        context.http.cancel(call)
+        underWay -= 1
+        pool.released(ticket.server)
+        pump()
+    }
+
+    /// Forgets everything.
+    func stop() {
+        isStopped = true
+        context.loop.cancel(wakeUp)
+        if let login { context.http.cancel(login) }
+        (first, later) = (Fifo(), Fifo())
+    }
+
+    private func pump() {
+        isPumpDue = false
+        while !isStopped, underWay < Self.mostUnderWay {
+            while let ticket = first.front, ticket.completion == nil { _ = first.popFirst() }
+            while let ticket = later.front, ticket.completion == nil { _ = later.popFirst() }
+            guard let ticket = first.front ?? later.front else { return }
+            let now = Clock.nanoseconds
+            switch session.need(now: now) {
+            case .nothing: break
+            case .waiting: return
+            case .pause(let time): return wake(after: time)
+            case .login:
+                // With a token that is only getting old, questions go on meanwhile.
+                guard logIn(now: now) else { return }
+                if session.token == nil { return }
+            }
+            switch pool.choose(now: now, skip: ticket.skip) {
+            case .wait(let time): return wake(after: time)
+            case .probing: return
+            case .use(let server):
+                _ = first.isEmpty ? later.popFirst() : first.popFirst()
+                send(ticket, server, now: now)
+            }
+        }
+    }
+
+    private func wake(after time: Duration) {
+        context.loop.cancel(wakeUp)
+        wakeUp = context.loop.schedule(after: time) { [weak self] in self?.pump() }
+    }
+
+    private func send(_ ticket: Ticket, _ server: Int, now: Int64) {
+        let token = session.token
+        // The header every version takes. In the query the token would stand in access logs.
+        let headers = token.map { [(name: "Authorization", value: "Bearer \($0)")] } ?? []
+        (ticket.server, ticket.api) = (server, api)
+        underWay += 1
+        let target = ticket.question.target(api, settings)
+        let request = HTTPRequest("GET", settings.servers[server] + target, headers: headers)
+        ticket.call = context.http.send(request) { [weak self] result in
+            self?.take(result, ticket, token: token, sentAt: now)
+            self?.pump()
+        }
+    }
+
+    private func take(_ result: Result<HTTPResponse, HTTPError>, _ ticket: Ticket, token: String?, sentAt: Int64) {
+        underWay -= 1
+        ticket.call = nil
+        switch result {
+        case .failure(let error): takeError(error, ticket, sentAt: sentAt)
+        case .success(let response):
+            switch response.status {
+            case 200: succeed(ticket, response.body)
+            case 403: refuseToken(ticket, response, token)
+            case 404, 410, 501: switchAPI(ticket, response)
+            case 502, 503, 504: takeAway(ticket, Self.words(response), sentAt: sentAt)
+            default: refuse(ticket, Self.words(response))
+            }
+        }
+    }
+
+    private func succeed(_ ticket: Ticket, _ body: [UInt8]) {
+        let now = Clock.nanoseconds
+        lastSuccess[ticket.server] = now
+        if pool.succeeded(ticket.server) { unsteadyAt = now }
+        if ticket.switches > 0 && ticket.api != reportedAPI {
+            reportedAPI = ticket.api
+            context.logger.log(.info, "registry.api_changed", ["url": health.url, "api": "\(ticket.api)"])
+        }
+        complete(ticket, .success(body))
+    }
+
+    private func takeError(_ error: HTTPError, _ ticket: Ticket, sentAt: Int64) {
+        switch error {
+        case .invalidRequest, .tooLarge, .overloaded: refuse(ticket, "\(error)")
+        case .timedOut, .broken:
+            // Others got their answers meanwhile: it is this question, not the server.
+            if lastSuccess[ticket.server] > sentAt { refuse(ticket, "\(error)") } else { fallthrough }
+        case .unresolved, .notConnected: takeAway(ticket, "\(error)", sentAt: sentAt)
+        }
+    }
+
+    /// The server is away; another is asked, or the same one later.
+    private func takeAway(_ ticket: Ticket, _ reason: String, sentAt: Int64) {
+        lose(ticket.server, reason, sentAt: sentAt)
+        complete(ticket, .failure(NacosFailure(kind: .away, description: reason)))
+    }
+
+    private func lose(_ server: Int, _ reason: String, sentAt: Int64) {
+        let now = Clock.nanoseconds
+        pool.failed(server, sentAt: sentAt, now: now)
+        unsteadyAt = now
+        let isLast: Bool
+        switch pool.choose(now: now) {
+        case .use(let next):
+            pool.released(next)
+            isLast = false
+        case .wait, .probing: isLast = true
+        }
+        health.failed("\(settings.servers[server]): \(reason)", isAway: isLast)
+        if isLast { onUnavailable(reason) }
+    }
+
+    /// The question is refused, the server is not to blame.
+    private func refuse(_ ticket: Ticket, _ reason: String) {
+        pool.released(ticket.server)
+        complete(ticket, .failure(NacosFailure(kind: .refused, description: reason)))
+    }
+
+    private func refuseToken(_ ticket: Ticket, _ response: HTTPResponse, _ token: String?) {
+        pool.released(ticket.server)
+        guard let token else {
+            return refuse(ticket, "the server wants a login: put USER:PASSWORD@ into the address")
+        }
+        let isForbidden = response.text.contains("authorization failed")
+        guard ticket.logins == 0, !isForbidden else { return refuse(ticket, Self.words(response)) }
+        session.reject(token)
+        ticket.logins += 1
+        first.append(ticket)
+    }
+
+    private func switchAPI(_ ticket: Ticket, _ response: HTTPResponse) {
+        pool.released(ticket.server)
+        guard case .hosts = ticket.question else {
+            return complete(ticket, .failure(NacosFailure(kind: .unsupported, description: Self.words(response))))
+        }
+        guard ticket.switches == 0 else {
+            let reason = "neither the v1 nor the v3 API is at \(settings.servers[ticket.server]), wrong path?"
+            return refuse(ticket, "\(reason) (\(Self.words(response)))")
+        }
+        ticket.switches += 1
+        first.append(ticket)
+        // Another question that was under way at the same time may have switched already.
+        guard api == ticket.api else { return }
+        api = api == .v1 ? .v3 : .v1
+    }
+
+    private func complete(_ ticket: Ticket, _ result: Result<[UInt8], NacosFailure>) {
+        let completion = ticket.completion
+        ticket.completion = nil
+        completion?(result)
+    }
+
+    /// Begins a login; false when no server can be asked.
+    private func logIn(now: Int64) -> Bool {
+        let server: Int
+        switch pool.choose(now: now) {
+        case .use(let index): server = index
+        case .wait(let time):
+            wake(after: time)
+            return false
+        case .probing: return false
+        }
+        let request = session.begin(settings.servers[server])
+        login = context.http.send(request) { [weak self] result in
+            self?.takeLogin(result, server, sentAt: now)
+            self?.pump()
+        }
+        return true
+    }
+
+    private func takeLogin(_ result: Result<HTTPResponse, HTTPError>, _ server: Int, sentAt: Int64) {
+        login = nil
+        let now = Clock.nanoseconds
+        switch result {
+        case .failure(let error):
+            session.abandon(now: now)
+            lose(server, "login: \(error)", sentAt: sentAt)
+        case .success(let response) where [502, 503, 504].contains(response.status):
+            session.abandon(now: now)
+            lose(server, "login: " + Self.words(response), sentAt: sentAt)
+        case .success(let response):
+            pool.released(server)
+            guard let refusal = session.finish(response, now: now) else { return }
+            health.failed("\(settings.servers[server]): \(refusal)", isAway: session.token == nil)
+            if session.token == nil { onUnavailable(refusal) }
+        }
+    }
+
+    private static func words(_ response: HTTPResponse) -> String {
+        "status \(response.status): \(NacosAnswer.excerpt(response.body))"
+    }
+}

@@ -1,0 +1,75 @@
+import FoundationEssentials
+
+/// One entry of a Nacos instance list, as far as a proxy needs it.
+struct NacosHost: Equatable {
+    /// What makes two entries the same host. `instanceId` does not: clients fill it in differently. Several clients can
+    /// list one host, each with labels of its own.
+    struct Identity: Hashable {
+        let ip: String
+        let port: UInt16
+    }
+
+    /// An address or a name.
+    var ip: String
+    var port: UInt16
+    /// 0 to 10000; 1 is normal.
+    var weight: Double
+    /// In the server's opinion, and not switched off by an operator.
+    var isUsable: Bool
+    /// Null values are left out.
+    var metadata: [String: String]
+
+    var identity: Identity { Identity(ip: ip, port: port) }
+}
+
+extension NacosHost: Decodable {
+    private enum Key: String, CodingKey {
+        case ip, port, weight, healthy, enabled, metadata
+    }
+
+    /// Address and port must be right. What else is missing, or of a wrong type, has its default.
+    init(from decoder: any Decoder) throws {
+        let values = try decoder.container(keyedBy: Key.self)
+        ip = try values.decode(String.self, forKey: .ip)
+        if let number = try? values.decode(UInt16.self, forKey: .port) {
+            port = number
+        } else {
+            port = UInt16(try values.decode(String.self, forKey: .port)) ?? 0
+        }
+        guard port > 0, !ip.isEmpty, ip.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f }) else {
+            throw DecodingError.dataCorruptedError(forKey: .port, in: values, debugDescription: "no address")
+        }
+        let weight = (try? values.decode(Double.self, forKey: .weight)) ?? 1
+        self.weight = weight.isFinite ? min(max(weight, 0), 10_000) : 1
+        let healthy = (try? values.decode(Bool.self, forKey: .healthy)) ?? true
+        let enabled = (try? values.decode(Bool.self, forKey: .enabled)) ?? true
+        isUsable = healthy && enabled
+        metadata = Self.metadata(values)
+    }
+
+    private static func metadata(_ values: KeyedDecodingContainer<Key>) -> [String: String] {
+        if let strings = try? values.decode([String: String].self, forKey: .metadata) { return strings }
+        let labels = (try? values.decode([String: Label].self, forKey: .metadata)) ?? [:]
+        return labels.compactMapValues(\.text)
+    }
+
+    /// A metadata value that is not simply text.
+    private struct Label: Decodable {
+        let text: String?
+
+        init(from decoder: any Decoder) throws {
+            let value = try decoder.singleValueContainer()
+            if let string = try? value.decode(String.self) {
+                text = string
+            } else if let flag = try? value.decode(Bool.self) {
+                text = String(flag)
+            } else if let number = try? value.decode(Int64.self) {
+                text = String(number)
+            } else if let number = try? value.decode(Double.self) {
+                text = String(number)
+            } else {
+                text = nil
+            }
+        }
+    }
+}

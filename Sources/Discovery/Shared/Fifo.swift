@@ -1,0 +1,24 @@
+/// A queue in which taking from the front does not move the rest.
+struct Fifo<Element> {
+    private var items: [Element] = []
+    private var first = 0
+
+    init() {}
+
+    var isEmpty: Bool { first == items.count }
+    var count: Int { items.count - first }
+    var front: Element? { isEmpty ? nil : items[first] }
+
+    mutating func append(_ item: Element) { items.append(item) }
+
+    mutating func popFirst() -> Element? {
+        guard !isEmpty else { return nil }
+        let item = items[first]
+        first += 1
+        if first > 64 && 2 * first > items.count {
+            items.removeFirst(first)
+            first = 0
+        }
+        return item
+    }
+}

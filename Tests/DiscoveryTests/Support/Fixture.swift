@@ -1,0 +1,64 @@
+import Runtime
+import Synchronization
+import TestSupport
+
+@testable import Discovery
+
+/// What adapter tests share: a loop, a log that can be read, and everything that was reported.
+final class Fixture {
+    let loop: EventLoop
+    let context: DiscoveryContext
+    /// All lists told for a service, oldest first.
+    private(set) var told: [ServiceKey: [[Instance]]] = [:]
+    /// Services that were said to have failed, with the reason.
+    private(set) var failures: [ServiceKey: String] = [:]
+    private let lines: LogLines
+
+    final class LogLines: Sendable {
+        private let text = Mutex("")
+        var all: String { text.withLock { $0 } }
+        func add(_ line: String) { text.withLock { $0 += line } }
+    }
+
+    /// - Parameter names: what name lookups answer; other names fail.
+    init(names: [String: [String]] = [:], directory: String = ".") throws {
+        loop = try EventLoop()
+        let lines = LogLines()
+        self.lines = lines
+        let resolver = NameResolver(loop: loop) { name in
+            guard let addresses = names[name] else { return .failed("unknown name") }
+            return .addresses(addresses.compactMap { SocketAddress(ip: $0, port: 0) })
+        }
+        context = DiscoveryContext(
+            loop: loop, http: try HTTPClient(loop: loop), resolver: resolver,
+            logger: Logger(minimum: .debug, write: { lines.add($0) }), directory: directory)
+    }
+
+    /// The log so far.
+    var log: String { lines.all }
+
+    var reports: RegistryReports {
+        RegistryReports(
+            instances: { [unowned self] in told[$0, default: []].append($1) },
+            failed: { [unowned self] in failures[$0] = $1 })
+    }
+
+    /// Waits for a condition, at most some seconds.
+    func wait(_ limit: Duration = .seconds(20), until condition: () -> Bool) -> Bool {
+        loop.run(for: limit, until: condition)
+    }
+
+    /// Addresses of the last list told for a service; nil when none was.
+    func addresses(_ service: ServiceKey) -> [String]? { told[service]?.last?.map { "\($0.address)" } }
+
+    /// A captured answer.
+    static func resource(_ name: String) throws -> String {
+        let here = #filePath.split(separator: "/").dropLast(2).joined(separator: "/")
+        return String(decoding: try TemporaryDirectory.read("/\(here)/Resources/\(name)"), as: UTF8.self)
+    }
+}
+
+extension ServiceKey {
+    static func http(_ name: String) -> ServiceKey { ServiceKey(kind: .http, name: name) }
+    static func dubbo(_ name: String) -> ServiceKey { ServiceKey(kind: .dubbo, name: name) }
+}

@@ -23,9 +23,11 @@ let package = Package(
         .target(
             name: "Proxy",
             dependencies: ["Balancing", "CLinux", "Codecs", "Configuration", "Discovery", "Routing", "Runtime"]),
-        .executableTarget(name: "greymesh", dependencies: ["Runtime"]),
+        .target(name: "Commands", dependencies: ["Configuration", "Runtime"]),
+        .executableTarget(name: "greymesh", dependencies: ["Commands"]),
         .target(name: "TestSupport", dependencies: ["CLinux", "Runtime"], path: "Tests/TestSupport"),
-        .testTarget(name: "ConfigurationTests", dependencies: ["Configuration", "Runtime"]),
+        .testTarget(name: "CommandsTests", dependencies: ["Commands", "Configuration", "Runtime", "TestSupport"]),
+        .testTarget(name: "ConfigurationTests", dependencies: ["Configuration", "Runtime", "TestSupport"]),
         .testTarget(name: "TestSupportTests", dependencies: ["TestSupport"]),
         .testTarget(name: "CodecsTests", dependencies: ["Codecs"], exclude: ["Resources"]),
         .target(name: "WebServer", dependencies: ["Codecs", "Runtime"]),

@@ -95,7 +95,11 @@ extension RegistryURL {
             query = authority[authority.index(after: mark)...]
             authority = authority[..<mark]
         }
-        // A slash in a password must be written %2F, as in every URL.
+        let tail = (authority.firstIndex(of: "/").map { authority[$0...] } ?? "") + (query ?? "")
+        // What stands before it would be shown as a server or path, and it may be a password.
+        if tail.contains("@") {
+            throw InvalidValue("a \"/\", \"?\" or \"@\" of credentials and parameters is written %2F, %3F, %40")
+        }
         if let slash = authority.firstIndex(of: "/") {
             path = try Self.contextPath(authority[slash...])
             authority = authority[..<slash]
@@ -166,6 +170,7 @@ extension RegistryURL {
             }
             return Server(host: ip, port: port)
         }
+        if host.contains(":") { throw InvalidValue("an IPv6 address stands in brackets: nacos://[::1]:8848") }
         guard HostName.isValid(host) else {
             throw InvalidValue(host.isEmpty ? "a server is missing" : "\(String(host).shown) is not a host name")
         }

@@ -31,7 +31,7 @@ extension Configuration {
     static var knownKeys: [String] { ConfigurationKeys.all.flatMap(\.names) }
 
     /// A file's bytes, at most one more than `YAMLDocument.largestFile`.
-    private static func contents(of path: String) throws(ConfigurationErrors) -> [UInt8] {
+    static func contents(of path: String) throws(ConfigurationErrors) -> [UInt8] {
         guard !path.utf8.contains(0) else { throw unreadable(path, EINVAL) }
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw unreadable(path, errno) }

@@ -8,7 +8,7 @@ enum ConfigurationKeys {
         [
             Key("admin", section: \.self, keys: admin),
             Key("workers", bare: \.configuration.workers) { text throws(InvalidValue) in
-                try SettingValue.integer(text, in: ranges.workers)
+                try SettingValue.workers(text)
             },
             Key("registries", each: "[].", keys: registry, read: readRegistries),
             Key("listeners", each: "[].", keys: listener, read: readListeners),
@@ -22,9 +22,6 @@ enum ConfigurationKeys {
             Key("log", section: \.configuration, keys: [Key("level", \.logLevel, SettingValue.logLevel)]),
         ]
     }
-
-    /// Ranges that flags share with the file.
-    static let ranges = (workers: 1...1024, weight: 0...1_000_000)
 
     private static var admin: [SettingKey<ConfigurationDraft>] {
         [
@@ -128,6 +125,9 @@ extension ConfigurationKeys {
             }
             var text = registry.text
             if url.scheme == .file {
+                if let line = registry.pollLine {
+                    reader.fail(line, "\(path).poll", "has no effect on a file, which is watched for changes")
+                }
                 url.path = FilePath.resolved(url.path, in: draft.folder)
                 text = "file:\(url.path)"
             }

@@ -65,7 +65,7 @@ extension ConfigurationKeys {
                 continue
             }
             let weight = reader.bareValue(entry.value, path) { text throws(InvalidValue) in
-                try SettingValue.integer(text, in: ranges.weight)
+                try SettingValue.integer(text, in: 0...1_000_000)
             }
             if let weight { split.append(VersionWeight(version: entry.name, weight: UInt32(weight))) }
         }

@@ -64,6 +64,9 @@ public enum SettingValue {
         return value
     }
 
+    /// A number of worker threads, 1 to 1024.
+    public static func workers(_ text: String) throws(InvalidValue) -> Int { try integer(text, in: 1...1024) }
+
     /// `true` or `false`.
     public static func boolean(_ text: String) throws(InvalidValue) -> Bool {
         switch text {

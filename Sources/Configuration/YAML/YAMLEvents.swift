@@ -63,7 +63,7 @@ final class YAMLEvents {
             let line = 1 + seen.count { $0 == UInt8(ascii: "\n") }
             return YAMLSyntaxError(line: line, message: "not YAML: \(problem)")
         default:
-            let line = Int(clamping: parser.pointee.problem_mark.line) + 1
+            let line = min(Int(clamping: parser.pointee.problem_mark.line) + 1, lastLine)
             return YAMLSyntaxError(line: line, message: "not YAML: \(explained(problem, line: line))")
         }
     }
@@ -78,7 +78,15 @@ final class YAMLEvents {
         if problem == "found character that cannot start any token" {
             return "a text that begins with @, `, % or a tab must be quoted"
         }
-        return context.isEmpty ? problem : "\(problem) (\(context))"
+        if context.isEmpty { return problem }
+        let start = Int(clamping: parser.pointee.context_mark.line) + 1
+        return "\(problem) (\(context)\(start < line ? " that begins on line \(start)" : ""))"
+    }
+
+    /// Where the text ends early, libyaml names a line after the last.
+    private var lastLine: Int {
+        let breaks = input.count { $0 == UInt8(ascii: "\n") }
+        return max(1, breaks + (input.last == UInt8(ascii: "\n") ? 0 : 1))
     }
 
     private func lineText(_ line: Int) -> Slice<UnsafeBufferPointer<UInt8>> {

@@ -1,0 +1,34 @@
+import Configuration
+
+/// Environment variables that begin with `GREYMESH_`.
+enum Environment {
+    /// Several registry URLs in one variable, separated by blanks or commas. A comma also stands between the servers of one
+    /// URL: only what begins with a scheme is the next registry.
+    static func registries(_ text: String) -> [String] {
+        var urls: [String] = []
+        for word in text.split(whereSeparator: \.isWhitespace) {
+            var isFirst = true
+            for piece in word.split(separator: ",") {
+                if isFirst || piece.contains("://") || piece.hasPrefix("file:") {
+                    urls.append(String(piece))
+                } else {
+                    urls[urls.count - 1] += ",\(piece)"
+                }
+                isFirst = false
+            }
+        }
+        return urls
+    }
+
+    /// A line for each variable that looks like ours and is not, in alphabetical order.
+    static func warnings(_ environment: [String: String]) -> [String] {
+        let known = Set(Verb.allCases.flatMap(\.flags).compactMap(\.variable))
+        let prefix = Flag.variablePrefix
+        let suffixes = known.sorted().map { String($0.dropFirst(prefix.count)) }
+        return environment.keys.filter { $0.hasPrefix(prefix) && !known.contains($0) }.sorted().map { name in
+            let near = NearestName.to(String(name.dropFirst(prefix.count)), among: suffixes)
+            return "the environment variable \(name) is not known and ignored"
+                + (near.map { "; did you mean \(prefix)\($0)?" } ?? "")
+        }
+    }
+}

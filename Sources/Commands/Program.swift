@@ -1,0 +1,93 @@
+import Configuration
+import Glibc
+
+/// The program behind `main`.
+public struct Program {
+    /// What `greymesh --version` prints.
+    public static let version = "0.1.0"
+
+    /// Exit codes.
+    public enum Exit {
+        /// All is well.
+        public static let success: Int32 = 0
+        /// The command failed.
+        public static let failure: Int32 = 1
+        /// The command line is wrong.
+        public static let usage: Int32 = 2
+    }
+
+    private let output: (String) -> Void
+    private let errors: (String) -> Void
+
+    /// A program that writes whole lines, without their line ends, to these places.
+    public init(
+        output: @escaping (String) -> Void = { Program.write($0, to: 1) },
+        errors: @escaping (String) -> Void = { Program.write($0, to: 2) }
+    ) {
+        self.output = output
+        self.errors = errors
+    }
+
+    /// Does what a command line says and returns the exit code.
+    ///
+    /// - Parameter arguments: without the program's name.
+    public func run(_ arguments: [String], environment: [String: String]) -> Int32 {
+        do {
+            let invocation = try Invocation(arguments, environment: environment)
+            for warning in invocation.warnings { errors("greymesh: \(warning)") }
+            return try execute(invocation.command)
+        } catch let error as UsageError {
+            errors("greymesh: \(error.message)")
+            return Exit.usage
+        } catch let error as ConfigurationErrors {
+            for line in error.errors { errors(line.description) }
+            return Exit.failure
+        } catch {
+            errors("greymesh: \(error)")
+            return Exit.failure
+        }
+    }
+
+    private func execute(_ command: Command) throws -> Int32 {
+        switch command {
+        case .help(let verb): output(Help.text(verb))
+        case .version: output("greymesh \(Self.version)")
+        case .check(let file): output("\(file): \(Self.summary(try Configuration.load(path: file)))")
+        case .run(let options):
+            _ = try options.configuration()
+            return unavailable("run")
+        case .services: return unavailable("services")
+        case .clusters: return unavailable("clusters")
+        case .explain: return unavailable("explain")
+        case .registry: return unavailable("registry")
+        }
+        return Exit.success
+    }
+
+    private func unavailable(_ command: String) -> Int32 {
+        errors("greymesh: this build has no \(command)")
+        return Exit.failure
+    }
+
+    /// `ok, 2 listeners, 1 registry, 3 services`
+    private static func summary(_ settings: Configuration) -> String {
+        func counted(_ count: Int, _ one: String, _ many: String) -> String { "\(count) \(count == 1 ? one : many)" }
+        return [
+            "ok", counted(settings.listeners.count, "listener", "listeners"),
+            counted(settings.registries.count, "registry", "registries"),
+            counted(settings.services.count, "service", "services"),
+        ].joined(separator: ", ")
+    }
+
+    /// Writes a line to a descriptor; what cannot be written is lost.
+    public static func write(_ line: String, to descriptor: Int32) {
+        var bytes = Array(line.utf8)[...]
+        if bytes.last != UInt8(ascii: "\n") { bytes.append(UInt8(ascii: "\n")) }
+        while !bytes.isEmpty {
+            let count = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+            if count < 0 && errno == EINTR { continue }
+            guard count > 0 else { return }
+            bytes = bytes.dropFirst(count)
+        }
+    }
+}

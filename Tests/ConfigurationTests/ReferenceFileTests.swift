@@ -1,0 +1,69 @@
+import Runtime
+import Testing
+
+@testable import Configuration
+
+/// `deploy/greymesh.yaml` says what the defaults are and names every key: it must not fall behind the code.
+@Suite struct ReferenceFileTests {
+    private static let path = #filePath.replacing(
+        "Tests/ConfigurationTests/ReferenceFileTests.swift", with: "deploy/greymesh.yaml")
+
+    /// The file with its examples: `#` is taken away where anything but one blank and text follows.
+    private func withExamples() throws -> String {
+        let text = String(decoding: try Configuration.contents(of: Self.path), as: UTF8.self)
+        return text.split(separator: "\n", omittingEmptySubsequences: false).map { line in
+            guard line.hasPrefix("#"), line.count > 1 else { return line }
+            let explains = line.hasPrefix("# ") && !line.hasPrefix("#  ")
+            return explains ? line : line.dropFirst()
+        }.joined(separator: "\n")
+    }
+
+    @Test func asItStandsItSaysTheDefaults() throws {
+        var expected = Configuration()
+        expected.registries = [RegistryConfiguration(url: "nacos://127.0.0.1:8848")]
+        #expect(try Configuration.load(path: Self.path) == expected)
+    }
+
+    @Test func itsExamplesAreValid() throws {
+        var expected = Configuration()
+        expected.workers = 2
+        expected.registries = [
+            RegistryConfiguration(url: "nacos://127.0.0.1:8848"),
+            RegistryConfiguration(
+                url: "nacos://reader:secret@nacos-1,nacos-2:8848/nacos?namespace=staging&group=DEFAULT_GROUP"),
+        ]
+        expected.accessLog = AccessLogConfiguration(path: "-")
+        var service = ServiceConfiguration()
+        service.policy.stable = "1.0"
+        service.policy.split = [VersionWeight(version: "1.0", weight: 90), VersionWeight(version: "2.0", weight: 10)]
+        service.policy.sticky = .header("x-user-id")
+        service.policy.timeout = .seconds(3)
+        service.hosts = ["orders.example.com"]
+        service.paths = ["/api/orders"]
+        expected.services = ["order-service": service]
+        #expect(try Configuration.parse(try withExamples(), file: "greymesh.yaml") == expected)
+    }
+
+    @Test func itNamesEveryKey() throws {
+        let root = try #require(YAMLDocument(Array(try withExamples().utf8), file: "f").root)
+        var written: Set<String> = []
+        collect(root, "", into: &written)
+        #expect(Configuration.knownKeys.filter { !written.contains($0) } == [])
+        #expect(Configuration.knownKeys.count > 25)
+        #expect(Set(Configuration.knownKeys).count == Configuration.knownKeys.count)
+    }
+
+    /// The paths of all leaves in the notation of `knownKeys`, and of what stands above them.
+    private func collect(_ node: YAMLNode, _ path: String, into written: inout Set<String>) {
+        written.insert(path)
+        switch node.content {
+        case .mapping(let entries):
+            for entry in entries {
+                let name = path == "services" ? "*" : entry.name
+                collect(entry.value, path.isEmpty ? name : "\(path).\(name)", into: &written)
+            }
+        case .sequence(let items): for item in items { collect(item, path + "[]", into: &written) }
+        case .scalar, .refused: break
+        }
+    }
+}

@@ -30,7 +30,7 @@ let package = Package(
         .testTarget(name: "CommandsTests", dependencies: ["Commands", "Configuration", "Runtime", "TestSupport"]),
         .testTarget(name: "ConfigurationTests", dependencies: ["Configuration", "Runtime", "TestSupport"]),
         .testTarget(name: "TestSupportTests", dependencies: ["TestSupport"]),
-        .testTarget(name: "CodecsTests", dependencies: ["Codecs"], exclude: ["Resources"]),
+        .testTarget(name: "CodecsTests", dependencies: ["CLinux", "Codecs"], exclude: ["Resources"]),
         .target(name: "WebServer", dependencies: ["Codecs", "Runtime"]),
         .target(name: "DevelopmentRegistry", dependencies: ["Runtime", "WebServer"]),
         .executableTarget(name: "sample", dependencies: ["Runtime", "WebServer"]),

@@ -27,10 +27,21 @@ public final class Logger: Sendable {
     private let minimum: LogLevel
     private let windows = Mutex<[String: Window]>([:])
     private let write: @Sendable (String) -> Void
+    private let now: @Sendable () -> Int64
 
     /// Creates a logger; `write` gets whole lines with their line end and can be called from any thread.
-    public init(minimum: LogLevel = .info, write: @escaping @Sendable (String) -> Void = Logger.writeToStandardError) {
+    public convenience init(
+        minimum: LogLevel = .info, write: @escaping @Sendable (String) -> Void = Logger.writeToStandardError
+    ) {
+        self.init(minimum: minimum, now: { Clock.nanoseconds }, write: write)
+    }
+
+    /// A logger whose limits go by this clock.
+    init(
+        minimum: LogLevel, now: @escaping @Sendable () -> Int64, write: @escaping @Sendable (String) -> Void
+    ) {
         self.minimum = minimum
+        self.now = now
         self.write = write
     }
 
@@ -60,7 +71,7 @@ public final class Logger: Sendable {
     /// Nil: leave the line out. Otherwise how many were left out before it.
     private func admit(_ key: String, limit: Int) -> Int? {
         windows.withLock { windows in
-            let now = Clock.nanoseconds
+            let now = now()
             if windows.count > 10_000 { windows.removeAll() }
             var window = windows[key] ?? Window(started: now, count: 0)
             var suppressed = 0
@@ -76,7 +87,7 @@ public final class Logger: Sendable {
 
     /// A value as it stands in a line: bare when it is plain, else in quotes with `\` escapes.
     static func quoted(_ value: String) -> String {
-        let plain = value.utf8.allSatisfy { $0 > 0x20 && $0 != 0x22 && $0 != 0x3d && $0 != 0x7f }
+        let plain = value.unicodeScalars.allSatisfy { $0 > " " && $0 != "\"" && $0 != "=" && !isControl($0) }
         if plain && !value.isEmpty { return value }
         var text = "\""
         for scalar in value.unicodeScalars {
@@ -86,16 +97,19 @@ public final class Logger: Sendable {
             case "\n": text += "\\n"
             case "\r": text += "\\r"
             case "\t": text += "\\t"
-            case _ where scalar.value < 0x20 || scalar.value == 0x7f: text += "\\x" + hexadecimal(scalar.value)
+            case _ where isControl(scalar): text += "\\u{" + String(scalar.value, radix: 16) + "}"
             default: text.unicodeScalars.append(scalar)
             }
         }
         return text + "\""
     }
 
-    private static func hexadecimal(_ value: UInt32) -> String {
-        let digits = String(value, radix: 16)
-        return digits.count < 2 ? "0" + digits : digits
+    /// What can break a line or steer a terminal: C0, DEL, C1, and the line and paragraph separators.
+    private static func isControl(_ scalar: Unicode.Scalar) -> Bool {
+        switch scalar.value {
+        case 0..<0x20, 0x7f...0x9f, 0x2028, 0x2029: true
+        default: false
+        }
     }
 
     /// RFC 3339 in UTC with milliseconds.
@@ -113,7 +127,14 @@ public final class Logger: Sendable {
     public static let writeToStandardError: @Sendable (String) -> Void = { line in
         var line = line
         line.withUTF8 { bytes in
-            _ = Glibc.write(2, bytes.baseAddress, bytes.count)
+            var rest = bytes[...]
+            while !rest.isEmpty {
+                let count = Glibc.write(2, UnsafeBufferPointer(rebasing: rest).baseAddress, rest.count)
+                if count < 0 && errno == EINTR { continue }
+                // A full pipe that nobody reads must not stop the process: the rest of the line is lost.
+                guard count > 0 else { return }
+                rest = rest.dropFirst(count)
+            }
         }
     }
 }

@@ -13,7 +13,7 @@ public final class EventLoop {
     }
 
     private struct Watch {
-        let descriptor: Int32
+        let interest: Readiness
         let handler: (Readiness) -> Void
     }
 
@@ -24,36 +24,51 @@ public final class EventLoop {
     private var timers = Heap()
     private var actions: [UInt64: () -> Void] = [:]
     private var nextTimer: UInt64 = 1
-    private var running = false
+    private var stopping = false
 
     /// Creates an idle loop.
     public init() throws { poller = try Poller() }
 
     /// Calls `handler` whenever the descriptor is ready, until `unwatch`. Watching again replaces interest and handler.
-    public func watch(_ descriptor: Int32, _ interest: Readiness, handler: @escaping (Readiness) -> Void) {
+    ///
+    /// - Returns: false where the system cannot watch it (a plain file, or no memory); nothing is watched then.
+    @discardableResult
+    public func watch(
+        _ descriptor: Int32, _ interest: Readiness, handler: @escaping (Readiness) -> Void
+    ) -> Bool {
         if let token = tokens[descriptor] {
-            watches[token] = Watch(descriptor: descriptor, handler: handler)
-            poller.modify(descriptor, interest, token: token)
-            return
+            if poller.modify(descriptor, interest, token: token) {
+                watches[token] = Watch(interest: interest, handler: handler)
+                return true
+            }
+            // It was closed without `unwatch`, and the number now means something new.
+            forget(descriptor)
         }
+        // Every watch has a token of its own: an event that waits for an old one finds nobody.
         let token = nextToken
         nextToken += 1
+        guard poller.add(descriptor, interest, token: token) else { return false }
         tokens[descriptor] = token
-        watches[token] = Watch(descriptor: descriptor, handler: handler)
-        poller.add(descriptor, interest, token: token)
+        watches[token] = Watch(interest: interest, handler: handler)
+        return true
     }
 
     /// Stops watching. Call it before the descriptor is closed.
     public func unwatch(_ descriptor: Int32) {
-        guard let token = tokens.removeValue(forKey: descriptor) else { return }
+        if forget(descriptor) { poller.remove(descriptor) }
+    }
+
+    @discardableResult
+    private func forget(_ descriptor: Int32) -> Bool {
+        guard let token = tokens.removeValue(forKey: descriptor) else { return false }
         watches[token] = nil
-        poller.remove(descriptor)
+        return true
     }
 
     /// Calls `action` once, not before `delay` has passed.
     @discardableResult
     public func schedule(after delay: Duration, _ action: @escaping () -> Void) -> Timer {
-        let timer = Timer(deadline: Clock.nanoseconds &+ max(0, delay.nanoseconds), number: nextTimer)
+        let timer = Timer(deadline: Self.deadline(after: delay), number: nextTimer)
         nextTimer += 1
         actions[timer.number] = action
         timers.insert(timer)
@@ -62,18 +77,34 @@ public final class EventLoop {
 
     /// Forgets a timer; one that has fired is forgotten already.
     public func cancel(_ timer: Timer?) {
-        if let timer { actions[timer.number] = nil }
+        guard let timer, actions.removeValue(forKey: timer.number) != nil else { return }
+        // Deadlines that are set and cancelled all the time must not pile up until they would have been due.
+        if timers.count > 64, timers.count > 2 * actions.count {
+            timers.keep { actions[$0.number] != nil }
+        }
+    }
+
+    /// Timers that are kept, cancelled ones included.
+    var timerCount: Int { timers.count }
+
+    /// Timers that will fire.
+    var liveTimerCount: Int { actions.count }
+
+    /// Now and a delay; what is too far is never.
+    private static func deadline(after delay: Duration) -> Int64 {
+        let (deadline, overflow) = Clock.nanoseconds.addingReportingOverflow(max(0, delay.nanoseconds))
+        return overflow ? .max : deadline
     }
 
     /// Runs until `stop`.
     public func run() {
-        running = true
-        while running { turn(limit: nil) }
+        while !stopping { turn(limit: nil) }
+        stopping = false
     }
 
     /// Runs until `condition` holds or the time is over; tells whether it held. For tests and one-shot commands.
     public func run(for limit: Duration, until condition: () -> Bool) -> Bool {
-        let deadline = Clock.nanoseconds + limit.nanoseconds
+        let deadline = Self.deadline(after: limit)
         while !condition() {
             let left = deadline - Clock.nanoseconds
             if left <= 0 { return false }
@@ -82,14 +113,18 @@ public final class EventLoop {
         return true
     }
 
-    /// Ends `run` after the callbacks of this turn.
-    public func stop() { running = false }
+    /// Ends `run` after the callbacks of this turn; before `run`, lets it end at once, so that a signal during the start
+    /// is not lost.
+    public func stop() { stopping = true }
 
     private func turn(limit: Int64?) {
         let count = poller.wait(milliseconds: waitMilliseconds(limit: limit))
         for index in 0..<count {
             let (token, readiness) = poller.event(index)
-            watches[token]?.handler(readiness)
+            guard let watch = watches[token] else { continue }
+            // A handler of this turn may have changed the interest since the event was fetched.
+            let wanted = readiness.intersection(watch.interest.union([.error, .hangUp]))
+            if !wanted.isEmpty { watch.handler(wanted) }
         }
         fireTimers()
     }
@@ -99,12 +134,15 @@ public final class EventLoop {
         var wait = limit
         if let first = timers.first { wait = min(wait ?? .max, first.deadline - Clock.nanoseconds) }
         guard let wait else { return -1 }
-        return Int32(clamping: (max(0, wait) + 999_999) / 1_000_000)
+        // Rounded up: waking early would only mean to wait again.
+        return Int32(clamping: max(0, wait) / 1_000_000 + (wait > 0 && wait % 1_000_000 > 0 ? 1 : 0))
     }
 
     private func fireTimers() {
         let now = Clock.nanoseconds
-        while let first = timers.first, first.deadline <= now {
+        let end = nextTimer
+        // Timers that are set meanwhile have to wait for the next turn, or they could keep descriptors from theirs.
+        while let first = timers.first, first.deadline <= now, first.number < end {
             timers.removeFirst()
             actions.removeValue(forKey: first.number)?()
         }
@@ -116,6 +154,13 @@ private struct Heap {
     private var items: [EventLoop.Timer] = []
 
     var first: EventLoop.Timer? { items.first }
+
+    var count: Int { items.count }
+
+    /// Forgets all others. A sorted array is a heap.
+    mutating func keep(_ isKept: (EventLoop.Timer) -> Bool) {
+        items = items.filter(isKept).sorted { ($0.deadline, $0.number) < ($1.deadline, $1.number) }
+    }
 
     mutating func insert(_ item: EventLoop.Timer) {
         items.append(item)

@@ -46,9 +46,10 @@ public struct Poller: ~Copyable {
         clinux_epoll_control(self.descriptor, EPOLL_CTL_ADD, descriptor, interest.rawValue, token) == 0
     }
 
-    /// Changes what a descriptor is watched for.
-    public func modify(_ descriptor: Int32, _ interest: Readiness, token: UInt64) {
-        _ = clinux_epoll_control(self.descriptor, EPOLL_CTL_MOD, descriptor, interest.rawValue, token)
+    /// Changes what a descriptor is watched for. Fails when it is not in the set (any more).
+    @discardableResult
+    public func modify(_ descriptor: Int32, _ interest: Readiness, token: UInt64) -> Bool {
+        clinux_epoll_control(self.descriptor, EPOLL_CTL_MOD, descriptor, interest.rawValue, token) == 0
     }
 
     /// Stops watching a descriptor; closing it does the same.

@@ -118,6 +118,8 @@ public struct BufferPool: ~Copyable {
     /// Adds bytes at the tail.
     @inline(__always)
     public mutating func append(_ bytes: UnsafePointer<UInt8>, count: Int, to buffer: inout Buffer) {
+        // A buffer without memory has no tail to speak of.
+        if count == 0 { return }
         reserve(count, in: &buffer)
         memcpy(buffer.tail, bytes, count)
         buffer.filled(count)

@@ -34,6 +34,8 @@ public struct SocketAddress: Hashable, Sendable {
 
     /// Reads a numeric address without brackets: `10.0.0.1` or `fe80::1`. Nil for names.
     public init?(ip: String, port: UInt16) {
+        // C would take what stands before a zero byte for the whole.
+        guard !ip.utf8.contains(0) else { return nil }
         var four = in_addr()
         if inet_pton(AF_INET, ip, &four) == 1 {
             self.init(ipv4: UInt32(bigEndian: four.s_addr), port: port)

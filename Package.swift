@@ -5,8 +5,7 @@ import PackageDescription
 let package = Package(
     name: "greymesh",
     products: [
-        .executable(name: "greymesh", targets: ["greymesh"]),
-        .executable(name: "greymesh-sample", targets: ["sample"]),
+        .executable(name: "greymesh", targets: ["greymesh"])
     ],
     targets: [
         .target(name: "CLinux"),
@@ -24,18 +23,21 @@ let package = Package(
         .target(
             name: "Proxy",
             dependencies: ["Balancing", "CLinux", "Codecs", "Configuration", "Discovery", "Routing", "Runtime"]),
-        .target(name: "Commands", dependencies: ["Configuration", "Runtime"]),
+        .target(
+            name: "ControlPlane",
+            dependencies: ["Balancing", "CLinux", "Configuration", "Discovery", "Proxy", "Runtime"]),
+        .target(
+            name: "Commands",
+            dependencies: ["Configuration", "ControlPlane", "DevelopmentRegistry", "Runtime"]),
         .executableTarget(name: "greymesh", dependencies: ["Commands"]),
         .target(name: "TestSupport", dependencies: ["CLinux", "Runtime"], path: "Tests/TestSupport"),
         .testTarget(name: "CommandsTests", dependencies: ["Commands", "Configuration", "Runtime", "TestSupport"]),
         .testTarget(name: "ConfigurationTests", dependencies: ["Configuration", "Runtime", "TestSupport"]),
         .testTarget(name: "RuntimeTests", dependencies: ["CLinux", "Runtime"]),
         .testTarget(name: "TestSupportTests", dependencies: ["TestSupport"]),
-        .testTarget(name: "CodecsTests", dependencies: ["CLinux", "Codecs"], exclude: ["Resources"]),
+        .testTarget(name: "CodecsTests", dependencies: ["Codecs"], exclude: ["Resources"]),
         .target(name: "WebServer", dependencies: ["Codecs", "Runtime"]),
         .target(name: "DevelopmentRegistry", dependencies: ["Runtime", "WebServer"]),
-        .executableTarget(name: "sample", dependencies: ["Runtime", "WebServer"]),
-        .testTarget(name: "SampleTests", dependencies: ["DevelopmentRegistry", "Runtime", "WebServer", "sample"]),
         .testTarget(name: "WebServerTests", dependencies: ["Runtime", "WebServer"]),
         .testTarget(
             name: "DevelopmentRegistryTests", dependencies: ["DevelopmentRegistry", "Runtime", "WebServer"]),

@@ -1,5 +1,7 @@
 import Configuration
+import DevelopmentRegistry
 import Glibc
+import Runtime
 
 /// The program behind `main`.
 public struct Program {
@@ -54,12 +56,13 @@ public struct Program {
         case .version: output("greymesh \(Self.version)")
         case .check(let file): output("\(file): \(Self.summary(try Configuration.load(path: file)))")
         case .run(let options):
-            _ = try options.configuration()
-            return unavailable("run")
+            return try RunCommand(options: options).run()
         case .services: return unavailable("services")
         case .clusters: return unavailable("clusters")
         case .explain: return unavailable("explain")
-        case .registry: return unavailable("registry")
+        case .registry(let address):
+            Signals.block([SIGTERM, SIGINT])
+            try DevelopmentRegistry.run(listen: address)
         }
         return Exit.success
     }

@@ -8,6 +8,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -23,7 +24,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "clinux_blocks.h"
 #include "clinux_scan.h"
 
 // accept4 is behind _GNU_SOURCE, which Swift's clang importer does not define.
@@ -40,6 +40,19 @@ static inline int clinux_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }
 // Names a thread for top and gdb; the system takes 15 characters.
 extern int pthread_setname_np(pthread_t, const char *);
 static inline void clinux_name_thread(pthread_t thread, const char *name) { pthread_setname_np(thread, name); }
+
+// The processors that this process may run on: those of its affinity mask; 0 when that cannot be read.
+extern int sched_getaffinity(pid_t, size_t, cpu_set_t *);
+static inline int clinux_processor_count(void)
+{
+    unsigned char mask[8192] = {0};
+    int count = 0;
+    if (sched_getaffinity(0, sizeof mask, (cpu_set_t *)mask) != 0)
+        return 0;
+    for (size_t index = 0; index < sizeof mask; index++)
+        count += __builtin_popcount(mask[index]);
+    return count;
+}
 
 // Registers, changes or removes a descriptor; `token` comes back with each event.
 static inline int clinux_epoll_control(int epoll, int operation, int descriptor, uint32_t events, uint64_t token)

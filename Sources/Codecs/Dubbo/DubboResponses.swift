@@ -111,17 +111,19 @@ extension Dubbo {
     public static func errorText(
         _ body: UnsafePointer<UInt8>, count: Int, _ serialization: Serialization
     ) -> ByteRange? {
+        var at = 0
+        let start: Int
         switch serialization {
         case .hessian2:
-            return Hessian2.firstText(body, count)
+            start = Hessian2.readFirstPiece(body, &at, count)
         case .fastjson2:
-            var at = 4
+            at = 4
             var next = 0
             let end = elementEnd(body, &next, count)
-            let start = end < 0 ? -1 : JSONB.readPlainText(body, &at, end)
-            return start < 0 ? nil : ByteRange(start: start, count: at &- start)
+            start = end < 0 ? -1 : JSONB.readPlainText(body, &at, end)
         default:
             return nil
         }
+        return start < 0 ? nil : ByteRange(start: start, count: at &- start)
     }
 }

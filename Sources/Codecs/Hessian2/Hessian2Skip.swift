@@ -10,8 +10,7 @@ extension Hessian2 {
     public static func skipValue(
         _ bytes: UnsafePointer<UInt8>, count: Int, at: inout Int, _ scratch: inout Scratch
     ) -> Bool {
-        var plain = at
-        let next = skip(1, bytes, at, count, &scratch, &plain)
+        let next = skip(1, bytes, at, count, &scratch)
         if next < 0 { return false }
         at = next
         return true
@@ -25,10 +24,9 @@ extension Hessian2 {
     /// Skips `values` values from `start` and returns the place after them, or -1.
     ///
     /// Every turn of the loop consumes a byte or leaves a container, so the time is linear in the bytes whatever lengths they
-    /// claim. Back-references are not followed. `plain` is as in `skipUnits`.
+    /// claim. Back-references are not followed.
     static func skip(
-        _ values: Int, _ bytes: UnsafePointer<UInt8>, _ start: Int, _ end: Int, _ scratch: inout Scratch,
-        _ plain: inout Int
+        _ values: Int, _ bytes: UnsafePointer<UInt8>, _ start: Int, _ end: Int, _ scratch: inout Scratch
     ) -> Int {
         let stack = scratch.stack
         let codes = scratch.codes
@@ -58,12 +56,6 @@ extension Hessian2 {
                 if before != untilEnd { pending = mapKey &+ mapValue &- before }
             }
             at &+= 1
-            if byte < 0x20 {
-                // The most frequent value, a short text.
-                at = skipUnits(Int(byte), bytes, at, end, &plain)
-                if at < 0 { return -1 }
-                continue
-            }
             let code = codes[Int(byte)]
             let content: Int32
             switch code.kind {
@@ -71,8 +63,12 @@ extension Hessian2 {
                 at &+= Int(code.operand)
                 if at > end { return -1 }
                 continue
-            case .text, .textMedium, .textFinal, .textChunk:
-                at = skipLongText(code, bytes, at, end, &plain)
+            case .text:
+                at = skipUnits(Int(code.operand), bytes, at, end)
+                if at < 0 { return -1 }
+                continue
+            case .textMedium, .textFinal, .textChunk:
+                at = skipLongText(code, bytes, at, end)
                 if at < 0 { return -1 }
                 continue
             case .bytesMedium, .bytesFinal, .bytesChunk:
@@ -80,7 +76,7 @@ extension Hessian2 {
                 if at < 0 { return -1 }
                 continue
             case .classDefinition:
-                at = defineClass(bytes, at, end, &scratch, &plain)
+                at = defineClass(bytes, at, end, &scratch)
                 // The instance follows and is the value that was asked for.
                 if at < 0 || at >= end || bytes[at] == endMark { return -1 }
                 pending = before
@@ -98,23 +94,23 @@ extension Hessian2 {
             case .map:
                 content = mapKey
             case .typedMap:
-                at = skipType(bytes, at, end, &plain)
+                at = skipType(bytes, at, end)
                 content = mapKey
             case .openList:
                 content = untilEnd
             case .openTypedList:
-                at = skipType(bytes, at, end, &plain)
+                at = skipType(bytes, at, end)
                 content = untilEnd
             case .list:
                 content = Int32(code.operand)
             case .typedList:
-                at = skipType(bytes, at, end, &plain)
+                at = skipType(bytes, at, end)
                 content = Int32(code.operand)
             case .listLong:
                 content = Int32(truncatingIfNeeded: readCount(bytes, &at, end))
                 if content < 0 { return -1 }
             case .typedListLong:
-                at = skipType(bytes, at, end, &plain)
+                at = skipType(bytes, at, end)
                 if at < 0 { return -1 }
                 content = Int32(truncatingIfNeeded: readCount(bytes, &at, end))
                 if content < 0 { return -1 }
@@ -131,9 +127,7 @@ extension Hessian2 {
 
     /// The rest of a text after its code when the length does not stand in the code; pieces are followed to the last one.
     @inline(never)
-    private static func skipLongText(
-        _ first: Code, _ bytes: UnsafePointer<UInt8>, _ start: Int, _ end: Int, _ plain: inout Int
-    ) -> Int {
+    static func skipLongText(_ first: Code, _ bytes: UnsafePointer<UInt8>, _ start: Int, _ end: Int) -> Int {
         var code = first
         var at = start
         while true {
@@ -152,7 +146,7 @@ extension Hessian2 {
             default:
                 return -1
             }
-            at = skipUnits(units, bytes, at, end, &plain)
+            at = skipUnits(units, bytes, at, end)
             if at < 0 || code.kind != .textChunk { return at }
             if at >= end { return -1 }
             code = Code(bytes[at])
@@ -195,14 +189,14 @@ extension Hessian2 {
     /// Name, number of fields, names of the fields: all that is kept is the number.
     @inline(never)
     private static func defineClass(
-        _ bytes: UnsafePointer<UInt8>, _ start: Int, _ end: Int, _ scratch: inout Scratch, _ plain: inout Int
+        _ bytes: UnsafePointer<UInt8>, _ start: Int, _ end: Int, _ scratch: inout Scratch
     ) -> Int {
-        var at = skipString(bytes, start, end, &plain)
+        var at = skipString(bytes, start, end)
         if at < 0 { return -1 }
         let fields = readCount(bytes, &at, end)
         if fields < 0 || fields > end &- at || scratch.classCount == Scratch.maximumClasses { return -1 }
         for _ in 0..<fields {
-            at = skipString(bytes, at, end, &plain)
+            at = skipString(bytes, at, end)
             if at < 0 { return -1 }
         }
         scratch.classes[scratch.classCount] = Int32(truncatingIfNeeded: fields)
@@ -211,26 +205,22 @@ extension Hessian2 {
     }
 
     /// A string value of any form; -1 when something else stands there.
-    static func skipString(
-        _ bytes: UnsafePointer<UInt8>, _ at: Int, _ end: Int, _ plain: inout Int
-    ) -> Int {
+    static func skipString(_ bytes: UnsafePointer<UInt8>, _ at: Int, _ end: Int) -> Int {
         if at < 0 || at >= end { return -1 }
         let code = Code(bytes[at])
         switch code.kind {
-        case .text: return skipUnits(Int(code.operand), bytes, at &+ 1, end, &plain)
-        case .textMedium, .textFinal, .textChunk: return skipLongText(code, bytes, at &+ 1, end, &plain)
+        case .text: return skipUnits(Int(code.operand), bytes, at &+ 1, end)
+        case .textMedium, .textFinal, .textChunk: return skipLongText(code, bytes, at &+ 1, end)
         default: return -1
         }
     }
 
     /// The type of a list or map: a name, or the number of a name met before.
-    static func skipType(
-        _ bytes: UnsafePointer<UInt8>, _ at: Int, _ end: Int, _ plain: inout Int
-    ) -> Int {
+    static func skipType(_ bytes: UnsafePointer<UInt8>, _ at: Int, _ end: Int) -> Int {
         if at >= end { return -1 }
         var at = at
         switch Code(bytes[at]).kind {
-        case .text, .textMedium, .textFinal, .textChunk: return skipString(bytes, at, end, &plain)
+        case .text, .textMedium, .textFinal, .textChunk: return skipString(bytes, at, end)
         default: return readCount(bytes, &at, end) < 0 ? -1 : at
         }
     }

@@ -22,6 +22,7 @@ public final class DataPlane {
         inboxes = try (0..<workers).map { _ in try Mailbox() }
         var sockets: [[Int32]] = []
         do {
+            for listener in settings.listeners { try Socket.checkUnused(listener.address) }
             for number in 0..<workers {
                 sockets.append([])
                 for index in settings.listeners.indices {

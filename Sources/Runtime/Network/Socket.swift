@@ -22,6 +22,19 @@ public enum Socket {
         return descriptor
     }
 
+    /// Checks that nobody listens on an address, sockets that share it included: those would let another process join them.
+    ///
+    /// - Throws: `SystemError` that names the address.
+    public static func checkUnused(_ address: SocketAddress) throws {
+        let descriptor = try open(address)
+        defer { close(descriptor) }
+        clinux_set_int_option(descriptor, SOL_SOCKET, SO_REUSEADDR, 1)
+        if address.isIPv6 { clinux_set_int_option(descriptor, Int32(IPPROTO_IPV6), IPV6_V6ONLY, 1) }
+        guard address.withPointer({ Glibc.bind(descriptor, $0, $1) }) == 0 else {
+            throw SystemError("listen on \(address)")
+        }
+    }
+
     /// Starts to connect. The socket becomes writable when that has ended; `connectError` tells how.
     public static func connect(to address: SocketAddress) throws -> Int32 {
         let descriptor = try open(address)

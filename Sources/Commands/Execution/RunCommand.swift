@@ -1,0 +1,50 @@
+import Configuration
+import ControlPlane
+import Glibc
+import Runtime
+
+/// `greymesh run`: forwards requests until a signal ends it.
+struct RunCommand {
+    let options: RunOptions
+
+    private static let stopSignals = [SIGTERM, SIGINT]
+
+    /// Serves; returns the exit code.
+    func run() throws -> Int32 {
+        let startedAt = Clock.nanoseconds
+        let configuration = try options.configuration()
+        ProcessLimits.raiseDescriptorLimit()
+        // Before there is a second thread: threads inherit what is blocked.
+        Signals.block(Self.stopSignals + [SIGHUP])
+        let logger = Logger(minimum: configuration.logLevel)
+        let loop = try EventLoop()
+        let reload = options.file == nil ? nil : options.configuration
+        let control = try ControlPlane(configuration: configuration, loop: loop, logger: logger, reload: reload)
+        control.onStopped = { loop.stop() }
+        try watchSignals(control, loop, logger)
+        control.logStart()
+        let milliseconds = (Clock.nanoseconds - startedAt) / 1_000_000
+        logger.log(
+            .info, "ready",
+            [
+                "version": Program.version, "pid": "\(getpid())", "workers": "\(control.workerCount)",
+                "start_ms": "\(milliseconds)",
+            ])
+        loop.run()
+        control.stop()
+        logger.log(.info, "stopped")
+        return Program.Exit.success
+    }
+
+    /// The first signal drains, the second one ends at once.
+    private func watchSignals(_ control: ControlPlane, _ loop: EventLoop, _ logger: Logger) throws {
+        try Signals.watch(Self.stopSignals + [SIGHUP], on: loop) { signal in
+            if signal == SIGHUP { return control.reloadConfiguration() }
+            if control.isDraining {
+                logger.log(.warning, "stop.forced", ["signal": "\(signal)"])
+                return loop.stop()
+            }
+            control.drain()
+        }
+    }
+}

@@ -1,0 +1,167 @@
+import Configuration
+import Discovery
+import Glibc
+import Proxy
+import Runtime
+
+/// The process but for its command line: registries on one side, workers on the other, and what goes between them. Lives on one
+/// event loop.
+public final class ControlPlane {
+    /// Everything the process is told now.
+    public private(set) var configuration: Configuration
+    /// Where the listeners really listen, in the order of the configuration.
+    public var listenerAddresses: [SocketAddress] { dataPlane.addresses }
+    /// Number of workers.
+    public var workerCount: Int { dataPlane.workerCount }
+    /// The registries and the services watched.
+    public let directory: ServiceDirectory
+    /// True once a stop was asked for: nothing new is accepted.
+    public internal(set) var isDraining = false
+    /// Called once when everything in flight has ended, or the time for it has.
+    public var onStopped: () -> Void = {}
+
+    /// The control loop.
+    public let loop: EventLoop
+    let logger: Logger
+    let dataPlane: DataPlane
+    let publisher: SnapshotPublisher
+    let collector: ReportCollector
+    let explainer: Explainer
+    var drained: Set<Int> = []
+    var drainTimer: EventLoop.Timer?
+    private let accessLog: AccessLog?
+    private let context: DiscoveryContext
+    private let reload: (() throws -> Configuration)?
+    private let startedAt = Clock.nanoseconds
+    private var plan: ServicePlan
+
+    /// Opens the listeners, starts the workers and begins to watch the registries.
+    ///
+    /// - Parameters:
+    ///   - reload: reads the configuration anew; nil when there is nothing to read.
+    /// - Throws: `SystemError` for what the system refuses (a port that is taken), `InvalidValue` for a registry's address.
+    public init(
+        configuration: Configuration, loop: EventLoop, logger: Logger, reload: (() throws -> Configuration)? = nil
+    ) throws {
+        let plan = ServicePlan(configuration)
+        let accessLog = try configuration.accessLog.map { try AccessLog(path: $0.path) }
+        let dataPlane = try DataPlane(
+            settings: WorkerSettings(configuration, accessLog: accessLog),
+            workers: configuration.workers ?? ProcessLimits.processors)
+        let publisher = SnapshotPublisher(plan: plan) { dataPlane.post($0) }
+        context = try DiscoveryContext(loop: loop, logger: logger)
+        do {
+            directory = try ServiceDirectory(
+                registries: configuration.registries, limits: configuration.limits, context: context,
+                onChange: { publisher.publish($0, $1) }, onRemove: { publisher.withdraw($0) })
+        } catch {
+            dataPlane.stop()
+            accessLog?.stop()
+            throw error
+        }
+        self.configuration = configuration
+        self.loop = loop
+        self.logger = logger
+        self.accessLog = accessLog
+        self.dataPlane = dataPlane
+        self.publisher = publisher
+        self.reload = reload
+        self.plan = plan
+        collector = ReportCollector(loop: loop, workerCount: dataPlane.workerCount) { dataPlane.post(.report(id: $0)) }
+        explainer = Explainer(loop: loop) { dataPlane.post(.explain(id: $0, $1), to: 0) }
+        publisher.onPublish = { [explainer] in explainer.becameKnown($0) }
+        dataPlane.post(.routes(plan.routes))
+        for key in plan.required { directory.require(key) }
+        loop.receive(dataPlane.events) { [weak self] in self?.handle($0) }
+    }
+
+    /// Whether every service of the configuration has its first answer from the registries, or the time for it is over, and
+    /// the process is not about to end.
+    public var isReady: Bool {
+        if isDraining { return false }
+        if Clock.nanoseconds - startedAt >= configuration.limits.discoveryTimeout.nanoseconds { return true }
+        return plan.required.allSatisfy { publisher.snapshots[$0] != nil }
+    }
+
+    /// Logs one line for each listener and registry.
+    public func logStart() {
+        for (listener, address) in zip(configuration.listeners, listenerAddresses) {
+            logger.log(
+                .info, "listener.opened",
+                ["name": listener.name, "protocol": listener.protocol.rawValue, "address": "\(address)"])
+        }
+        for registry in directory.registries { logger.log(.info, "registry.watched", ["url": registry.url]) }
+    }
+
+    private func handle(_ event: WorkerEvent) {
+        switch event {
+        case .wanted(let key): watch(key)
+        case .used(let keys): for key in keys { directory.touch(key) }
+        case .report(let worker, let id, let report): collector.receive(report, from: worker, id: id)
+        case .explanation(let id, let explanation): explainer.receive(explanation, id: id)
+        case .note(let note): logger.log(note)
+        case .drained(let worker): workerDrained(worker)
+        }
+    }
+
+    /// A service that cannot be watched, because there are too many, is told to have no hosts, and a little later
+    /// forgotten.
+    private func watch(_ key: ServiceKey) {
+        if directory.touch(key) {
+            _ = publisher.repeatSnapshot(of: key)
+            return
+        }
+        publisher.publish(key, [])
+        loop.schedule(after: .seconds(5)) { [weak self] in
+            guard let self, self.directory.instances(of: key) == nil else { return }
+            self.publisher.withdraw(key)
+        }
+    }
+
+    // MARK: Reload
+
+    /// Opens the access log anew and takes over the configuration as it stands in its file now. A file that is wrong is refused;
+    /// the old settings stay.
+    public func reloadConfiguration() {
+        accessLog?.reopen()
+        guard let reload else {
+            logger.log(.info, "configuration.unchanged", ["reason": "there is no configuration file"])
+            return
+        }
+        do {
+            adopt(try reload())
+        } catch let errors as ConfigurationErrors {
+            for error in errors.errors { logger.log(.error, "configuration.refused", ["reason": "\(error)"]) }
+        } catch {
+            logger.log(.error, "configuration.refused", ["reason": "\(error)"])
+        }
+    }
+
+    private func adopt(_ new: Configuration) {
+        let change = ConfigurationChange(from: configuration, to: new)
+        for setting in change.needRestart {
+            logger.log(.warning, "configuration.needs_restart", ["setting": setting])
+        }
+        configuration = change.effective
+        let before = Set(plan.required)
+        plan = ServicePlan(configuration)
+        dataPlane.post(.routes(plan.routes))
+        for key in plan.required where !before.contains(key) { directory.require(key) }
+        for key in before.subtracting(plan.required) { directory.release(key) }
+        publisher.adopt(plan)
+        logger.log(.info, "configuration.loaded", ["services": "\(configuration.services.count)"])
+    }
+
+    // MARK: End
+
+    /// Ends everything at once.
+    public func stop() {
+        loop.cancel(drainTimer)
+        loop.unwatch(dataPlane.events.descriptor)
+        directory.stop()
+        context.resolver.stop()
+        context.http.close()
+        dataPlane.stop()
+        accessLog?.stop()
+    }
+}

@@ -1,0 +1,29 @@
+import Runtime
+
+extension ControlPlane {
+    /// Accepts nothing new and lets what is in flight end, at most for the configured time; then `onStopped` is called.
+    public func drain() {
+        guard !isDraining else { return }
+        isDraining = true
+        logger.log(.info, "drain.started", ["timeout_ms": "\(configuration.drainTimeout.nanoseconds / 1_000_000)"])
+        dataPlane.post(.drain)
+        drainTimer = loop.schedule(after: configuration.drainTimeout) { [weak self] in
+            guard let self else { return }
+            self.logger.log(
+                .warning, "drain.timeout", ["busy_workers": "\(self.workerCount - self.drained.count)"])
+            self.onStopped()
+        }
+    }
+
+    func workerDrained(_ worker: Int) {
+        if !isDraining {
+            logger.log(.error, "worker.failed", ["worker": "\(worker)", "reason": "it could not be started"])
+            return
+        }
+        drained.insert(worker)
+        guard drained.count == workerCount else { return }
+        loop.cancel(drainTimer)
+        logger.log(.info, "drain.done")
+        onStopped()
+    }
+}

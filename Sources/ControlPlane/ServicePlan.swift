@@ -1,0 +1,79 @@
+import Balancing
+import Configuration
+import Discovery
+import Proxy
+
+/// What a configuration says about services, in the form the control plane works with: which are watched from the start, their
+/// policies, and the host names and paths that mean them.
+struct ServicePlan {
+    /// Services of the configuration: watched for good. By name.
+    let required: [ServiceKey]
+    /// Metadata keys that say which version an instance is.
+    let versionKeys: [String]
+    /// What workers are told.
+    let routes: RouteTable
+
+    private let services: [String: ServiceConfiguration]
+    private let defaultPolicy: ServicePolicy
+
+    init(_ configuration: Configuration) {
+        services = configuration.services
+        defaultPolicy = configuration.defaultPolicy
+        versionKeys = configuration.version.instance
+        let listening = Set(configuration.listeners.map { ServiceKey.Kind($0.protocol) })
+        let sections = configuration.services.sorted { $0.key < $1.key }
+        required = sections.flatMap { name, section in
+            Self.kinds(name, section).filter(listening.contains).map { ServiceKey(kind: $0, name: name) }
+        }
+        routes = listening.contains(.http) ? Self.routes(sections, required) : RouteTable(services: required)
+    }
+
+    /// How requests for a service are sent on: its own section's policy, else that of `"*"`.
+    func policy(for key: ServiceKey) -> ServicePolicy { services[key.name]?.policy ?? defaultPolicy }
+
+    /// What a section's name can stand for. Host names and paths belong to HTTP; what is no Java name cannot be a Dubbo
+    /// interface. All other names may be either, and whichever exists is found.
+    private static func kinds(_ name: String, _ section: ServiceConfiguration) -> [ServiceKey.Kind] {
+        if !section.hosts.isEmpty || !section.paths.isEmpty || !isJavaName(name) { return [.http] }
+        return [.http, .dubbo]
+    }
+
+    private static func isJavaName(_ name: String) -> Bool {
+        name.split(separator: ".", omittingEmptySubsequences: false).allSatisfy { part in
+            guard let first = part.first, !first.isNumber else { return false }
+            return part.allSatisfy { $0.isLetter || $0.isNumber || $0 == "_" || $0 == "$" }
+        }
+    }
+
+    /// Applications may write a service's name in a URL, where upper and lower case are the same.
+    private static func routes(
+        _ sections: [(key: String, value: ServiceConfiguration)], _ required: [ServiceKey]
+    ) -> RouteTable {
+        var table = RouteTable(services: required)
+        var hosts: Set<String> = []
+        var paths: Set<String> = []
+        for (name, section) in sections {
+            let key = ServiceKey(kind: .http, name: name)
+            guard required.contains(key) else { continue }
+            let lowered = name.lowercased()
+            for host in section.hosts + (lowered == name ? [] : [lowered]) where hosts.insert(host).inserted {
+                table.hosts.append((host, key))
+            }
+            for path in section.paths {
+                let prefix = path == "/" ? "" : path
+                if paths.insert(prefix).inserted { table.paths.append((prefix, key)) }
+            }
+        }
+        return table
+    }
+}
+
+extension ServiceKey.Kind {
+    /// The kind of services that are reached through a listener.
+    init(_ kind: ListenerProtocol) {
+        switch kind {
+        case .http: self = .http
+        case .dubbo: self = .dubbo
+        }
+    }
+}

@@ -1,0 +1,62 @@
+import Balancing
+import Discovery
+import Proxy
+
+/// Turns a service's hosts into the snapshot that workers use, and hands it over when it differs from the last one.
+final class SnapshotPublisher {
+    /// What each service's hosts were grouped into last.
+    private(set) var snapshots: [ServiceKey: ServiceSnapshot] = [:]
+    /// Called with each service that became known or has changed.
+    var onPublish: (ServiceKey) -> Void = { _ in }
+
+    private let post: (WorkerMessage) -> Void
+    private var plan: ServicePlan
+    private var instances: [ServiceKey: [Instance]] = [:]
+
+    init(plan: ServicePlan, post: @escaping (WorkerMessage) -> Void) {
+        self.plan = plan
+        self.post = post
+    }
+
+    /// A service's hosts are these.
+    func publish(_ key: ServiceKey, _ hosts: [Instance]) {
+        instances[key] = hosts
+        build(key, hosts)
+    }
+
+    /// A service is not watched any more.
+    func withdraw(_ key: ServiceKey) {
+        instances[key] = nil
+        if snapshots.removeValue(forKey: key) != nil { post(.remove(key)) }
+    }
+
+    /// Tells a service's snapshot once more: a worker does not know it. False when there is none.
+    func repeatSnapshot(of key: ServiceKey) -> Bool {
+        guard let snapshot = snapshots[key] else { return false }
+        post(.update(snapshot))
+        return true
+    }
+
+    /// Goes over to another configuration; only services that it changes are told.
+    func adopt(_ plan: ServicePlan) {
+        self.plan = plan
+        for (key, hosts) in instances { build(key, hosts) }
+    }
+
+    private func build(_ key: ServiceKey, _ hosts: [Instance]) {
+        let snapshot = ServiceSnapshot(
+            key: key, policy: plan.policy(for: key), instances: hosts, versionKeys: plan.versionKeys)
+        if let last = snapshots[key], last.hasSameContent(as: snapshot) { return }
+        snapshots[key] = snapshot
+        post(.update(snapshot))
+        onPublish(key)
+    }
+}
+
+extension ServiceSnapshot {
+    /// Whether workers would do the same with both.
+    func hasSameContent(as other: ServiceSnapshot) -> Bool {
+        policy == other.policy
+            && clusters.elementsEqual(other.clusters) { $0.identity == $1.identity && $0.hosts == $1.hosts }
+    }
+}

@@ -42,7 +42,8 @@ let package = Package(
         .testTarget(
             name: "DevelopmentRegistryTests", dependencies: ["DevelopmentRegistry", "Runtime", "WebServer"]),
         .testTarget(
-            name: "DiscoveryTests", dependencies: ["Discovery", "TestSupport"], exclude: ["Resources"]),
+            name: "DiscoveryTests", dependencies: ["Configuration", "Discovery", "Runtime", "TestSupport"],
+            exclude: ["Resources"]),
     ],
     swiftLanguageModes: [.v6]
 )

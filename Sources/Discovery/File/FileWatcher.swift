@@ -28,11 +28,19 @@ final class FileWatcher {
         }
     }
 
+    /// What an event means for the file.
+    private enum Concern: Int, Comparable {
+        case none, possible, certain
+
+        static func < (left: Concern, right: Concern) -> Bool { left.rawValue < right.rawValue }
+    }
+
     private let path: String
     private let loop: EventLoop
     private let onChange: () -> Void
     private let descriptor: Int32
     private var names: Set<String> = []
+    private var concern = Concern.none
     private var watched: [Int32: String] = [:]
     private var seen: Signature
     private var lookedAt: Signature
@@ -97,7 +105,6 @@ final class FileWatcher {
 
     private func read() {
         var buffer = [UInt8](repeating: 0, count: 16_384)
-        var isRelevant = false
         while true {
             let count = Glibc.read(descriptor, &buffer, buffer.count)
             guard count > 0 else { break }
@@ -107,36 +114,38 @@ final class FileWatcher {
                 let event = buffer.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: offset, as: inotify_event.self) }
                 let end = min(offset + header + Int(event.len), count)
                 let name = String(decoding: buffer[(offset + header)..<end].prefix { $0 != 0 }, as: UTF8.self)
-                if concerns(event, name) { isRelevant = true }
+                concern = max(concern, meaning(of: event, name))
                 offset = end
             }
         }
-        guard isRelevant, settleTimer == nil else { return }
+        guard concern > .none, settleTimer == nil else { return }
         settleTimer = loop.schedule(after: Self.settleTime) { [weak self] in
             self?.settleTimer = nil
             self?.check()
         }
     }
 
-    private func concerns(_ event: inotify_event, _ name: String) -> Bool {
-        if event.mask & UInt32(IN_Q_OVERFLOW) != 0 { return true }
+    private func meaning(of event: inotify_event, _ name: String) -> Concern {
+        if event.mask & UInt32(IN_Q_OVERFLOW) != 0 { return .certain }
         let isCreated = event.mask & UInt32(IN_CREATE) != 0
-        if names.contains(name) && !isCreated { return true }
+        if names.contains(name) && !isCreated { return .certain }
         // A link that was set or moved, in the file's place or on the way to it. A plain file that was only created has
         // its content still to come.
-        guard isCreated || event.mask & UInt32(IN_MOVED_TO) != 0, let directory = watched[event.wd] else {
-            return false
-        }
+        let isSet = isCreated || event.mask & UInt32(IN_MOVED_TO) != 0
+        guard isSet, let directory = watched[event.wd] else { return .none }
         var information = stat()
-        guard lstat(directory + "/" + name, &information) == 0 else { return false }
-        return information.st_mode & S_IFMT == S_IFLNK
+        guard lstat(directory + "/" + name, &information) == 0 else { return .none }
+        return information.st_mode & S_IFMT == S_IFLNK ? .possible : .none
     }
 
     private func check() {
         arm()
         let now = Signature(of: path)
+        // Time stamps are coarse: two writes within some milliseconds can look the same.
+        let isCertain = concern == .certain
+        concern = .none
         lookedAt = now
-        guard now != seen else { return }
+        guard now != seen || isCertain else { return }
         seen = now
         onChange()
     }

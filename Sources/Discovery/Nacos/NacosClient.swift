@@ -28,7 +28,7 @@ final class NacosClient {
     static let mostUnderWay = 8
 
     let health: RegistryHealth
-    /// Called when no server can be asked or log us in: whoever waits for a first answer should be told.
+    /// Called when no server can be asked: whoever waits for a first answer should be told.
     var onUnavailable: (String) -> Void = { _ in }
     private(set) var api = NacosAPI.v1
     /// When a server was last found away, another was taken, or one came back; monotonic nanoseconds.
@@ -52,7 +52,7 @@ final class NacosClient {
         self.settings = settings
         self.context = context
         health = RegistryHealth(url: url, logger: context.logger)
-        pool = ServerPool(count: settings.servers.count)
+        pool = ServerPool(count: settings.servers.count, backoff: settings.serverBackoff)
         session = NacosSession(settings.credentials)
         lastSuccess = Array(repeating: 0, count: settings.servers.count)
     }
@@ -107,9 +107,8 @@ final class NacosClient {
             case .waiting: return
             case .pause(let time): return wake(after: time)
             case .login:
-                // With a token that is only getting old, questions go on meanwhile.
                 guard logIn(now: now) else { return }
-                if session.token == nil { return }
+                continue
             }
             switch pool.choose(now: now, skip: ticket.skip) {
             case .wait(let time): return wake(after: time)
@@ -133,7 +132,9 @@ final class NacosClient {
         (ticket.server, ticket.api) = (server, api)
         underWay += 1
         let target = ticket.question.target(api, settings)
-        let request = HTTPRequest("GET", settings.servers[server] + target, headers: headers)
+        let request = HTTPRequest(
+            "GET", settings.servers[server] + target, headers: headers, timeout: settings.timeout,
+            maximumBody: settings.largestAnswer)
         ticket.call = context.http.send(request) { [weak self] result in
             self?.take(result, ticket, token: token, sentAt: now)
             self?.pump()
@@ -207,7 +208,7 @@ final class NacosClient {
     private func refuseToken(_ ticket: Ticket, _ response: HTTPResponse, _ token: String?) {
         pool.released(ticket.server)
         guard let token else {
-            return refuse(ticket, "the server wants a login: put USER:PASSWORD@ into the address")
+            return refuse(ticket, session.refusal ?? "the server wants a login: put USER:PASSWORD@ into the address")
         }
         let isForbidden = response.text.contains("authorization failed")
         guard ticket.logins == 0, !isForbidden else { return refuse(ticket, Self.words(response)) }
@@ -269,8 +270,7 @@ final class NacosClient {
         case .success(let response):
             pool.released(server)
             guard let refusal = session.finish(response, now: now) else { return }
-            health.failed("\(settings.servers[server]): \(refusal)", isAway: session.token == nil)
-            if session.token == nil { onUnavailable(refusal) }
+            health.failed("\(settings.servers[server]): \(refusal)", isAway: false)
         }
     }
 

@@ -54,6 +54,9 @@ final class NacosListing {
         context.loop.cancel(timer)
         if let ticket { client.cancel(ticket) }
         ticket = nil
+        // Whoever wants a name later is told what is there then.
+        names = nil
+        fingerprint = nil
     }
 
     private func ask(_ question: NacosQuestion, isUrgent: Bool) {

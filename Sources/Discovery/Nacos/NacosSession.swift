@@ -10,12 +10,14 @@ struct NacosSession {
         case login
         /// A login is under way.
         case waiting
-        /// A login was refused; the next may be tried after this time.
+        /// A login got no answer; the next may be tried after this time.
         case pause(Duration)
     }
 
     private let credentials: NacosSettings.Credentials?
     private(set) var token: String?
+    /// Why the last login was refused. Until the next one, questions go without a token: the server may not want one.
+    private(set) var refusal: String?
     private var renewAt: Int64 = 0
     private var isLoggingIn = false
     private var notBefore: Int64 = 0
@@ -31,10 +33,11 @@ struct NacosSession {
     /// What a question sent now needs.
     func need(now: Int64) -> Need {
         guard credentials != nil else { return .nothing }
-        if isLoggingIn { return token == nil ? .waiting : .nothing }
+        let canSend = token != nil || refusal != nil
+        if isLoggingIn { return canSend ? .nothing : .waiting }
         if token != nil && now < renewAt { return .nothing }
         if now >= notBefore { return .login }
-        return token == nil ? .pause(.nanoseconds(notBefore - now)) : .nothing
+        return canSend ? .nothing : .pause(.nanoseconds(notBefore - now))
     }
 
     /// Begins a login: its request for a server.
@@ -54,6 +57,7 @@ struct NacosSession {
         isLoggingIn = false
         if response.status == 200, let (token, lifetime) = NacosAnswer.token(response.body) {
             self.token = token
+            refusal = nil
             // As Nacos' own client: when a tenth of its life is left.
             renewAt = now + lifetime.nanoseconds / 10 * 9
             backoff.succeeded()
@@ -69,7 +73,8 @@ struct NacosSession {
         triedBothPaths = false
         notBefore = now + backoff.failed().nanoseconds
         // The words of the answer are left out: what a server makes of a password is not for the log.
-        return "login refused with status \(response.status)"
+        refusal = "login refused with status \(response.status)"
+        return refusal
     }
 
     /// A login that got no answer.

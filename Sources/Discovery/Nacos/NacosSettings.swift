@@ -15,6 +15,12 @@ struct NacosSettings: Equatable {
     var separator = ":"
     /// Time between two polls of a service.
     var poll: Duration = .seconds(2)
+    /// Longest time for one exchange.
+    var timeout: Duration = .seconds(5)
+    /// Largest answer that is taken, in bytes.
+    var largestAnswer = 64 << 20
+    /// How long a server that was away is left alone.
+    var serverBackoff = Backoff()
     /// When empty answers are believed.
     var limits = AnswerLimits()
 

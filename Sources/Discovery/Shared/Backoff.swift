@@ -1,5 +1,5 @@
 /// Growing waits between attempts, spread by chance so that a fleet does not come back in step.
-struct Backoff {
+struct Backoff: Equatable {
     /// Around what the first wait lies.
     var first: Duration = .milliseconds(500)
     /// What no wait exceeds.

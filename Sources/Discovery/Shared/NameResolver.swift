@@ -39,7 +39,7 @@ public final class NameResolver {
     private let lifetime: Duration
     private let lookup: @Sendable (String) -> Answer
 
-    private static let retry = Duration.seconds(5)
+    private static let longestRetry = Duration.seconds(5)
 
     /// Creates a resolver on a loop; threads are started with the first name.
     ///
@@ -107,10 +107,11 @@ public final class NameResolver {
         let before = entry.answer
         entry.isUnderWay = false
         var wait = lifetime
+        let retry = min(lifetime, Self.longestRetry)
         switch (outcome.answer, before) {
-        case (.failed, .addresses): wait = Self.retry  // The known addresses stay.
+        case (.failed, .addresses): wait = retry  // The known addresses stay.
         case (.failed, _):
-            wait = Self.retry
+            wait = retry
             entry.answer = outcome.answer
         default: entry.answer = outcome.answer
         }

@@ -13,7 +13,7 @@ struct ServerPool {
     }
 
     private struct State {
-        var backoff = Backoff()
+        var backoff: Backoff
         var notBefore: Int64 = 0
         var isProbed = false
         var failedAt: Int64?
@@ -23,7 +23,9 @@ struct ServerPool {
     /// Index of the server in use.
     private(set) var current = 0
 
-    init(count: Int) { states = Array(repeating: State(), count: max(1, count)) }
+    init(count: Int, backoff: Backoff = Backoff()) {
+        states = Array(repeating: State(backoff: backoff), count: max(1, count))
+    }
 
     /// How many servers there are.
     var count: Int { states.count }

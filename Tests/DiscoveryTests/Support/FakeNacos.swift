@@ -83,6 +83,10 @@ extension Fixture {
     /// An adapter for some fake servers that polls quickly.
     func nacos(
         _ servers: FakeNacos..., user: String? = nil, adjust: (inout NacosSettings) -> Void = { _ in }
+    ) -> NacosRegistry { nacos(servers, user: user, adjust: adjust) }
+
+    func nacos(
+        _ servers: [FakeNacos], user: String? = nil, adjust: (inout NacosSettings) -> Void = { _ in }
     ) -> NacosRegistry {
         var settings = NacosSettings(servers: servers.map { $0.server.base + "/nacos" })
         settings.poll = .milliseconds(20)

@@ -1,0 +1,192 @@
+import Configuration
+import Runtime
+import TestSupport
+import Testing
+
+@testable import Discovery
+
+@Suite struct ServiceDirectoryTests {
+    /// A registry that says what the test tells it to.
+    final class StubRegistry: Registry {
+        let url: String
+        var status = RegistryStatus()
+        let reports: RegistryReports
+        private(set) var subscribed: Set<ServiceKey> = []
+        private(set) var isStopped = false
+
+        init(_ url: String, _ reports: RegistryReports) {
+            self.url = url
+            self.reports = reports
+        }
+
+        func subscribe(_ service: ServiceKey) { subscribed.insert(service) }
+        func unsubscribe(_ service: ServiceKey) { subscribed.remove(service) }
+        func stop() { isStopped = true }
+    }
+
+    final class World {
+        let fixture: Fixture
+        private(set) var directory: ServiceDirectory!
+        private(set) var stubs: [StubRegistry] = []
+        private(set) var told: [ServiceKey: [[String]]] = [:]
+        private(set) var removed: [ServiceKey] = []
+
+        init(registries: Int = 2, idle: Duration = .seconds(600), most: Int = 100) throws {
+            fixture = try Fixture()
+            var limits = LimitConfiguration()
+            limits.serviceIdle = idle
+            limits.services = most
+            directory = ServiceDirectory(
+                registryCount: registries, limits: limits, loop: fixture.loop, logger: fixture.context.logger,
+                onChange: { [unowned self] in
+                    told[$0, default: []].append($1.map { "\($0.address) \($0.metadata["from"] ?? "")" })
+                },
+                onRemove: { [unowned self] in removed.append($0) },
+                make: { [unowned self] index, reports in
+                    stubs.append(StubRegistry("stub\(index)", reports))
+                    return stubs[index]
+                })
+        }
+
+        func say(_ index: Int, _ service: ServiceKey, _ ips: String...) {
+            let instances = ips.map {
+                Instance(address: SocketAddress(ip: $0, port: 80)!, metadata: ["from": "\(index)"])
+            }
+            stubs[index].reports.instances(service, instances)
+        }
+    }
+
+    let order = ServiceKey.http("order")
+
+    @Test func waitsForAllRegistriesAndMerges() throws {
+        let world = try World()
+        world.directory.require(order)
+        #expect(world.stubs.allSatisfy { $0.subscribed == [order] })
+        world.say(1, order, "10.0.0.2", "10.0.0.1")
+        #expect(world.told.isEmpty && world.directory.statuses.first?.state == .ready)
+        world.say(0, order, "10.0.0.3", "10.0.0.2")
+        // A host that both list is taken from the first.
+        #expect(world.told[order] == [["10.0.0.1:80 1", "10.0.0.2:80 0", "10.0.0.3:80 0"]])
+        world.say(1, order, "10.0.0.1", "10.0.0.2")
+        #expect(world.told[order]?.count == 1)
+        world.say(0, order)
+        #expect(world.told[order]?.last == ["10.0.0.1:80 1", "10.0.0.2:80 1"])
+        #expect(world.directory.instances(of: order)?.count == 2)
+        world.say(0, .http("nobody asked"), "10.0.0.1")
+        #expect(world.told.count == 1)
+        world.directory.stop()
+        #expect(world.stubs.filter(\.isStopped).count == 2)
+        world.say(0, order, "10.0.0.9")
+        #expect(world.told[order]?.count == 2)
+    }
+
+    @Test func emptyAndFailedServicesAreToldOnce() throws {
+        let world = try World()
+        world.directory.touch(order)
+        world.say(0, order)
+        #expect(world.told.isEmpty)
+        world.stubs[1].reports.failed(order, "away")
+        #expect(world.told[order] == [[]])
+        #expect(world.directory.statuses.first?.state == .ready)
+        world.say(1, order, "10.0.0.1")
+        // A failure takes nothing away.
+        world.stubs[1].reports.failed(order, "away")
+        #expect(world.told[order] == [[], ["10.0.0.1:80 1"]])
+        let lost = ServiceKey.http("lost")
+        world.directory.touch(lost)
+        for stub in world.stubs { stub.reports.failed(lost, "away") }
+        #expect(world.told[lost] == [[]])
+        #expect(world.directory.statuses.map(\.state) == [.failed, .ready])
+    }
+
+    @Test func withoutRegistriesAServiceIsEmpty() throws {
+        let world = try World(registries: 0)
+        world.directory.touch(order)
+        #expect(world.fixture.wait { world.told[order] == [[]] })
+    }
+
+    @Test func oneAddressCanServeSeveralDubboVersions() throws {
+        let world = try World(registries: 1)
+        let echo = ServiceKey.dubbo("a.Echo")
+        world.directory.require(echo)
+        let address = SocketAddress("10.0.0.1:1")!
+        world.stubs[0].reports.instances(
+            echo,
+            [
+                Instance(address: address, weight: 0, interfaceVersion: "2"),
+                Instance(address: address, interfaceVersion: "1"),
+                Instance(address: address, available: false, interfaceVersion: "1", group: "g"),
+            ])
+        #expect(world.directory.instances(of: echo)?.map(\.interfaceVersion) == ["1", "1", "2"])
+        let status = try #require(world.directory.statuses.first)
+        #expect(status.instances == 3 && status.usable == 1 && status.isRequired && status.changedAt != nil)
+    }
+
+    @Test func letsGoWhatIsNotAskedFor() throws {
+        let world = try World(registries: 1, idle: .milliseconds(100))
+        let kept = ServiceKey.http("kept")
+        let asked = ServiceKey.http("asked")
+        world.directory.require(kept)
+        world.directory.touch(order)
+        world.directory.touch(asked)
+        for service in [kept, order, asked] { world.say(0, service, "10.0.0.1") }
+        #expect(
+            world.fixture.wait {
+                world.directory.touch(asked)
+                return world.removed == [order]
+            })
+        #expect(world.stubs[0].subscribed == [kept, asked])
+        #expect(world.directory.instances(of: order) == nil)
+        // What the configuration no longer names goes the same way.
+        world.directory.release(kept)
+        #expect(world.fixture.wait { Set(world.removed) == [order, kept, asked] })
+        // And can come back.
+        world.directory.touch(order)
+        world.say(0, order, "10.0.0.1")
+        #expect(world.told[order]?.count == 2)
+    }
+
+    @Test func boundsWhatRequestsCanSubscribe() throws {
+        let world = try World(registries: 1, most: 3)
+        for name in ["r1", "r2"] { world.directory.require(.http(name)) }
+        for name in ["a", "b", "c"] { #expect(world.directory.touch(.http(name))) }
+        #expect(!world.directory.touch(.http("d")))
+        #expect(!world.directory.touch(.http("e")))
+        #expect(world.directory.touch(.http("a")) && world.directory.touch(.http("r1")))
+        world.directory.require(.http("r3"))
+        #expect(world.directory.count == 6)
+        #expect(world.fixture.log.contains("services.limit_reached"))
+        // A service that is required by now does not count.
+        world.directory.require(.http("a"))
+        #expect(world.directory.touch(.http("d")))
+    }
+
+    @Test func mergesRealAdapters() throws {
+        let files = try TemporaryDirectory()
+        try files.write("services.yaml", "services: {order: [{address: 10.0.0.1:80, metadata: {from: file}}]}")
+        let fixture = try Fixture(directory: files.path)
+        let nacos = try FakeNacos(loop: fixture.loop)
+        nacos.services["order"] = [.init(ip: "10.0.0.1", port: 80), .init(ip: "10.0.0.2", port: 80)]
+        var told: [[Instance]] = []
+        let directory = try ServiceDirectory(
+            registries: [
+                RegistryConfiguration(url: "file:services.yaml"),
+                RegistryConfiguration(url: "nacos://127.0.0.1:\(nacos.server.port)", poll: .milliseconds(100)),
+            ], limits: LimitConfiguration(), context: fixture.context, onChange: { told.append($1) })
+        directory.require(order)
+        #expect(fixture.wait { !told.isEmpty })
+        #expect(told.first?.map(\.metadata) == [["from": "file"], [:]])
+        #expect(directory.registries.map(\.url) == ["file:services.yaml", "nacos://127.0.0.1:\(nacos.server.port)"])
+        #expect(directory.registries.allSatisfy { $0.status.state == .connected && $0.status.subscriptions == 1 })
+        // One registry going away takes nothing away.
+        nacos.server.stop()
+        #expect(fixture.wait { directory.registries[1].status.state == .failed })
+        #expect(told.count == 1)
+        directory.stop()
+        #expect(throws: InvalidValue.self) {
+            try ServiceDirectory(
+                registries: [RegistryConfiguration(url: "nacos://")], limits: LimitConfiguration(),
+                context: fixture.context, onChange: { _, _ in })
+        }
+    }
+}

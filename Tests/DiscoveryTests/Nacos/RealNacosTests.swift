@@ -1,0 +1,148 @@
+import Glibc
+import Runtime
+import TestSupport
+import Testing
+
+@testable import Discovery
+
+/// Against real Nacos servers. One at a time: each takes half a gigabyte.
+@Suite(.serialized, .enabled(if: Peers.areAvailable)) struct RealNacosTests {
+    /// A server, and an application that registers in it by HTTP.
+    final class Server {
+        let port: UInt16
+        private let name: String
+        private let directory: TemporaryDirectory
+        private let fixture: Fixture
+        private var process: ChildProcess?
+        private var token = ""
+
+        init(_ name: String, _ fixture: Fixture) throws {
+            self.name = name
+            self.fixture = fixture
+            directory = try TemporaryDirectory()
+            port = try FreePort.next(offsets: [0, 1000, 1001, -1000])
+        }
+
+        deinit { process?.terminate(grace: .zero) }
+
+        var base: String { "http://127.0.0.1:\(port)/nacos" }
+
+        func start(_ settings: String...) throws {
+            let arguments = ["port=\(port)", "data=\(directory.path)", "auth=on"] + settings
+            process = try Peers.start(name, arguments)
+        }
+
+        func kill() throws {
+            process?.signal(SIGKILL)
+            try process?.waitForExit()
+        }
+
+        func logIn(_ path: String = "/v1/auth/login") throws {
+            let response = try exchange("POST", path, [("username", "nacos"), ("password", "nacos")])
+            token = try #require(NacosAnswer.token(response.body)).token
+        }
+
+        /// Registers a host at 127.0.0.1; `api` is `/v1/ns` or `/v3/client/ns`.
+        func register(_ service: String, _ port: Int, _ metadata: String, weight: Double = 1, api: String = "/v1/ns")
+            throws
+        {
+            let response = try exchange(
+                "POST", api + "/instance",
+                [
+                    ("serviceName", service), ("ip", "127.0.0.1"), ("port", "\(port)"), ("metadata", metadata),
+                    ("weight", "\(weight)"),
+                ])
+            guard response.status == 200 else { throw TestFailure("register: \(response.status) \(response.text)") }
+        }
+
+        func deregister(_ service: String, _ port: Int) throws {
+            _ = try exchange(
+                "DELETE", "/v1/ns/instance", [("serviceName", service), ("ip", "127.0.0.1"), ("port", "\(port)")])
+        }
+
+        private func exchange(_ method: String, _ path: String, _ parameters: [(String, String)]) throws -> HTTPResponse
+        {
+            var result: Result<HTTPResponse, HTTPError>?
+            let url = base + path + "?" + PercentEncoding.form(parameters)
+            fixture.context.http.send(HTTPRequest(method, url, headers: [("accessToken", token)])) { result = $0 }
+            _ = fixture.wait { result != nil }
+            return try #require(result).get()
+        }
+    }
+
+    static let echo10 =
+        #"{"protocol":"dubbo","category":"providers","interface":"demo.Echo","version":"1.0.0","weight":"200"}"#
+    static let echo20 =
+        #"{"protocol":"dubbo","interface":"demo.Echo","version":"2.0.0","group":"blue","dubbo.tag":"gray"}"#
+
+    @Test(arguments: ["nacos2", "nacos3"])
+    func followsAServerThroughChangesAndARestart(name: String) throws {
+        let fixture = try Fixture()
+        let server = try Server(name, fixture)
+        try server.start()
+        try expectRefusals(server, fixture)
+        try server.logIn()
+        var settings = NacosSettings(servers: [server.base])
+        settings.credentials = .init(user: "nacos", password: "nacos")
+        settings.poll = .milliseconds(200)
+        settings.serverBackoff = Backoff(first: .milliseconds(100), cap: .milliseconds(500))
+        settings.limits = AnswerLimits(emptyAnswers: 3, emptyTime: .seconds(1), settleTime: .seconds(4))
+        let registry = NacosRegistry(settings, url: "nacos://test", context: fixture.context, reports: fixture.reports)
+        defer { registry.stop() }
+        let (order, echo) = (ServiceKey.http("order"), ServiceKey.dubbo("demo.Echo"))
+        registry.subscribe(order)
+        registry.subscribe(echo)
+        #expect(fixture.wait { fixture.addresses(order) == [] && fixture.addresses(echo) == [] })
+
+        try server.register("order", 9001, #"{"version":"v1"}"#)
+        try server.register("order", 9002, #"{"version":"v2","none":null}"#, weight: 2.5)
+        try server.register("providers:demo.Echo:1.0.0:", 9003, Self.echo10)
+        try server.register("providers:demo.Echo:2.0.0:blue", 9004, Self.echo20)
+        try server.register("providers:demo.Echo:1.0.0:", 9005, #"{"protocol":"tri"}"#)
+        #expect(fixture.wait { fixture.addresses(order) == ["127.0.0.1:9001", "127.0.0.1:9002"] })
+        #expect(fixture.wait { fixture.addresses(echo) == ["127.0.0.1:9003", "127.0.0.1:9004"] })
+        #expect(fixture.told[order]?.last?.map(\.metadata) == [["version": "v1"], ["version": "v2"]])
+        #expect(fixture.told[order]?.last?.map(\.weight) == [1, 2.5])
+        let echoes = try #require(fixture.told[echo]?.last)
+        #expect(echoes.map(\.interfaceVersion) == ["1.0.0", "2.0.0"] && echoes.map(\.group) == ["", "blue"])
+        #expect(echoes.map(\.weight) == [2, 1])
+
+        try server.deregister("order", 9001)
+        #expect(fixture.wait { fixture.addresses(order) == ["127.0.0.1:9002"] })
+
+        try server.kill()
+        #expect(fixture.wait { registry.status.state == .failed })
+        let known = fixture.told
+        // The restarted 3.x server has the new API only.
+        let isNewOnly = name == "nacos3"
+        try server.start(isNewOnly ? "set.nacos.core.api.compatibility.client.enabled=false" : "log=ERROR")
+        let changes = registry.status.lastSuccess
+        #expect(fixture.wait { registry.status.state == .connected && registry.status.lastSuccess != changes })
+        #expect(fixture.told == known)
+        // The owner comes back, the others never do.
+        try server.logIn(isNewOnly ? "/v3/auth/user/login" : "/v1/auth/login")
+        try server.register(
+            "order", 9002, #"{"version":"v2"}"#, weight: 2.5, api: isNewOnly ? "/v3/client/ns" : "/v1/ns")
+        #expect(fixture.wait { fixture.addresses(echo) == [] })
+        #expect(fixture.told[order] == known[order])
+        #expect(fixture.log.contains("registry.failed") && fixture.log.contains("registry.recovered"))
+        if isNewOnly { #expect(fixture.log.contains("api=v3")) }
+    }
+
+    /// Wrong credentials are told, and the log does not hold them.
+    private func expectRefusals(_ server: Server, _ fixture: Fixture) throws {
+        let service = ServiceKey.http("refused")
+        for (credentials, words) in [(nil, "wants a login"), ("wrong&password", "login refused")] {
+            var settings = NacosSettings(servers: [server.base])
+            settings.credentials = credentials.map { .init(user: "nacos", password: $0) }
+            let registry = NacosRegistry(
+                settings, url: "nacos://test", context: fixture.context, reports: fixture.reports)
+            registry.subscribe(service)
+            #expect(fixture.wait { fixture.failures[service]?.contains(words) == true })
+            #expect(registry.status.state == .failed)
+            registry.stop()
+        }
+        #expect(fixture.told.isEmpty)
+        #expect(!fixture.log.contains("wrong&password"))
+    }
+}

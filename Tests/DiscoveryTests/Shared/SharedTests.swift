@@ -1,0 +1,233 @@
+import Configuration
+import Runtime
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import Discovery
+
+@Suite struct AnswerGuardTests {
+    private let limits = AnswerLimits(emptyAnswers: 3, emptyTime: .seconds(10), settleTime: .seconds(30))
+    private func seconds(_ number: Int64) -> Int64 { number * 1_000_000_000 }
+
+    @Test func emptyAnswersNeedNumberAndTime() {
+        var answers = AnswerGuard<Int, Int>()
+        func judge(_ answer: [Int: Int], at time: Int64) -> [Int: Int] {
+            answers.judge(answer, now: seconds(time), brokenAt: nil, limits: limits)
+        }
+        // The first one is believed.
+        #expect(judge([:], at: 0) == [:] && !answers.isHolding)
+        #expect(judge([1: 1], at: 1) == [1: 1])
+        // Enough answers, not enough time; then time, and not enough answers in a row.
+        for time in 2...11 { #expect(judge([:], at: Int64(time)) == [1: 1] && answers.isHolding) }
+        #expect(judge([1: 1], at: 12) == [1: 1] && !answers.isHolding)
+        #expect(judge([:], at: 13) == [1: 1])
+        #expect(judge([:], at: 40) == [1: 1])
+        #expect(judge([:], at: 41) == [:] && !answers.isHolding)
+        #expect(judge([:], at: 42) == [:])
+    }
+
+    @Test func aFailureBreaksARunOfEmptyAnswers() {
+        var answers = AnswerGuard<Int, Int>()
+        _ = answers.judge([1: 1], now: 0, brokenAt: nil, limits: limits)
+        for time in [1, 20] { _ = answers.judge([:], now: seconds(Int64(time)), brokenAt: nil, limits: limits) }
+        answers.missed()
+        #expect(answers.judge([:], now: seconds(21), brokenAt: nil, limits: limits) == [1: 1])
+    }
+
+    @Test func afterABreakHostsAreOnlyAdded() {
+        var answers = AnswerGuard<Int, String>()
+        func judge(_ answer: [Int: String], at time: Int64) -> [Int: String] {
+            answers.judge(answer, now: seconds(time), brokenAt: seconds(100), limits: limits)
+        }
+        #expect(judge([1: "a", 2: "b"], at: 50) == [1: "a", 2: "b"])
+        for time in 101...110 { #expect(judge([:], at: Int64(time)) == [1: "a", 2: "b"]) }
+        #expect(judge([2: "new", 3: "c"], at: 111) == [1: "a", 2: "new", 3: "c"] && answers.isHolding)
+        #expect(judge([2: "new", 3: "c"], at: 129) == [1: "a", 2: "new", 3: "c"])
+        #expect(judge([2: "new", 3: "c"], at: 130) == [2: "new", 3: "c"] && !answers.isHolding)
+    }
+}
+
+@Suite struct ServerPoolTests {
+    private let second: Int64 = 1_000_000_000
+
+    @Test func staysWithAServerUntilItFails() {
+        var pool = ServerPool(count: 3)
+        #expect(pool.choose(now: 0) == .use(0))
+        pool.failed(0, sentAt: 0, now: second)
+        #expect(pool.choose(now: second) == .use(1))
+        // The first one may be asked again, and is not.
+        #expect(pool.choose(now: 100 * second) == .use(1))
+        pool.failed(1, sentAt: 100 * second, now: 100 * second)
+        #expect(pool.choose(now: 100 * second) == .use(2))
+        #expect(pool.choose(now: 100 * second, skip: 1) == .use(2))
+    }
+
+    @Test func passesOverServersForOneQuestion() {
+        var pool = ServerPool(count: 3)
+        var choices: [ServerPool.Choice] = []
+        for skip in 1...4 { choices.append(pool.choose(now: 0, skip: skip)) }
+        #expect(choices == [.use(1), .use(2), .use(0), .use(1)])
+        #expect(pool.current == 0)
+    }
+
+    @Test func waitsAndThenProbesWithOneRequest() throws {
+        var pool = ServerPool(count: 1)
+        pool.failed(0, sentAt: 0, now: 0)
+        guard case .wait(let time) = pool.choose(now: 0) else { throw TestFailure("no wait") }
+        #expect(time >= .milliseconds(250) && time <= .milliseconds(500))
+        #expect(pool.choose(now: second) == .use(0))
+        #expect(pool.choose(now: second) == .probing)
+        pool.released(0)
+        #expect(pool.choose(now: second) == .use(0))
+        let hadFailed = pool.succeeded(0)
+        #expect(hadFailed)
+        #expect(pool.choose(now: second) == .use(0) && pool.choose(now: second) == .use(0))
+        let hadFailedAgain = pool.succeeded(0)
+        #expect(!hadFailedAgain)
+    }
+
+    @Test func requestsThatWereUnderWayTogetherCountOnce() throws {
+        var pool = ServerPool(count: 1)
+        for _ in 0..<50 { pool.failed(0, sentAt: 0, now: 10) }
+        guard case .wait(let time) = pool.choose(now: 10) else { throw TestFailure("no wait") }
+        #expect(time <= .milliseconds(500))
+    }
+
+    @Test func backoffGrowsToItsCapWithJitter() {
+        var backoff = Backoff(first: .milliseconds(500), cap: .seconds(30))
+        let waits = (0..<100).map { _ in backoff.failed() }
+        for (index, wait) in waits.enumerated() {
+            let limit = min(Duration.seconds(30), .milliseconds(500) * (1 << min(index, 10)))
+            #expect(wait <= limit && wait >= limit / 2)
+        }
+        #expect(Set(waits.suffix(50)).count > 40)
+        backoff.succeeded()
+        #expect(backoff.failed() <= .milliseconds(500))
+    }
+}
+
+@Suite struct NameResolverTests {
+    @Test func remembersAndRefreshes() throws {
+        let loop = try EventLoop()
+        let counter = Counter()
+        let resolver = NameResolver(loop: loop, lifetime: .milliseconds(20)) { name in
+            let count = counter.next()
+            if count == 3 { return .failed("no name server") }
+            return .addresses([SocketAddress(ipv4: count < 6 ? 1 : 2, port: 0)])
+        }
+        var changed: [String] = []
+        _ = resolver.observe { changed.append($0) }
+        #expect(resolver.answer("a") == .pending && counter.value == 0)
+        resolver.retain("a")
+        resolver.retain("a")
+        #expect(loop.run(for: .seconds(20)) { resolver.answer("a") == .addresses([SocketAddress(ipv4: 2, port: 0)]) })
+        // The failure between changed nothing and was not told.
+        #expect(changed == ["a", "a"])
+        resolver.release("a")
+        #expect(resolver.answer("a") != .pending)
+        resolver.release("a")
+        #expect(resolver.answer("a") == .pending)
+        resolver.stop()
+    }
+
+    @Test func asksTheSystem() throws {
+        let loop = try EventLoop()
+        let resolver = NameResolver(loop: loop)
+        resolver.retain("localhost")
+        resolver.retain("no.such.name.invalid")
+        let done = loop.run(for: .seconds(30)) {
+            resolver.answer("localhost") != .pending && resolver.answer("no.such.name.invalid") != .pending
+        }
+        #expect(done)
+        #expect(resolver.answer("localhost") == .addresses([SocketAddress(ip: "127.0.0.1", port: 0)!]))
+        guard case .failed = resolver.answer("no.such.name.invalid") else { throw TestFailure("found") }
+        resolver.stop()
+    }
+
+    private final class Counter: Sendable {
+        private let count = Mutex(0)
+        var value: Int { count.withLock { $0 } }
+        func next() -> Int {
+            count.withLock {
+                $0 += 1
+                return $0
+            }
+        }
+    }
+}
+
+@Suite struct InstanceReporterTests {
+    let service = ServiceKey.http("order")
+
+    private func host(_ name: String, _ metadata: [String: String] = [:], available: Bool = true) -> ListedHost {
+        ListedHost(
+            host: name, port: 80, instance: Instance(address: .unknown, available: available, metadata: metadata))
+    }
+
+    @Test func tellsKnownHostsBeforeNamesAreFound() throws {
+        let fixture = try Fixture(names: ["b": ["10.0.0.2"]])
+        let reporter = InstanceReporter(
+            resolver: fixture.context.resolver, reports: fixture.reports, logger: fixture.context.logger)
+        reporter.report(service, [host("10.0.0.1"), host("b")])
+        #expect(fixture.told[service]?.map { $0.count } == [1])
+        #expect(fixture.wait { fixture.told[service]?.count == 2 })
+        // Names only: nothing is told before they are found.
+        reporter.report(.http("b"), [host("b")])
+        #expect(fixture.told[.http("b")]?.map { $0.count } == [1])
+        reporter.report(.http("c"), [host("c")])
+        #expect(fixture.told[.http("c")] == nil)
+        #expect(fixture.wait { fixture.told[.http("c")] == [[]] })
+        #expect(reporter.changes == 4)
+        // A failure is told only where nothing was.
+        reporter.fail(service, "x")
+        reporter.fail(.http("d"), "x")
+        #expect(fixture.failures == [.http("d"): "x"])
+        reporter.forget(service)
+        reporter.report(service, [host("10.0.0.1")])
+        #expect(fixture.told[service]?.count == 3)
+        reporter.stop()
+        fixture.context.resolver.stop()
+    }
+
+    @Test func mergesDoublesIndependentlyOfOrder() throws {
+        let variants = [
+            host("10.0.0.1", ["a": "1"]), host("10.0.0.1", ["a": "2"]), host("10.0.0.1", ["a": "1", "b": "1"]),
+            host("10.0.0.1", ["timestamp": "5"]), host("10.0.0.1", ["timestamp": "9", "a": "x"], available: false),
+        ]
+        var results: Set<[Instance]> = []
+        for _ in 0..<20 {
+            results.insert(
+                Instance.merged(
+                    variants.shuffled().map {
+                        var instance = $0.instance
+                        instance.address = SocketAddress(ipv4: 1, port: 80)
+                        return instance
+                    }))
+        }
+        #expect(results.count == 1)
+        #expect(results.first?.map(\.metadata) == [["timestamp": "5"]])
+    }
+}
+
+@Suite struct RegistryFactoryTests {
+    @Test func makesAdapters() throws {
+        let fixture = try Fixture()
+        let nacos = RegistryConfiguration(url: "nacos://u:p%40@a:1,b/ctx?namespace=public&group=g")
+        let registry = try nacos.makeRegistry(fixture.context, reports: fixture.reports)
+        #expect(registry.url == "nacos://a:1,b:8848/ctx?group=g&namespace=public")
+        let settings = NacosSettings(try RegistryURL(nacos.url), poll: .seconds(3))
+        #expect(settings.servers == ["http://a:1/ctx", "http://b:8848/ctx"])
+        #expect(settings.credentials == .init(user: "u", password: "p@"))
+        #expect(settings.namespace == "" && settings.group == "g" && settings.poll == .seconds(3))
+        let plain = NacosSettings(try RegistryURL("nacos://[::1]?separator=%23&namespace=n"), poll: .seconds(2))
+        #expect(plain.servers == ["http://[::1]:8848/nacos"])
+        #expect(plain.credentials == nil && plain.separator == "#" && plain.namespace == "n")
+        #expect(
+            try RegistryConfiguration(url: "file:x.yaml").makeRegistry(fixture.context, reports: fixture.reports)
+                is FileRegistry)
+        #expect(throws: InvalidValue.self) {
+            try RegistryConfiguration(url: "nacos:///").makeRegistry(fixture.context, reports: fixture.reports)
+        }
+    }
+}

@@ -119,6 +119,9 @@ struct WrongFile: CustomTestStringConvertible, Sendable {
             "log: {level: warn}",
             #":1: log.level: "warn" is not one of debug, info, warning, error; did you mean "warning"?"#),
         WrongFile(
+            "version: {request: [\(String(repeating: "a,", count: 1001))]}",
+            ":1: version.request: has more than 1000 entries"),
+        WrongFile(
             "access_log: {}", ":1: access_log: the key \"path\" is missing; leave access_log out to write none"),
         WrongFile("access_log: {path: \"\"}", #":1: access_log.path: "" is not a file's path"#),
     ]

@@ -36,9 +36,10 @@ public final class SettingsReader {
         }
     }
 
-    /// The items of a list; an empty value is an empty list.
+    /// The items of a list of up to 1000; an empty value is an empty list.
     public func items(_ node: YAMLNode, _ path: String) -> [YAMLNode]? {
         switch node.content {
+        case .sequence(let items) where items.count > 1000: fail(node.line, path, "has more than 1000 entries")
         case .sequence(let items): return items
         case .scalar where node.isEmpty: return []
         case .scalar(let text, _): fail(node.line, path, "must be a list; did you mean [\(text)]?")
@@ -115,6 +116,8 @@ public final class SettingsReader {
     }
 
     private func unknown(_ entry: YAMLEntry, _ path: String, among names: [String]) {
+        // Beyond that nobody sees the hint, and looking for it in a file of nothing but mistakes takes long.
+        if errors.count >= ConfigurationErrors.most { return fail(entry.line, "unknown key \(entry.name.shown)") }
         let near = NearestName.hint(for: entry.name, among: names)
         let hint = near.isEmpty ? "; valid are \(names.joined(separator: ", "))" : near
         fail(entry.line, "unknown key \(entry.name.shown)" + (path.isEmpty ? "" : " in \(path)") + hint)

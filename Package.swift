@@ -5,7 +5,8 @@ import PackageDescription
 let package = Package(
     name: "greymesh",
     products: [
-        .executable(name: "greymesh", targets: ["greymesh"])
+        .executable(name: "greymesh", targets: ["greymesh"]),
+        .executable(name: "greymesh-sample", targets: ["sample"]),
     ],
     targets: [
         .target(name: "CLinux"),
@@ -35,9 +36,11 @@ let package = Package(
         .testTarget(name: "ConfigurationTests", dependencies: ["Configuration", "Runtime", "TestSupport"]),
         .testTarget(name: "RuntimeTests", dependencies: ["CLinux", "Runtime"]),
         .testTarget(name: "TestSupportTests", dependencies: ["TestSupport"]),
-        .testTarget(name: "CodecsTests", dependencies: ["Codecs"], exclude: ["Resources"]),
+        .testTarget(name: "CodecsTests", dependencies: ["CLinux", "Codecs"], exclude: ["Resources"]),
         .target(name: "WebServer", dependencies: ["Codecs", "Runtime"]),
         .target(name: "DevelopmentRegistry", dependencies: ["Runtime", "WebServer"]),
+        .executableTarget(name: "sample", dependencies: ["Runtime", "WebServer"]),
+        .testTarget(name: "SampleTests", dependencies: ["DevelopmentRegistry", "Runtime", "WebServer", "sample"]),
         .testTarget(name: "WebServerTests", dependencies: ["Runtime", "WebServer"]),
         .testTarget(
             name: "DevelopmentRegistryTests", dependencies: ["DevelopmentRegistry", "Runtime", "WebServer"]),

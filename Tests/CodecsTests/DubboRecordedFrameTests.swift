@@ -114,6 +114,16 @@ import Testing
     func unreadableSerializations(_ recorded: RecordedFrame) throws {
         #expect(recorded.serialization == 3 || recorded.serialization == 6)
         let parsed = ParsedBody(frame: try recorded.bytes)
-        #expect(parsed.result == .opaque)
+        #expect(parsed.result == (recorded.serialization == 3 ? .opaque : .parsed))
+        if recorded.serialization == 3 { return }
+        let invocation = parsed.invocation
+        #expect(parsed.text(invocation.protocolVersion) == "2.0.2")
+        #expect(parsed.text(invocation.interface) == "demo.EchoService")
+        #expect(parsed.text(invocation.version) == "1.0.0")
+        #expect(parsed.text(invocation.method) == "say")
+        #expect(invocation.argumentCount == 1)
+        #expect(invocation.attachmentCount == 5)
+        #expect(parsed.attachment("x-version") == "v2")
+        #expect(parsed.attachment("remote.application") == "echo-consumer")
     }
 }

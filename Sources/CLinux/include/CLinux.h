@@ -24,6 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clinux_blocks.h"
 #include "clinux_scan.h"
 
 // accept4 is behind _GNU_SOURCE, which Swift's clang importer does not define.

@@ -16,8 +16,8 @@ typedef __m128i clinux_block;
 static inline clinux_block clinux_load(const uint8_t *at) { return _mm_loadu_si128((const __m128i *)at); }
 static inline clinux_block clinux_splat(uint8_t byte) { return _mm_set1_epi8((char)byte); }
 static inline clinux_block clinux_equal(clinux_block a, clinux_block b) { return _mm_cmpeq_epi8(a, b); }
-static inline clinux_block clinux_minimum(clinux_block a, clinux_block b) { return _mm_min_epu8(a, b); }
-static inline clinux_block clinux_subtract(clinux_block a, clinux_block b) { return _mm_sub_epi8(a, b); }
+static inline clinux_block clinux_above(clinux_block a, clinux_block b) { return _mm_cmpgt_epi8(a, b); }
+static inline clinux_block clinux_add(clinux_block a, clinux_block b) { return _mm_add_epi8(a, b); }
 static inline clinux_block clinux_or(clinux_block a, clinux_block b) { return _mm_or_si128(a, b); }
 static inline clinux_block clinux_and_not(clinux_block a, clinux_block b) { return _mm_andnot_si128(b, a); }
 static inline uint64_t clinux_bits(clinux_block lanes) { return (uint64_t)(uint32_t)_mm_movemask_epi8(lanes); }
@@ -30,8 +30,11 @@ typedef uint8x16_t clinux_block;
 static inline clinux_block clinux_load(const uint8_t *at) { return vld1q_u8(at); }
 static inline clinux_block clinux_splat(uint8_t byte) { return vdupq_n_u8(byte); }
 static inline clinux_block clinux_equal(clinux_block a, clinux_block b) { return vceqq_u8(a, b); }
-static inline clinux_block clinux_minimum(clinux_block a, clinux_block b) { return vminq_u8(a, b); }
-static inline clinux_block clinux_subtract(clinux_block a, clinux_block b) { return vsubq_u8(a, b); }
+static inline clinux_block clinux_above(clinux_block a, clinux_block b)
+{
+    return vcgtq_s8(vreinterpretq_s8_u8(a), vreinterpretq_s8_u8(b));
+}
+static inline clinux_block clinux_add(clinux_block a, clinux_block b) { return vaddq_u8(a, b); }
 static inline clinux_block clinux_or(clinux_block a, clinux_block b) { return vorrq_u8(a, b); }
 static inline clinux_block clinux_and_not(clinux_block a, clinux_block b) { return vbicq_u8(a, b); }
 // NEON has no movemask; narrowing by four leaves one nibble for each lane.
@@ -48,37 +51,37 @@ static inline uint64_t clinux_bits(clinux_block lanes)
 static inline int clinux_stops_name(uint8_t byte)
 {
     uint8_t letter = (uint8_t)((byte | 0x20) - 'a');
-    return !(letter < 26 || (uint8_t)(byte - '-') <= '9' - '-' || byte == '_') || byte == '/';
+    return !(letter < 26 || (uint8_t)(byte - '-') <= '9' - '-') || byte == '/';
 }
 static inline int clinux_stops_value(uint8_t byte) { return byte < 0x20 || byte == 0x7f; }
-static inline int clinux_stops_visible(uint8_t byte) { return byte <= 0x20 || byte == 0x7f; }
-static inline int clinux_stops_query(uint8_t byte) { return byte == '?' || byte == '#'; }
+static inline int clinux_stops_target(uint8_t byte)
+{
+    return byte <= 0x20 || byte == 0x7f || byte == '?' || byte == '#';
+}
 static inline int clinux_stops_line(uint8_t byte) { return byte == '\n'; }
 
 // ... and for 16 at once.
 #if CLINUX_SIMD
-static inline clinux_block clinux_at_most(clinux_block a, uint8_t limit)
+// Both machines compare signed bytes: moving the range up to 127 makes it "above", whatever lies around it.
+static inline clinux_block clinux_in_range(clinux_block a, uint8_t low, uint8_t high)
 {
-    return clinux_equal(clinux_minimum(a, clinux_splat(limit)), a);
+    return clinux_above(clinux_add(a, clinux_splat((uint8_t)(127 - high))), clinux_splat((uint8_t)(126 - high + low)));
 }
 static inline uint64_t clinux_name_stops(clinux_block a)
 {
-    clinux_block letters = clinux_at_most(clinux_subtract(clinux_or(a, clinux_splat(0x20)), clinux_splat('a')), 25);
-    clinux_block others = clinux_at_most(clinux_subtract(a, clinux_splat('-')), '9' - '-');
-    others = clinux_and_not(others, clinux_equal(a, clinux_splat('/')));
-    return ~clinux_bits(clinux_or(clinux_or(letters, others), clinux_equal(a, clinux_splat('_')))) & CLINUX_ALL_LANES;
+    clinux_block letters = clinux_in_range(clinux_or(a, clinux_splat(0x20)), 'a', 'z');
+    clinux_block others = clinux_and_not(clinux_in_range(a, '-', '9'), clinux_equal(a, clinux_splat('/')));
+    return ~clinux_bits(clinux_or(letters, others)) & CLINUX_ALL_LANES;
 }
 static inline uint64_t clinux_value_stops(clinux_block a)
 {
-    return clinux_bits(clinux_or(clinux_at_most(a, 0x1f), clinux_equal(a, clinux_splat(0x7f))));
+    return clinux_bits(clinux_or(clinux_in_range(a, 0, 0x1f), clinux_equal(a, clinux_splat(0x7f))));
 }
-static inline uint64_t clinux_visible_stops(clinux_block a)
+static inline uint64_t clinux_target_stops(clinux_block a)
 {
-    return clinux_bits(clinux_or(clinux_at_most(a, 0x20), clinux_equal(a, clinux_splat(0x7f))));
-}
-static inline uint64_t clinux_query_stops(clinux_block a)
-{
-    return clinux_bits(clinux_or(clinux_equal(a, clinux_splat('?')), clinux_equal(a, clinux_splat('#'))));
+    clinux_block marks = clinux_or(clinux_equal(a, clinux_splat('?')), clinux_equal(a, clinux_splat('#')));
+    clinux_block controls = clinux_or(clinux_in_range(a, 0, 0x20), clinux_equal(a, clinux_splat(0x7f)));
+    return clinux_bits(clinux_or(marks, controls));
 }
 static inline uint64_t clinux_line_stops(clinux_block a) { return clinux_bits(clinux_equal(a, clinux_splat('\n'))); }
 
@@ -87,7 +90,7 @@ static inline intptr_t clinux_first_lane(uint64_t bits) { return __builtin_ctzll
 #define CLINUX_SCAN(kind)                                                                                              \
     static inline intptr_t clinux_scan_##kind(const uint8_t *bytes, intptr_t position, intptr_t end)                   \
     {                                                                                                                  \
-        while (end - position >= 16) {                                                                                 \
+        while (position <= end - 16) {                                                                                 \
             uint64_t bits = clinux_##kind##_stops(clinux_load(bytes + position));                                      \
             if (bits) return position + clinux_first_lane(bits);                                                       \
             position += 16;                                                                                            \
@@ -110,14 +113,12 @@ static inline intptr_t clinux_first_lane(uint64_t bits) { return __builtin_ctzll
     }
 #endif
 
-// Stops at anything but letters, digits, '-', '.' and '_': the common part of field names and of host names.
+// Stops at anything but letters, digits, '-' and '.': the common part of field names and of host names.
 CLINUX_SCAN(name)
 // Stops at control characters, the tab among them.
 CLINUX_SCAN(value)
-// Stops at control characters and spaces.
-CLINUX_SCAN(visible)
-// Stops at '?' and '#'.
-CLINUX_SCAN(query)
+// Stops at control characters, spaces, '?' and '#'.
+CLINUX_SCAN(target)
 // Stops at a line feed.
 CLINUX_SCAN(line)
 

@@ -9,13 +9,13 @@ extension Dubbo {
         let key = Int(attachment.key.start)
         switch attachment.key.count {
         case 4 where BigEndian.halfWord(body, key) == 0x6874_6170:  // path
-            if attachment.kind == .text { invocation.path = attachment.text }
+            if attachment.isText { invocation.path = attachment.text }
         case 5 where BigEndian.halfWord(body, key) == 0x756f_7267 && body[key &+ 4] == 0x70:  // group
-            if attachment.kind == .text { invocation.group = attachment.text }
+            if attachment.isText { invocation.group = attachment.text }
         case 7:
             noteSevenLetters(attachment, body, serialization, &invocation)
         case 9 where BigEndian.word(body, key) == 0x6361_6672_6574_6e69 && body[key &+ 8] == 0x65:  // interface
-            if attachment.kind == .text { invocation.interface = attachment.text }
+            if attachment.isText { invocation.interface = attachment.text }
         case 3 where body[key] == 0x5f && body[key &+ 1] | 0x20 == 0x74 && body[key &+ 2] | 0x20 == 0x6f:  // _TO, _to
             invocation.countdown = milliseconds(attachment, body, serialization)
         default:
@@ -31,9 +31,11 @@ extension Dubbo {
         let key = Int(attachment.key.start)
         let letters = (BigEndian.halfWord(body, key), BigEndian.halfWord(body, key &+ 3))
         if letters == (0x7372_6576, 0x6e6f_6973) {  // version
-            let isText = attachment.kind == .text
+            let isText = attachment.isText
             if isText { invocation.version = attachment.text }
             invocation.versionAttachmentField = isText ? attachment.field : .none
+            // The closing quote.
+            if isText && serialization == .fastjson { invocation.versionAttachmentField.count &+= 1 }
         } else if letters == (0x656d_6974, 0x7475_6f65) {  // timeout
             invocation.timeout = milliseconds(attachment, body, serialization)
         }
@@ -43,19 +45,25 @@ extension Dubbo {
     private static func milliseconds(
         _ attachment: Attachment, _ body: UnsafePointer<UInt8>, _ serialization: Serialization
     ) -> Int32 {
-        if attachment.kind == .other {
-            let start = Int(attachment.field.start)
-            let end = attachment.field.end
-            let number =
-                serialization == .hessian2 ? Hessian2.number(body, start, end) : JSONB.number(body, start, end)
-            return number.flatMap { $0 > 0 ? Int32(exactly: $0) : nil } ?? 0
+        let end = Int(attachment.end)
+        var at = Int(attachment.textStart)
+        if !attachment.isText {
+            at = Int(attachment.fieldStart)
+            if serialization != .fastjson {
+                let isHessian = serialization == .hessian2
+                let number = isHessian ? Hessian2.number(body, at, end) : JSONB.number(body, at, end)
+                guard let number, number > 0 else { return 0 }
+                return Int32(exactly: number) ?? 0
+            }
         }
-        if attachment.text.isEmpty || attachment.text.count > 10 { return 0 }
+        // Text, or a JSON number, which looks the same.
+        if end &- at > 10 { return 0 }
         var value: Int64 = 0
-        for at in Int(attachment.text.start)..<attachment.text.end {
+        while at < end {
             let digit = body[at] &- 0x30
             if digit > 9 { return 0 }
             value = value &* 10 &+ Int64(digit)
+            at &+= 1
         }
         return Int32(exactly: value) ?? 0
     }
@@ -71,14 +79,13 @@ extension Dubbo {
     public static func attachment(
         named name: UnsafePointer<UInt8>, count: Int, in body: UnsafePointer<UInt8>, _ scratch: borrowing Scratch
     ) -> ByteRange? {
-        var index = scratch.attachmentCount
-        while index > 0 {
-            index &-= 1
-            let entry = scratch.attachments + index
+        var entry = scratch.attachments + scratch.attachmentCount
+        while entry != scratch.attachments {
+            entry -= 1
             if Int(entry.pointee.key.count) == count,
                 equalsIgnoringCase(body + Int(entry.pointee.key.start), name, count)
             {
-                return entry.pointee.kind == .text ? entry.pointee.text : nil
+                return entry.pointee.isText ? entry.pointee.text : nil
             }
         }
         return nil
@@ -96,10 +103,20 @@ extension Dubbo {
     private static func equalsIgnoringCase(
         _ bytes: UnsafePointer<UInt8>, _ lower: UnsafePointer<UInt8>, _ count: Int
     ) -> Bool {
-        for at in 0..<count {
+        var at = 0
+        while at < count {
+            if count &- at >= 8 {
+                let difference = BigEndian.word(bytes, at) ^ BigEndian.word(lower, at)
+                if difference == 0 {
+                    at &+= 8
+                    continue
+                }
+                if difference & ~0x2020_2020_2020_2020 != 0 { return false }
+            }
             let byte = bytes[at]
             let folded = byte >= 0x41 && byte <= 0x5a ? byte | 0x20 : byte
             if folded != lower[at] { return false }
+            at &+= 1
         }
         return true
     }

@@ -1,3 +1,5 @@
+import CLinux
+
 extension Dubbo {
     /// Letters of primitive types as bits counted from 'A': B C D F I J S V Z.
     private static var primitives: UInt32 {
@@ -28,20 +30,19 @@ extension Dubbo {
         return count
     }
 
-    /// Searches eight bytes at a time; `readable` is how far bytes may be loaded.
+    /// Searches 32 bytes at a time; `readable` is how far bytes may be loaded.
     @inline(__always)
     private static func afterSemicolon(
         _ body: UnsafePointer<UInt8>, _ start: Int, _ end: Int, _ readable: Int
     ) -> Int {
         var at = start
-        while readable &- at >= 8 {
-            let difference = BigEndian.word(body, at) ^ 0x3b3b_3b3b_3b3b_3b3b
-            let zeros = (difference &- 0x0101_0101_0101_0101) & ~difference & 0x8080_8080_8080_8080
-            if zeros != 0 {
-                at &+= zeros.trailingZeroBitCount >> 3 &+ 1
+        while readable &- at >= 32 {
+            let bits = clinux_equal_bits_32(body + at, 0x3b)
+            if bits != 0 {
+                at &+= bits.trailingZeroBitCount &+ 1
                 return at <= end ? at : -1
             }
-            at &+= 8
+            at &+= 32
         }
         while at < end {
             at &+= 1

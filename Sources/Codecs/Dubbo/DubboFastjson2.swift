@@ -98,20 +98,15 @@ extension Dubbo {
         if key == nil { at = JSONB.skip(body, at, end, scratch.hessian.stack, depth: Hessian2.Scratch.maximumDepth) }
         if at < 0 || at >= end || body[at] == JSONB.objectEnd { return false }
         let valueStart = at
-        var textStart = JSONB.readPlainText(body, &at, end)
-        var kind = Attachment.Kind.text
-        if textStart < 0 {
+        let text = JSONB.readPlainText(body, &at, end)
+        if text < 0 {
             at = JSONB.skip(body, valueStart, end, scratch.hessian.stack, depth: Hessian2.Scratch.maximumDepth)
             if at < 0 { return false }
-            textStart = valueStart
-            kind = .other
         }
         guard let key else { return true }
         noteAttachment(
-            Attachment(
-                key: key, field: ByteRange(start: valueStart, count: at &- valueStart),
-                text: ByteRange(start: textStart, count: at &- textStart), kind: kind),
-            body, .fastjson2, &scratch, &invocation)
+            Attachment(key: key, fieldStart: valueStart, textStart: text, end: at), body, .fastjson2, &scratch,
+            &invocation)
         return true
     }
 }

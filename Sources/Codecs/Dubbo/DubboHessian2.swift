@@ -5,14 +5,15 @@ extension Dubbo {
     ) -> Bool {
         scratch.hessian.beginMessage()
         var at = 0
-        guard readHessianField(body, &at, count, &invocation.protocolVersion),
-            readHessianField(body, &at, count, &invocation.bodyService)
+        var plain = Hessian2.asciiEnd(body, 0, Swift.min(count, Hessian2.lookahead), count)
+        guard readHessianField(body, &at, count, &plain, &invocation.protocolVersion),
+            readHessianField(body, &at, count, &plain, &invocation.bodyService)
         else { return false }
         let versionStart = at
-        guard readHessianField(body, &at, count, &invocation.bodyVersion) else { return false }
+        guard readHessianField(body, &at, count, &plain, &invocation.bodyVersion) else { return false }
         invocation.bodyVersionField = ByteRange(start: versionStart, count: at &- versionStart)
-        guard readHessianField(body, &at, count, &invocation.method),
-            readHessianField(body, &at, count, &invocation.types)
+        guard readHessianField(body, &at, count, &plain, &invocation.method),
+            readHessianField(body, &at, count, &plain, &invocation.types)
         else { return false }
         invocation.path = invocation.bodyService
         invocation.version = invocation.bodyVersion
@@ -23,11 +24,12 @@ extension Dubbo {
         invocation.argumentCount = Int32(truncatingIfNeeded: arguments)
         if isGeneric(body, invocation) {
             var first = at
-            let text = Hessian2.readPlainText(body, &first, count)
-            if text >= 0 { invocation.genericMethod = ByteRange(start: text, count: first &- text) }
+            if case .text(let start) = Hessian2.readPlainText(body, &first, count, &plain) {
+                invocation.genericMethod = ByteRange(start: start, count: first &- start)
+            }
         }
-        if arguments > 0 { at = Hessian2.skip(arguments, body, at, count, &scratch.hessian) }
-        if at < 0 || !readHessianAttachments(body, at, count, &scratch, &invocation) { return false }
+        if arguments > 0 { at = Hessian2.skip(arguments, body, at, count, &scratch.hessian, &plain) }
+        if at < 0 || !readHessianAttachments(body, at, count, &plain, &scratch, &invocation) { return false }
         if invocation.interface.isEmpty { invocation.interface = invocation.path }
         return true
     }
@@ -35,20 +37,23 @@ extension Dubbo {
     /// A string in one piece, or null.
     @inline(__always)
     private static func readHessianField(
-        _ body: UnsafePointer<UInt8>, _ at: inout Int, _ end: Int, _ field: inout ByteRange
+        _ body: UnsafePointer<UInt8>, _ at: inout Int, _ end: Int, _ plain: inout Int, _ field: inout ByteRange
     ) -> Bool {
-        let text = Hessian2.readPlainText(body, &at, end)
-        if text < 0 {
-            if text != -1 || body[at] != Hessian2.null { return false }
+        switch Hessian2.readPlainText(body, &at, end, &plain) {
+        case .text(let start):
+            field = ByteRange(start: start, count: at &- start)
+            return true
+        case .other:
+            if body[at] != Hessian2.null { return false }
             at &+= 1
             return true
+        case .malformed:
+            return false
         }
-        field = ByteRange(start: text, count: at &- text)
-        return true
     }
 
     private static func readHessianAttachments(
-        _ body: UnsafePointer<UInt8>, _ start: Int, _ end: Int, _ scratch: inout Scratch,
+        _ body: UnsafePointer<UInt8>, _ start: Int, _ end: Int, _ plain: inout Int, _ scratch: inout Scratch,
         _ invocation: inout Invocation
     ) -> Bool {
         var at = start
@@ -63,7 +68,7 @@ extension Dubbo {
             at &+= 1
         case 0x4d:
             invocation.attachmentForm = .typedMap
-            at = Hessian2.skipType(body, at &+ 1, end)
+            at = Hessian2.skipType(body, at &+ 1, end, &plain)
             if at < 0 { return false }
         case Hessian2.null:
             invocation.attachmentForm = .null
@@ -75,7 +80,7 @@ extension Dubbo {
         while true {
             if at >= end { return false }
             if body[at] == Hessian2.endMark { break }
-            if !readHessianEntry(body, &at, end, &scratch, &invocation) { return false }
+            if !readHessianEntry(body, &at, end, &plain, &scratch, &invocation) { return false }
             invocation.attachmentCount &+= 1
         }
         // Bytes after the map are tolerated: dubbo-go writes some.
@@ -87,32 +92,32 @@ extension Dubbo {
     /// One key and its value, either of which may be anything.
     @inline(__always)
     private static func readHessianEntry(
-        _ body: UnsafePointer<UInt8>, _ at: inout Int, _ end: Int, _ scratch: inout Scratch,
+        _ body: UnsafePointer<UInt8>, _ at: inout Int, _ end: Int, _ plain: inout Int, _ scratch: inout Scratch,
         _ invocation: inout Invocation
     ) -> Bool {
-        let keyText = Hessian2.readPlainText(body, &at, end)
-        if keyText < 0 {
-            if keyText != -1 { return false }
-            at = Hessian2.skip(2, body, at, end, &scratch.hessian)
-            // A key alone is no entry.
+        let keyStart: Int
+        switch Hessian2.readPlainText(body, &at, end, &plain) {
+        case .text(let start): keyStart = start
+        case .other:
+            // Not a key that can be asked for.
+            at = Hessian2.skip(2, body, at, end, &scratch.hessian, &plain)
             return at >= 0
+        case .malformed: return false
         }
-        let key = ByteRange(start: keyText, count: at &- keyText)
+        let key = ByteRange(start: keyStart, count: at &- keyStart)
         let valueStart = at
-        let text = Hessian2.readPlainText(body, &at, end)
-        var kind = Attachment.Kind.text
-        if text < 0 {
-            if text != -1 || at >= end || body[at] == Hessian2.endMark { return false }
-            at = Hessian2.skip(1, body, at, end, &scratch.hessian)
+        let textStart: Int
+        switch Hessian2.readPlainText(body, &at, end, &plain) {
+        case .text(let start): textStart = start
+        case .other:
+            textStart = -1
+            at = Hessian2.skip(1, body, at, end, &scratch.hessian, &plain)
             if at < 0 { return false }
-            kind = .other
+        case .malformed: return false
         }
-        let textStart = text < 0 ? valueStart : text
         noteAttachment(
-            Attachment(
-                key: key, field: ByteRange(start: valueStart, count: at &- valueStart),
-                text: ByteRange(start: textStart, count: at &- textStart), kind: kind),
-            body, .hessian2, &scratch, &invocation)
+            Attachment(key: key, fieldStart: valueStart, textStart: textStart, end: at), body, .hessian2, &scratch,
+            &invocation)
         return true
     }
 }

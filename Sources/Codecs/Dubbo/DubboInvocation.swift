@@ -15,7 +15,7 @@ extension Dubbo {
 
     /// What a request calls. All ranges are places in the body; `.none` where the body has null or nothing.
     ///
-    /// Text is as it lies in the body: UTF-8 or CESU-8 in Hessian2, ASCII, Latin-1 or UTF-8 in fastjson2.
+    /// Text is as it lies in the body: UTF-8 or CESU-8 in Hessian2, ASCII, Latin-1 or UTF-8 in fastjson2, UTF-8 in fastjson.
     public struct Invocation: Sendable {
         /// Body field 1, such as `2.0.2`. Providers choose the form of the answer by it.
         public var protocolVersion = ByteRange.none
@@ -34,7 +34,7 @@ extension Dubbo {
         /// The real method of a generic call (`$invoke`, `$invokeAsync`): its first argument.
         public var genericMethod = ByteRange.none
 
-        /// The whole attachments value; in fastjson2 with its length prefix.
+        /// The whole attachments value; in fastjson2 with its length prefix, in fastjson with its line end.
         public var attachments = ByteRange.none
         /// How the attachments are written.
         public var attachmentForm = AttachmentForm.unknown
@@ -84,15 +84,25 @@ extension Dubbo {
 
     /// One attachment whose key is plain text.
     struct Attachment {
-        enum Kind: UInt8 {
-            case text, other
-        }
         var key: ByteRange
-        /// The value with its encoding.
-        var field: ByteRange
-        /// The value's text; for other kinds the same as `field`.
-        var text: ByteRange
-        var kind: Kind
+        /// Where the value begins.
+        var fieldStart: Int32
+        /// Where the value's text begins; negative when it is not a string in one piece.
+        var textStart: Int32
+        /// Where value and text end.
+        var end: Int32
+
+        @inline(__always)
+        init(key: ByteRange, fieldStart: Int, textStart: Int, end: Int) {
+            self.key = key
+            self.fieldStart = Int32(truncatingIfNeeded: fieldStart)
+            self.textStart = Int32(truncatingIfNeeded: textStart)
+            self.end = Int32(truncatingIfNeeded: end)
+        }
+
+        @inline(__always) var isText: Bool { textStart >= 0 }
+        @inline(__always) var field: ByteRange { ByteRange(start: Int(fieldStart), count: Int(end &- fieldStart)) }
+        @inline(__always) var text: ByteRange { ByteRange(start: Int(textStart), count: Int(end &- textStart)) }
     }
 
     /// Memory for reading bodies, allocated once (per worker) and used for body after body.
@@ -138,6 +148,7 @@ extension Dubbo {
         switch serialization {
         case .hessian2: return parseHessian2(body, count, &scratch, &invocation) ? .parsed : .malformed
         case .fastjson2: return parseFastjson2(body, count, &scratch, &invocation) ? .parsed : .malformed
+        case .fastjson: return parseFastjson(body, count, &scratch, &invocation) ? .parsed : .malformed
         default: return .opaque
         }
     }

@@ -111,19 +111,17 @@ extension Dubbo {
     public static func errorText(
         _ body: UnsafePointer<UInt8>, count: Int, _ serialization: Serialization
     ) -> ByteRange? {
-        var at = 0
-        let start: Int
         switch serialization {
         case .hessian2:
-            start = Hessian2.readFirstPiece(body, &at, count)
+            return Hessian2.firstText(body, count)
         case .fastjson2:
-            at = 4
+            var at = 4
             var next = 0
             let end = elementEnd(body, &next, count)
-            start = end < 0 ? -1 : JSONB.readPlainText(body, &at, end)
+            let start = end < 0 ? -1 : JSONB.readPlainText(body, &at, end)
+            return start < 0 ? nil : ByteRange(start: start, count: at &- start)
         default:
             return nil
         }
-        return start < 0 ? nil : ByteRange(start: start, count: at &- start)
     }
 }

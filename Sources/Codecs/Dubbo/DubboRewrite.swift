@@ -14,7 +14,8 @@ extension Dubbo {
     ///   - invocation: What `parseInvocation` made of that body.
     ///   - version: UTF-8, at most 65535 bytes.
     ///   - out: `rewrittenBound` bytes that do not overlap `frame`.
-    /// - Returns: Size of the new frame; 0 when the serialization is opaque, or the body would reach 2^31 bytes.
+    /// - Returns: Size of the new frame; 0 when the serialization is opaque, the version cannot be written in it, or the body
+    ///   would reach 2^31 bytes.
     public static func rewriteVersion(
         frame: UnsafePointer<UInt8>, count: Int, _ invocation: Invocation, version: UnsafePointer<UInt8>,
         versionCount: Int, into out: UnsafeMutablePointer<UInt8>
@@ -25,6 +26,8 @@ extension Dubbo {
         switch serialization {
         case .hessian2: writer.rewriteHessian2(invocation, version, versionCount)
         case .fastjson2: writer.rewriteFastjson2(invocation, version, versionCount)
+        case .fastjson where isPlainJSON(version, versionCount):
+            writer.rewriteFastjson(invocation, version, versionCount)
         default: return 0
         }
         let length = writer.size &- headSize
@@ -122,6 +125,42 @@ extension Dubbo {
             }
             writeElementLength(mapStart)
             copyRest()
+        }
+
+        mutating func rewriteFastjson(_ invocation: Invocation, _ version: UnsafePointer<UInt8>, _ versionCount: Int) {
+            copy(upTo: Int(invocation.bodyVersionField.start))
+            writeQuoted(version, versionCount)
+            write(0x0a)
+            leaveOut(upTo: invocation.bodyVersionField.end)
+            let old = invocation.versionAttachmentField
+            if !old.isEmpty {
+                copy(upTo: Int(old.start))
+                writeQuoted(version, versionCount)
+                leaveOut(upTo: old.end)
+                copyRest()
+                return
+            }
+            let hasMap = invocation.attachmentForm == .untypedMap
+            copy(upTo: hasMap ? Int(invocation.attachmentsEndMark) : Int(invocation.attachments.start))
+            if !hasMap { write(0x7b) }
+            if invocation.attachmentCount > 0 { write(0x2c) }
+            writeVersionKey(0x22)
+            write(0x22)
+            write(0x3a)
+            writeQuoted(version, versionCount)
+            if !hasMap {
+                write(0x7d)
+                write(0x0a)
+                leaveOut(upTo: invocation.attachments.end)
+            }
+            copyRest()
+        }
+
+        private mutating func writeQuoted(_ text: UnsafePointer<UInt8>, _ count: Int) {
+            write(0x22)
+            (out + size).update(from: text, count: count)
+            size &+= count
+            write(0x22)
         }
 
         private mutating func writeVersionKey(_ code: UInt8) {

@@ -21,30 +21,28 @@ extension HTTP1 {
         var position = start
         var count = 0
         while true {
-            guard position < end else { throw .incomplete }
-            if bytes[position] == .carriageReturn {
-                try expectLineFeed(bytes, position &+ 1, end)
-                table.count = count
-                table.marked = false
-                summary.end = position &+ 2
-                return summary
-            }
             var colon = clinux_scan_name(bytes, position, end)
-            guard colon < end else { throw .incomplete }
+            guard colon &+ 1 < end else { throw stopInName(bytes, line: position, at: colon, end) }
             if bytes[colon] != .colon || colon == position {
+                if bytes[position] == .carriageReturn {
+                    guard bytes[position &+ 1] == .lineFeed else { throw .invalid(.bareCarriageReturn) }
+                    break
+                }
                 colon = try scanRareName(bytes, line: position, from: colon, to: end)
             }
             var value = colon &+ 1
-            if value < end && bytes[value] == .space { value &+= 1 }
+            if bytes[value] == .space { value &+= 1 }
             var stop = clinux_scan_value(bytes, value, end)
-            guard stop < end else { throw .incomplete }
-            if bytes[stop] != .carriageReturn { stop = try scanRareValue(bytes, from: stop, to: end) }
-            try expectLineFeed(bytes, stop &+ 1, end)
+            guard stop &+ 1 < end else { throw stopInValue(bytes, at: stop, end) }
+            if !isLineEnd(bytes + stop) { stop = try scanRareValue(bytes, from: stop, to: end) }
             guard count < maximumFields else { throw .invalid(.tooManyFields) }
 
             let next = stop &+ 2
-            while value < stop && bytes[value].isBlank { value &+= 1 }
-            while stop > value && bytes[stop &- 1].isBlank { stop &-= 1 }
+            // White space on either side is rare. An empty value also comes in here, because of the line end.
+            if bytes[value] <= .space || bytes[stop &- 1] <= .space {
+                while value < stop && bytes[value].isBlank { value &+= 1 }
+                while stop > value && bytes[stop &- 1].isBlank { stop &-= 1 }
+            }
             let kind = kind(bytes + position, colon &- position)
             if kind != .other {
                 summary.repeated.formUnion(summary.kinds.intersection(kind.bit))
@@ -59,6 +57,16 @@ extension HTTP1 {
             count &+= 1
             position = next
         }
+        table.count = count
+        table.marked = false
+        summary.end = position &+ 2
+        return summary
+    }
+
+    /// Whether two bytes are a line end.
+    @inline(__always)
+    static func isLineEnd(_ bytes: UnsafePointer<UInt8>) -> Bool {
+        UInt16(littleEndian: UnsafeRawPointer(bytes).loadUnaligned(as: UInt16.self)) == 0x0A0D
     }
 
     /// Checks for the second half of a line end.
@@ -68,7 +76,31 @@ extension HTTP1 {
         guard bytes[position] == .lineFeed else { throw .invalid(.bareCarriageReturn) }
     }
 
-    /// Goes on with a name that has more than letters, digits, '-', '.' and '_'; returns the place of the colon.
+    /// Why parsing ends when the bytes do so in a name or right behind it: the last byte may be wrong already.
+    @inline(never)
+    private static func stopInName(_ bytes: UnsafePointer<UInt8>, line: Int, at position: Int, _ end: Int) -> Stop {
+        if position == line && position < end && bytes[position] == .carriageReturn { return .incomplete }
+        do throws(Stop) {
+            _ = try scanRareName(bytes, line: line, from: position, to: end)
+            return .incomplete
+        } catch {
+            return error
+        }
+    }
+
+    /// Why parsing ends when the bytes do so in a value or in its line end.
+    @inline(never)
+    private static func stopInValue(_ bytes: UnsafePointer<UInt8>, at position: Int, _ end: Int) -> Stop {
+        do throws(Stop) {
+            _ = try scanRareValue(bytes, from: position, to: end)
+            return .incomplete
+        } catch {
+            return error
+        }
+    }
+
+    /// Goes on with a name that has more than letters, digits, '-', '.' and '_'. Returns the place of the colon, which
+    /// is not the last byte.
     @inline(never)
     static func scanRareName(
         _ bytes: UnsafePointer<UInt8>, line: Int, from start: Int, to end: Int
@@ -76,7 +108,10 @@ extension HTTP1 {
         var position = start
         while position < end {
             let byte = bytes[position]
-            if byte == .colon && position > line { return position }
+            if byte == .colon && position > line {
+                guard position &+ 1 < end else { throw .incomplete }
+                return position
+            }
             if byte.isToken {
                 position &+= 1
                 continue
@@ -91,14 +126,16 @@ extension HTTP1 {
     }
 
     /// Goes on with a value in which a control character was met; only the tab is allowed. Returns the place of the
-    /// carriage return.
+    /// line end, which is there as a whole.
     @inline(never)
     static func scanRareValue(_ bytes: UnsafePointer<UInt8>, from start: Int, to end: Int) throws(Stop) -> Int {
         var position = start
         while position < end {
             switch bytes[position] {
             case .tab: position = clinux_scan_value(bytes, position &+ 1, end)
-            case .carriageReturn: return position
+            case .carriageReturn:
+                try expectLineFeed(bytes, position &+ 1, end)
+                return position
             case .lineFeed: throw .invalid(.bareLineFeed)
             default: throw .invalid(.badFieldValue)
             }

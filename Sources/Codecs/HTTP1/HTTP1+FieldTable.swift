@@ -153,9 +153,37 @@ extension HTTP1 {
     }
 
     /// Whether bytes are a literal in lower case, whatever their own case.
+    ///
+    /// Setting the case bit of all bytes is exact here: no literal has a byte that only a control character could be
+    /// turned into, and all bytes that come here were checked for those.
     @inline(__always)
     static func isLiteral(_ bytes: UnsafePointer<UInt8>, _ count: Int, _ literal: StaticString) -> Bool {
-        count == literal.utf8CodeUnitCount && equalIgnoringCase(bytes, literal.utf8Start, count: count)
+        guard count == literal.utf8CodeUnitCount else { return false }
+        let name = UnsafeRawPointer(literal.utf8Start)
+        let bytes = UnsafeRawPointer(bytes)
+        // Whole words; the last one reaches back to end with the literal.
+        if count >= 8 {
+            var place = 0
+            while place < count {
+                let from = min(place, count &- 8)
+                let word = bytes.loadUnaligned(fromByteOffset: from, as: UInt64.self) | 0x2020_2020_2020_2020
+                guard word == name.loadUnaligned(fromByteOffset: from, as: UInt64.self) else { return false }
+                place &+= 8
+            }
+            return true
+        }
+        if count >= 4 {
+            let first = bytes.loadUnaligned(as: UInt32.self) | 0x2020_2020
+            let last = bytes.loadUnaligned(fromByteOffset: count &- 4, as: UInt32.self) | 0x2020_2020
+            return first == name.loadUnaligned(as: UInt32.self)
+                && last == name.loadUnaligned(fromByteOffset: count &- 4, as: UInt32.self)
+        }
+        for index in 0..<count {
+            guard bytes.load(fromByteOffset: index, as: UInt8.self) | 0x20 == literal.utf8Start[index] else {
+                return false
+            }
+        }
+        return true
     }
 
     /// The kind of a field by its name.

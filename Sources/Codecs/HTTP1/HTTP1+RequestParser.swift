@@ -43,16 +43,32 @@ extension HTTP1 {
         let start = try skipEmptyLines(bytes, end)
         let methodEnd = try parseMethod(bytes, start, end, &head)
         let target = methodEnd &+ 1
-        let targetEnd = clinux_scan_visible(bytes, target, end)
+        let pathEnd = clinux_scan_target(bytes, target, end)
+        var targetEnd = pathEnd
+        while targetEnd < end && bytes[targetEnd] == 0x3F { targetEnd = clinux_scan_target(bytes, targetEnd &+ 1, end) }
         guard targetEnd < end else { throw .incomplete }
-        guard bytes[targetEnd] == .space else { throw .invalid(lineFault(bytes[targetEnd], .badRequestLine)) }
+        guard bytes[targetEnd] == .space else { throw .invalid(targetFault(bytes[targetEnd])) }
         guard targetEnd > target else { throw .invalid(.badTarget) }
         let (minor, next) = try parseVersion(bytes, targetEnd &+ 1, end)
         head.start = Int32(truncatingIfNeeded: start)
         head.fieldsStart = Int32(truncatingIfNeeded: next)
         head.minorVersion = minor
         head.target = ByteRange(start: target, count: targetEnd &- target)
-        try parseTarget(bytes, &head)
+        if bytes[target] == 0x2F && head.method != .connect {
+            head.path = ByteRange(start: target, count: pathEnd &- target)
+            head.pathAndQuery = head.target
+        } else {
+            try parseRareTarget(bytes, &head)
+        }
+    }
+
+    /// The fault of a target that `byte` ends. A fragment is not part of a target, and servers disagree on what it means.
+    private static func targetFault(_ byte: UInt8) -> HeadError {
+        switch byte {
+        case .lineFeed: .bareLineFeed
+        case .carriageReturn: .badRequestLine
+        default: .badTarget
+        }
     }
 
     /// Skips a few empty lines, which old clients send after a body.
@@ -73,6 +89,12 @@ extension HTTP1 {
     private static func parseMethod(
         _ bytes: UnsafePointer<UInt8>, _ start: Int, _ end: Int, _ head: inout RequestHead
     ) throws(Stop) -> Int {
+        // "GET " is worth a test of its own.
+        if end &- start >= 4 && UnsafeRawPointer(bytes + start).loadUnaligned(as: UInt32.self) == get {
+            head.methodName = ByteRange(start: start, count: 3)
+            head.method = .get
+            return start &+ 3
+        }
         var stop = start
         while stop < end && bytes[stop].isToken { stop &+= 1 }
         guard stop < end else { throw .incomplete }
@@ -82,11 +104,14 @@ extension HTTP1 {
         return stop
     }
 
+    /// `GET` and a space, as they lie in memory.
+    @inline(__always)
+    private static var get: UInt32 { UInt32(bigEndian: 0x4745_5420) }
+
     @inline(__always)
     private static func method(_ name: UnsafePointer<UInt8>, _ count: Int) -> Method {
         switch count {
         case 3:
-            if isExactly(name, count, "GET") { return .get }
             return isExactly(name, count, "PUT") ? .put : .other
         case 4:
             if isExactly(name, count, "POST") { return .post }
@@ -107,17 +132,27 @@ extension HTTP1 {
     private static func parseVersion(
         _ bytes: UnsafePointer<UInt8>, _ start: Int, _ end: Int
     ) throws(Stop) -> (UInt8, Int) {
-        guard end &- start >= 10 else {
-            // A line end this early can only be a malformed version.
-            let line = clinux_scan_line(bytes, start, end)
-            throw line < end ? .invalid(.badRequestLine) : .incomplete
-        }
+        guard end &- start >= 10 else { throw stopInVersion(bytes, start, end) }
         let minor = try parseVersionNumber(bytes + start, or: .badRequestLine)
         guard bytes[start &+ 8] == .carriageReturn else {
             throw .invalid(lineFault(bytes[start &+ 8], .badRequestLine))
         }
         try expectLineFeed(bytes, start &+ 9, end)
         return (minor, start &+ 10)
+    }
+
+    /// Why parsing ends when the bytes do so in the version or in its line end.
+    @inline(never)
+    private static func stopInVersion(_ bytes: UnsafePointer<UInt8>, _ start: Int, _ end: Int) -> Stop {
+        let line = clinux_scan_line(bytes, start, end)
+        guard line < end else { return .incomplete }
+        guard line == start &+ 8 else { return .invalid(.badRequestLine) }
+        do throws(Stop) {
+            _ = try parseVersionNumber(bytes + start, or: .badRequestLine)
+            return .invalid(.bareLineFeed)
+        } catch {
+            return error
+        }
     }
 
     /// Reads the eight bytes of `HTTP/1.x`. A later minor version is treated as 1.1 (RFC 9110, section 2.5).

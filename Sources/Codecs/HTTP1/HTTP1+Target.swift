@@ -1,36 +1,9 @@
 import CLinux
 
 extension HTTP1 {
-    /// Looks into the target of a request (RFC 9112, section 3.2).
-    @inline(__always)
-    static func parseTarget(_ bytes: UnsafePointer<UInt8>, _ head: inout RequestHead) throws(Stop) {
-        let start = Int(head.target.start)
-        if bytes[start] == 0x2F && head.method != .connect {
-            try setPath(bytes, from: start, &head)
-        } else {
-            try parseRareTarget(bytes, &head)
-        }
-    }
-
-    /// Splits path and query, which reach from `start` to the end of the target.
-    @inline(__always)
-    private static func setPath(
-        _ bytes: UnsafePointer<UInt8>, from start: Int, _ head: inout RequestHead
-    ) throws(Stop) {
-        let end = head.target.end
-        let pathEnd = clinux_scan_query(bytes, start, end)
-        var position = pathEnd
-        while position < end {
-            // A fragment is not part of a target; servers disagree on what a '#' in it would mean.
-            guard bytes[position] == 0x3F else { throw .invalid(.badTarget) }
-            position = clinux_scan_query(bytes, position &+ 1, end)
-        }
-        head.path = ByteRange(start: start, count: pathEnd &- start)
-        head.pathAndQuery = ByteRange(start: start, count: end &- start)
-    }
-
+    /// Looks into a target that is not a path (RFC 9112, section 3.2).
     @inline(never)
-    private static func parseRareTarget(_ bytes: UnsafePointer<UInt8>, _ head: inout RequestHead) throws(Stop) {
+    static func parseRareTarget(_ bytes: UnsafePointer<UInt8>, _ head: inout RequestHead) throws(Stop) {
         let start = Int(head.target.start)
         if head.method == .connect {
             head.targetForm = .authority
@@ -68,7 +41,7 @@ extension HTTP1 {
             throw .invalid(.badTarget)
         }
         var stop = authority
-        while stop < end && bytes[stop] != 0x2F && bytes[stop] != 0x3F && bytes[stop] != 0x23 { stop &+= 1 }
+        while stop < end && bytes[stop] != 0x2F && bytes[stop] != 0x3F { stop &+= 1 }
         guard stop > authority else { throw .invalid(.badTarget) }
         head.targetForm = .absolute
         head.host = ByteRange(start: authority, count: stop &- authority)
@@ -78,7 +51,10 @@ extension HTTP1 {
             throw .invalid(.badTarget)
         }
         guard !head.hostName.isEmpty else { throw .invalid(.badTarget) }
-        try setPath(bytes, from: stop, &head)
+        var pathEnd = stop
+        while pathEnd < end && bytes[pathEnd] != 0x3F { pathEnd &+= 1 }
+        head.path = ByteRange(start: stop, count: pathEnd &- stop)
+        head.pathAndQuery = ByteRange(start: stop, count: end &- stop)
     }
 
     /// Finds the host of a request; a version 1.1 must carry exactly one Host (RFC 9112, section 3.2).
@@ -117,14 +93,13 @@ extension HTTP1 {
     private static func checkPort(_ bytes: UnsafePointer<UInt8>, from start: Int, to end: Int) throws(Stop) {
         guard start < end else { return }
         guard bytes[start] == .colon, end &- start <= 6 else { throw .invalid(.badHost) }
-        var port = 0
         var position = start &+ 1
         while position < end {
             guard bytes[position].isDigit else { throw .invalid(.badHost) }
-            port = port &* 10 &+ Int(bytes[position] &- 0x30)
             position &+= 1
         }
-        guard port <= 65535 else { throw .invalid(.badHost) }
+        // Only five digits can be too much.
+        guard end &- start < 6 || memcmp(bytes + start, ":65535", 6) <= 0 else { throw .invalid(.badHost) }
     }
 
     /// Finds the end of a host that is an address in brackets or a name with unusual characters (RFC 3986, 3.2.2).

@@ -10,7 +10,8 @@ extension Hessian2 {
     public static func skipValue(
         _ bytes: UnsafePointer<UInt8>, count: Int, at: inout Int, _ scratch: inout Scratch
     ) -> Bool {
-        let next = skip(1, bytes, at, count, &scratch)
+        var plain = at
+        let next = skip(1, bytes, at, count, &scratch, &plain)
         if next < 0 { return false }
         at = next
         return true
@@ -24,9 +25,10 @@ extension Hessian2 {
     /// Skips `values` values from `start` and returns the place after them, or -1.
     ///
     /// Every turn of the loop consumes a byte or leaves a container, so the time is linear in the bytes whatever lengths they
-    /// claim. Back-references are not followed.
+    /// claim. Back-references are not followed. `plain` is as in `skipUnits`.
     static func skip(
-        _ values: Int, _ bytes: UnsafePointer<UInt8>, _ start: Int, _ end: Int, _ scratch: inout Scratch
+        _ values: Int, _ bytes: UnsafePointer<UInt8>, _ start: Int, _ end: Int, _ scratch: inout Scratch,
+        _ plain: inout Int
     ) -> Int {
         let stack = scratch.stack
         let codes = scratch.codes
@@ -56,6 +58,12 @@ extension Hessian2 {
                 if before != untilEnd { pending = mapKey &+ mapValue &- before }
             }
             at &+= 1
+            if byte < 0x20 {
+                // The most frequent value, a short text.
+                at = skipUnits(Int(byte), bytes, at, end, &plain)
+                if at < 0 { return -1 }
+                continue
+            }
             let code = codes[Int(byte)]
             let content: Int32
             switch code.kind {
@@ -63,12 +71,8 @@ extension Hessian2 {
                 at &+= Int(code.operand)
                 if at > end { return -1 }
                 continue
-            case .text:
-                at = skipUnits(Int(code.operand), bytes, at, end)
-                if at < 0 { return -1 }
-                continue
-            case .textMedium, .textFinal, .textChunk:
-                at = skipLongText(code, bytes, at, end)
+            case .text, .textMedium, .textFinal, .textChunk:
+                at = skipLongText(code, bytes, at, end, &plain)
                 if at < 0 { return -1 }
                 continue
             case .bytesMedium, .bytesFinal, .bytesChunk:
@@ -76,7 +80,7 @@ extension Hessian2 {
                 if at < 0 { return -1 }
                 continue
             case .classDefinition:
-                at = defineClass(bytes, at, end, &scratch)
+                at = defineClass(bytes, at, end, &scratch, &plain)
                 // The instance follows and is the value that was asked for.
                 if at < 0 || at >= end || bytes[at] == endMark { return -1 }
                 pending = before
@@ -94,23 +98,23 @@ extension Hessian2 {
             case .map:
                 content = mapKey
             case .typedMap:
-                at = skipType(bytes, at, end)
+                at = skipType(bytes, at, end, &plain)
                 content = mapKey
             case .openList:
                 content = untilEnd
             case .openTypedList:
-                at = skipType(bytes, at, end)
+                at = skipType(bytes, at, end, &plain)
                 content = untilEnd
             case .list:
                 content = Int32(code.operand)
             case .typedList:
-                at = skipType(bytes, at, end)
+                at = skipType(bytes, at, end, &plain)
                 content = Int32(code.operand)
             case .listLong:
                 content = Int32(truncatingIfNeeded: readCount(bytes, &at, end))
                 if content < 0 { return -1 }
             case .typedListLong:
-                at = skipType(bytes, at, end)
+                at = skipType(bytes, at, end, &plain)
                 if at < 0 { return -1 }
                 content = Int32(truncatingIfNeeded: readCount(bytes, &at, end))
                 if content < 0 { return -1 }
@@ -127,7 +131,9 @@ extension Hessian2 {
 
     /// The rest of a text after its code when the length does not stand in the code; pieces are followed to the last one.
     @inline(never)
-    static func skipLongText(_ first: Code, _ bytes: UnsafePointer<UInt8>, _ start: Int, _ end: Int) -> Int {
+    private static func skipLongText(
+        _ first: Code, _ bytes: UnsafePointer<UInt8>, _ start: Int, _ end: Int, _ plain: inout Int
+    ) -> Int {
         var code = first
         var at = start
         while true {
@@ -146,7 +152,7 @@ extension Hessian2 {
             default:
                 return -1
             }
-            at = skipUnits(units, bytes, at, end)
+            at = skipUnits(units, bytes, at, end, &plain)
             if at < 0 || code.kind != .textChunk { return at }
             if at >= end { return -1 }
             code = Code(bytes[at])
@@ -189,14 +195,14 @@ extension Hessian2 {
     /// Name, number of fields, names of the fields: all that is kept is the number.
     @inline(never)
     private static func defineClass(
-        _ bytes: UnsafePointer<UInt8>, _ start: Int, _ end: Int, _ scratch: inout Scratch
+        _ bytes: UnsafePointer<UInt8>, _ start: Int, _ end: Int, _ scratch: inout Scratch, _ plain: inout Int
     ) -> Int {
-        var at = skipString(bytes, start, end)
+        var at = skipString(bytes, start, end, &plain)
         if at < 0 { return -1 }
         let fields = readCount(bytes, &at, end)
         if fields < 0 || fields > end &- at || scratch.classCount == Scratch.maximumClasses { return -1 }
         for _ in 0..<fields {
-            at = skipString(bytes, at, end)
+            at = skipString(bytes, at, end, &plain)
             if at < 0 { return -1 }
         }
         scratch.classes[scratch.classCount] = Int32(truncatingIfNeeded: fields)
@@ -205,22 +211,26 @@ extension Hessian2 {
     }
 
     /// A string value of any form; -1 when something else stands there.
-    static func skipString(_ bytes: UnsafePointer<UInt8>, _ at: Int, _ end: Int) -> Int {
+    static func skipString(
+        _ bytes: UnsafePointer<UInt8>, _ at: Int, _ end: Int, _ plain: inout Int
+    ) -> Int {
         if at < 0 || at >= end { return -1 }
         let code = Code(bytes[at])
         switch code.kind {
-        case .text: return skipUnits(Int(code.operand), bytes, at &+ 1, end)
-        case .textMedium, .textFinal, .textChunk: return skipLongText(code, bytes, at &+ 1, end)
+        case .text: return skipUnits(Int(code.operand), bytes, at &+ 1, end, &plain)
+        case .textMedium, .textFinal, .textChunk: return skipLongText(code, bytes, at &+ 1, end, &plain)
         default: return -1
         }
     }
 
     /// The type of a list or map: a name, or the number of a name met before.
-    static func skipType(_ bytes: UnsafePointer<UInt8>, _ at: Int, _ end: Int) -> Int {
+    static func skipType(
+        _ bytes: UnsafePointer<UInt8>, _ at: Int, _ end: Int, _ plain: inout Int
+    ) -> Int {
         if at >= end { return -1 }
         var at = at
         switch Code(bytes[at]).kind {
-        case .text, .textMedium, .textFinal, .textChunk: return skipString(bytes, at, end)
+        case .text, .textMedium, .textFinal, .textChunk: return skipString(bytes, at, end, &plain)
         default: return readCount(bytes, &at, end) < 0 ? -1 : at
         }
     }

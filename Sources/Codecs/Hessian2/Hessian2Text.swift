@@ -1,42 +1,37 @@
+import CLinux
+
 extension Hessian2 {
-    private static let highBits: UInt64 = 0x8080_8080_8080_8080
+    /// How far ahead of a short text bytes are looked at.
+    static let lookahead = 512
 
     /// Moves past text of `units` UTF-16 units, which is what Hessian lengths count; -1 when it is truncated or wrong.
     ///
-    /// Nearly all text is ASCII, where units are bytes: that is checked eight bytes at a time.
+    /// Nearly all text is ASCII, where units are bytes. That is checked for many values at once: the bytes from `at` to `plain`
+    /// are known to be ASCII. `plain` may lie before `at` and then says nothing.
     @inline(__always)
-    static func skipUnits(_ units: Int, _ bytes: UnsafePointer<UInt8>, _ at: Int, _ end: Int) -> Int {
-        // A unit takes a byte at least.
-        let room = end &- at
-        if units > room { return -1 }
-        if units < 8 {
-            if room >= 8 {
-                let mask = highBits & ((1 &<< UInt64(truncatingIfNeeded: units &* 8)) &- 1)
-                if BigEndian.word(bytes, at) & mask == 0 { return at &+ units }
-            }
-        } else if units <= 64 {
-            var bits = BigEndian.word(bytes, at &+ units &- 8)
-            var offset = 0
-            while offset < units &- 8 {
-                bits |= BigEndian.word(bytes, at &+ offset)
-                offset &+= 8
-            }
-            if bits & highBits == 0 { return at &+ units }
-        }
-        return skipUnitsSlowly(units, bytes, at, end)
+    static func skipUnits(
+        _ units: Int, _ bytes: UnsafePointer<UInt8>, _ at: Int, _ end: Int, _ plain: inout Int
+    ) -> Int {
+        let next = at &+ units
+        return next <= plain ? next : skipUnitsSlowly(units, bytes, at, end, &plain)
     }
 
     /// The general case, led by first bytes as the Java decoder is, and tolerant of 4-byte sequences (2 units), which it is not.
     @inline(never)
-    private static func skipUnitsSlowly(_ units: Int, _ bytes: UnsafePointer<UInt8>, _ start: Int, _ end: Int) -> Int {
-        var at = start
-        var units = units
+    private static func skipUnitsSlowly(
+        _ count: Int, _ bytes: UnsafePointer<UInt8>, _ start: Int, _ end: Int, _ plain: inout Int
+    ) -> Int {
+        // A unit takes a byte at least.
+        if count > end &- start { return -1 }
+        let wanted = start &+ count
+        let limit = Swift.min(end, Swift.max(wanted, start &+ lookahead))
+        plain = asciiEnd(bytes, Swift.max(start, plain), limit, end)
+        if wanted <= plain { return wanted }
+
+        var at = plain
+        var units = wanted &- plain
         while units > 0 {
-            while units >= 32 && end &- at >= 32 {
-                let bits =
-                    (BigEndian.word(bytes, at) | BigEndian.word(bytes, at &+ 8))
-                    | (BigEndian.word(bytes, at &+ 16) | BigEndian.word(bytes, at &+ 24))
-                if bits & highBits != 0 { break }
+            while units >= 32 && end &- at >= 32 && clinux_high_bits_32(bytes + at) == 0 {
                 at &+= 32
                 units &-= 32
             }
@@ -65,56 +60,86 @@ extension Hessian2 {
         return at > end ? -1 : at
     }
 
-    /// Where a plain string value ends and its text begins.
-    ///
-    /// `textStart` is -1 when the value is not a string in one piece (`at` has not moved), -2 when it is truncated or wrong.
+    /// The first byte at or after `start` that is not ASCII; `limit` or somewhat beyond when there is none before it.
     @inline(__always)
-    static func readPlainText(_ bytes: UnsafePointer<UInt8>, _ at: inout Int, _ end: Int) -> Int {
-        if at >= end { return -2 }
-        let byte = bytes[at]
-        let start: Int
-        let next: Int
-        if byte < 0x20 {
-            start = at &+ 1
-            next = skipUnits(Int(byte), bytes, start, end)
-        } else {
-            let (offset, units) = longTextHead(byte, bytes, at, end)
-            if offset < 0 { return offset }
-            start = at &+ offset
-            next = skipUnits(units, bytes, start, end)
+    static func asciiEnd(_ bytes: UnsafePointer<UInt8>, _ start: Int, _ limit: Int, _ end: Int) -> Int {
+        var at = start
+        let last = Swift.min(limit, end &- 31)
+        while at < last {
+            let bits = clinux_high_bits_32(bytes + at)
+            if bits != 0 { return at &+ bits.trailingZeroBitCount }
+            at &+= 32
         }
-        if next < 0 { return -2 }
-        at = next
-        return start
+        if at >= limit { return at }
+        if end >= 32 {
+            // The last bytes are looked at together with those before them.
+            let bits = clinux_high_bits_32(bytes + (end &- 32)) &>> UInt32(truncatingIfNeeded: 32 &- (end &- at))
+            return bits == 0 ? end : at &+ bits.trailingZeroBitCount
+        }
+        while at < limit && bytes[at] < 0x80 { at &+= 1 }
+        return at
     }
 
-    /// Size of the head and units of a string of 32 or more; (-1, 0) for another value, (-2, 0) for a truncated one.
+    /// What stands where a string may stand.
+    enum PlainText {
+        /// A string in one piece; its text begins here and ends where the value does.
+        case text(start: Int)
+        /// Another value; the place has not moved.
+        case other
+        /// A truncated or wrong string, or the end of the bytes.
+        case malformed
+    }
+
+    /// Moves `at` past a string in one piece. `plain` is as in `skipUnits`.
+    @inline(__always)
+    static func readPlainText(
+        _ bytes: UnsafePointer<UInt8>, _ at: inout Int, _ end: Int, _ plain: inout Int
+    ) -> PlainText {
+        if at < plain {
+            let byte = bytes[at]
+            let start = at &+ 1
+            let next = start &+ Int(byte)
+            if byte < 0x20 && next <= plain {
+                at = next
+                return .text(start: start)
+            }
+        }
+        let (start, next) = readPlainTextSlowly(bytes, at, end, &plain)
+        if next < 0 { return .malformed }
+        at = next
+        return start < 0 ? .other : .text(start: start)
+    }
+
+    /// Where the text begins, negative when it is another value, and where it ends, negative when it is malformed.
     @inline(never)
-    private static func longTextHead(
-        _ byte: UInt8, _ bytes: UnsafePointer<UInt8>, _ at: Int, _ end: Int, piecesCode pieces: UInt8 = 0x53
-    ) -> (Int, Int) {
-        if byte >= 0x30 && byte <= 0x33 {
-            if end &- at < 2 { return (-2, 0) }
-            return (2, (Int(byte) &- 0x30) << 8 | Int(bytes[at &+ 1]))
+    private static func readPlainTextSlowly(
+        _ bytes: UnsafePointer<UInt8>, _ at: Int, _ end: Int, _ plain: inout Int
+    ) -> (start: Int, next: Int) {
+        if at >= end { return (-1, -1) }
+        let byte = bytes[at]
+        if byte < 0x20 { return (at &+ 1, skipUnits(Int(byte), bytes, at &+ 1, end, &plain)) }
+        if byte & 0xfc == 0x30 {
+            if end &- at < 2 { return (-1, -1) }
+            let units = Int(byte & 0x03) << 8 | Int(bytes[at &+ 1])
+            return (at &+ 2, skipUnits(units, bytes, at &+ 2, end, &plain))
         }
-        if byte == 0x53 || byte == pieces {
-            if end &- at < 3 { return (-2, 0) }
-            return (3, BigEndian.load16(bytes, at &+ 1))
-        }
-        return (-1, 0)
+        return byte == 0x53 ? readPiece(bytes, at, end, &plain) : (-1, at)
     }
 
-    /// As `readPlainText`, but reads the first piece of a string in several.
-    static func readFirstPiece(_ bytes: UnsafePointer<UInt8>, _ at: inout Int, _ end: Int) -> Int {
-        if at >= end { return -2 }
-        if bytes[at] != 0x52 { return readPlainText(bytes, &at, end) }
-        let (offset, units) = longTextHead(0x52, bytes, at, end, piecesCode: 0x52)
-        if offset < 0 { return offset }
-        let start = at &+ offset
-        let next = skipUnits(units, bytes, start, end)
-        if next < 0 { return -2 }
-        at = next
-        return start
+    /// A piece of text with a 16-bit length.
+    private static func readPiece(
+        _ bytes: UnsafePointer<UInt8>, _ at: Int, _ end: Int, _ plain: inout Int
+    ) -> (start: Int, next: Int) {
+        if end &- at < 3 { return (-1, -1) }
+        return (at &+ 3, skipUnits(BigEndian.load16(bytes, at &+ 1), bytes, at &+ 3, end, &plain))
+    }
+
+    /// The text of the string at the beginning of `bytes`, the first piece when it is in several; nil when there is none.
+    static func firstText(_ bytes: UnsafePointer<UInt8>, _ end: Int) -> ByteRange? {
+        var plain = 0
+        let isPiece = end > 0 && bytes[0] == 0x52
+        let (start, next) = isPiece ? readPiece(bytes, 0, end, &plain) : readPlainTextSlowly(bytes, 0, end, &plain)
+        return start < 0 || next < 0 ? nil : ByteRange(start: start, count: next &- start)
     }
 
     // MARK: Writing

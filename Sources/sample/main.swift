@@ -1,0 +1,55 @@
+import Glibc
+import Runtime
+
+let usage = """
+    greymesh-sample: services and traffic to try Greymesh with
+
+      greymesh-sample http  --service NAME  [--version V] [options]
+      greymesh-sample dubbo --interface NAME [--version V] [--group G] [--tag T] [--application A] [options]
+          --listen ADDR       default 127.0.0.1:0; prints READY http|dubbo ADDR
+          --registry URL      nacos://[user:password@]host:port[?namespace=&group=]; prints REGISTERED
+          --advertise IP      what to register when it is not the address listened on
+          --name NAME         how this host calls itself in its answers; default its address
+          --weight W          --metadata KEY=VALUE (repeatable)
+          --delay-ms N        before every answer
+          --drain-ms N        on SIGTERM: serve on for this long after deregistering; default 3000
+
+      greymesh-sample call http  --target ADDR [--service NAME] [--path PATH] [options]
+      greymesh-sample call dubbo --target ADDR --interface NAME [--version V] [--group G] [--method M] [options]
+          --header KEY=VALUE  a header field or an attachment (repeatable)
+          --count N | --seconds S; default --count 1; SIGTERM ends it early
+          --rate R            calls a second; default: as fast as they are answered
+          --connections C     default 4; --concurrency N (dubbo): calls in flight, default 8 a connection
+          --timeout-ms N      for one call; default 5000
+          --expect V=PERCENT  what share of the answers must come from a version (repeatable); --tolerance POINTS, default 5
+          --json
+
+    Exit status: 0 good, 1 a call failed or a share is not as expected, 2 wrong use.
+    """
+
+func run(_ words: [String]) throws -> Int32 {
+    let rest = Array(words.dropFirst())
+    switch words.first {
+    case "http": try ServeCommand.http(rest)
+    case "dubbo": try ServeCommand.dubbo(rest)
+    case "call": return try CallCommand.run(rest)
+    case "--help", "-h", "help": print(usage)
+    case let other: throw UsageError(description: "unknown command '\(other ?? "")'; see greymesh-sample --help")
+    }
+    return 0
+}
+
+func complain(_ error: any Error) {
+    Logger.writeToStandardError("greymesh-sample: \(error)\n")
+}
+
+Signals.block([SIGTERM, SIGINT])
+do {
+    exit(try run(Array(CommandLine.arguments.dropFirst())))
+} catch let error as UsageError {
+    complain(error)
+    exit(2)
+} catch {
+    complain(error)
+    exit(1)
+}

@@ -12,7 +12,7 @@ let usage = """
           --name NAME         how this host calls itself in its answers; default its address
           --weight W          --metadata KEY=VALUE (repeatable)
           --delay-ms N        before every answer
-          --drain-ms N        on SIGTERM: serve on for this long after deregistering; default 3000
+          --drain-ms N        on SIGTERM: serve on for this long after deregistering; default 5000
 
       greymesh-sample call http  --target ADDR [--service NAME] [--path PATH] [options]
       greymesh-sample call dubbo --target ADDR --interface NAME [--version V] [--group G] [--method M] [options]

@@ -92,7 +92,7 @@ enum ServeCommand {
     }
 
     private static func drain(_ options: Options) throws -> Duration {
-        .milliseconds(try options.number("drain-ms", in: 0...600_000) ?? 3000)
+        .milliseconds(try options.number("drain-ms", in: 0...600_000) ?? 5000)
     }
 
     private static func makeRegistrar(

@@ -52,6 +52,30 @@ import Testing
         #expect(longFrame.count <= Dubbo.errorBound)
     }
 
+    /// As a 3.3.6 consumer was seen to read it, without trying again.
+    @Test func exceptionInFastjson2() {
+        let text = Array("no v3 \u{FF}é".utf8) + [0xff]
+        func exception(_ serialization: Dubbo.Serialization) -> [UInt8] {
+            written(Dubbo.errorBound) { out in
+                withBytes(text) {
+                    Dubbo.writeRpcException(
+                        id: 9, code: 4, text: $0, count: text.count, serialization: serialization, into: out)
+                }
+            }
+        }
+        let object = hex(
+            """
+            92 6a"org.apache.dubbo.rpc.RpcException" 00 a6 4d"code" 4800000004 56"detailMessage"
+            7a480000000b "no v3 ÿé?" a5
+            """)
+        let body = hex("00000002 bd03") + Build.element(object) + hex("0000000e a6 4e\"dubbo\" 4e\"2.0.2\" a5")
+        #expect(exception(.fastjson2) == Build.frame(body, flags: 0x17, status: 20, id: 9))
+        let kind = withBytes(body) { Dubbo.responseKind($0, count: body.count, status: 20, .fastjson2) }
+        #expect(kind == .exception)
+        #expect(exception(.fastjson) == [])
+        #expect(exception(Dubbo.Serialization(id: 8)) == [])
+    }
+
     @Test func heartbeats() {
         let request = written(Dubbo.heartbeatRequestSize) { Dubbo.writeHeartbeatRequest(id: 3, into: $0) }
         #expect(request == hex("dabbe200 0000000000000003 00000001 4e"))

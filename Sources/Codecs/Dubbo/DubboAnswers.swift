@@ -24,27 +24,67 @@ extension Dubbo {
     /// Writes a response that makes the call fail without the consumer trying again: `org.apache.dubbo.rpc.RpcException` as
     /// the result.
     ///
-    /// Only for requests in Hessian2: a result must be in the request's serialization.
-    ///
     /// - Parameters:
     ///   - id: The request's.
     ///   - code: See `RpcExceptionCode`. 2.7 consumers show it, 3.x ones the text only.
     ///   - text: The message, as in `writeError`.
+    ///   - serialization: The request's, in which a result must be.
     ///   - out: `errorBound` bytes.
-    /// - Returns: Size of the frame.
+    /// - Returns: Size of the frame; 0 for serializations other than Hessian2 and fastjson2: send an error instead.
     public static func writeRpcException(
-        id: Int64, code: Int32, text: UnsafePointer<UInt8>, count: Int, into out: UnsafeMutablePointer<UInt8>
+        id: Int64, code: Int32, text: UnsafePointer<UInt8>, count: Int, serialization: Serialization = .hessian2,
+        into out: UnsafeMutablePointer<UInt8>
     ) -> Int {
         var at = headSize
-        // Result flag 3: exception with attachments. Class of two fields, instance of it.
+        switch serialization {
+        case .hessian2: writeHessianException(code, text, cut(text, count), out, &at)
+        case .fastjson2: writeFastjson2Exception(code, text, cut(text, count), out, &at)
+        default: return 0
+        }
+        return finish(
+            FrameHead(flags: serialization.id, status: Status.ok, id: id, bodyLength: at &- headSize), out)
+    }
+
+    /// Result flag 3 (exception with attachments), definition of a class of two fields, instance of it, attachments.
+    private static func writeHessianException(
+        _ code: Int32, _ text: UnsafePointer<UInt8>, _ count: Int, _ out: UnsafeMutablePointer<UInt8>, _ at: inout Int
+    ) {
         write(0x93, out, &at)
         write("C\u{30}\u{21}org.apache.dubbo.rpc.RpcException", out, &at)
         write(0x92, out, &at)
         write("\u{04}code\u{0d}detailMessage\u{60}", out, &at)
         at &+= Hessian2.writeInt(code, out + at)
-        at &+= Hessian2.writeText(text, cut(text, count), out + at)
+        at &+= Hessian2.writeText(text, count, out + at)
         write("H\u{05}dubbo\u{05}2.0.2Z", out, &at)
-        return finish(FrameHead(flags: 0x02, status: Status.ok, id: id, bodyLength: at &- headSize), out)
+    }
+
+    /// The same as three elements: a byte, a typed object, a map.
+    private static func writeFastjson2Exception(
+        _ code: Int32, _ text: UnsafePointer<UInt8>, _ count: Int, _ out: UnsafeMutablePointer<UInt8>, _ at: inout Int
+    ) {
+        BigEndian.store(UInt32(2), out, at)
+        at &+= 4
+        write(0xbd, out, &at)
+        write(3, out, &at)
+
+        let start = at &+ 4
+        at = start
+        write(JSONB.typed, out, &at)
+        write("\u{6a}org.apache.dubbo.rpc.RpcException\u{00}", out, &at)
+        write(JSONB.object, out, &at)
+        write("\u{4d}code\u{48}", out, &at)
+        BigEndian.store(code, out, at)
+        at &+= 4
+        write("\u{56}detailMessage", out, &at)
+        at &+= JSONB.writeText(text, count, out + at)
+        write(JSONB.objectEnd, out, &at)
+        BigEndian.store(UInt32(truncatingIfNeeded: at &- start), out, start &- 4)
+
+        BigEndian.store(UInt32(14), out, at)
+        at &+= 4
+        write(JSONB.object, out, &at)
+        write("\u{4e}dubbo\u{4e}2.0.2", out, &at)
+        write(JSONB.objectEnd, out, &at)
     }
 
     /// Writes the answer to a heartbeat request: the same id, serialization and body.

@@ -188,7 +188,7 @@ enum JSONB {
     /// Bytes that `writeText` may need for `count` bytes of UTF-8.
     static func textBound(_ count: Int) -> Int { count &+ 6 }
 
-    /// Writes a string of UTF-8 and returns its size.
+    /// Writes a string and returns its size. Bytes that are not UTF-8 become `?`.
     static func writeText(_ text: UnsafePointer<UInt8>, _ count: Int, _ out: UnsafeMutablePointer<UInt8>) -> Int {
         var isASCII = true
         for at in 0..<count where text[at] >= 0x80 { isASCII = false }
@@ -201,7 +201,14 @@ enum JSONB {
             BigEndian.store(UInt32(truncatingIfNeeded: count), out, 2)
             at = 6
         }
-        out.advanced(by: at).update(from: text, count: count)
-        return at &+ count
+        var from = 0
+        while from < count {
+            let length = Hessian2.sequenceLength(text, from, count)
+            let kept = Swift.max(length, 1)
+            for offset in 0..<kept { out[at &+ offset] = length == 0 ? 0x3f : text[from &+ offset] }
+            at &+= kept
+            from &+= kept
+        }
+        return at
     }
 }

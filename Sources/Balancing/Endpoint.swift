@@ -49,6 +49,12 @@ public struct Endpoint {
         retryAt = now + min(Self.longestPause, Self.firstPause << Int64(failures - 1))
     }
 
+    /// Has it left alone although nothing failed: it said that it is going.
+    public mutating func leaveAlone(until time: Int64) {
+        failures = max(failures, 1)
+        retryAt = max(retryAt, time)
+    }
+
     /// Notes an answer.
     @inline(__always)
     public mutating func noteSuccess() {

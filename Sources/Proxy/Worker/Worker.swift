@@ -94,7 +94,9 @@ public struct Worker: ~Copyable {
     @inline(__always)
     private var pollMilliseconds: Int32 {
         let wait = wheel.waitMilliseconds(now: now)
-        return wait < 0 || wait > 1000 ? 1000 : wait
+        // Draining is looked after between batches, so these must not be far apart then.
+        let longest: Int32 = drainingSince == 0 ? 1000 : 50
+        return wait < 0 || wait > longest ? longest : wait
     }
 
     @inline(__always)
@@ -139,7 +141,10 @@ public struct Worker: ~Copyable {
     private mutating func housekeeping() {
         if now - notes.refilledAt >= 1_000_000_000 { everySecond() }
         if logLines.count > 32_768 { writeAccessLog() }
-        if drainingSince != 0 { checkDrained() }
+        if drainingSince != 0 {
+            closeDrainedConsumers()
+            checkDrained()
+        }
     }
 
     private mutating func everySecond() {
@@ -172,7 +177,7 @@ public struct Worker: ~Copyable {
     }
 
     private mutating func checkDrained() {
-        guard running, http.downstreams.count == 0, dubbo.consumers.count == 0 else { return }
+        guard running, http.downstreams.count == 0, dubbo.consumers.count == 0, dubbo.calls.count == 0 else { return }
         running = false
         outbox.post(.drained(worker: index))
     }

@@ -12,6 +12,8 @@ public struct WorkerSettings: Sendable {
     public var tellsVersion: Bool
     /// Limits on what peers may send.
     public var limits: LimitConfiguration
+    /// A Dubbo host gets a heartbeat when nothing was read from it for this time, and is given up after three times this.
+    public var heartbeat: Duration = .seconds(30)
     /// Where access log lines go; nil writes none.
     public var accessLog: AccessLog?
 
@@ -42,6 +44,7 @@ struct CompiledSettings {
     let wishCount: Int
     let tellsVersion: Bool
     let limits: Limits
+    let heartbeat: Int64
     /// `0.0.0`
     let noVersion: ByteString
 
@@ -52,6 +55,7 @@ struct CompiledSettings {
             (wishNames + index).initialize(to: ByteString(copying: name.lowercased()))
         }
         tellsVersion = settings.tellsVersion
+        heartbeat = settings.heartbeat.nanoseconds
         noVersion = ByteString(copying: "0.0.0")
         limits = Limits(
             httpHead: settings.limits.httpHead, dubboBody: settings.limits.dubboBody,

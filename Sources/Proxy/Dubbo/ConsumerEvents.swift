@@ -1,0 +1,224 @@
+import CLinux
+import Codecs
+import Glibc
+import Runtime
+
+// Consumers' connections: opening, reading, answering and closing.
+extension Worker {
+    mutating func openConsumer(_ descriptor: Int32, peer: SocketAddress, listener: Int) {
+        let consumer = dubbo.consumers.take(
+            Consumer(descriptor: descriptor, listener: Int32(listener), peer: PeerText(peer)))
+        consumer.pointee.next = dubbo.first
+        dubbo.first?.pointee.previous = consumer
+        dubbo.first = consumer
+        poller.add(descriptor, .readable, token: Token(.consumer, consumer).rawValue)
+    }
+
+    @inline(__always)
+    mutating func consumerReady(_ consumer: UnsafeMutablePointer<Consumer>, _ readiness: Readiness) {
+        if consumer.pointee.isClosed { return }
+        if !readiness.isDisjoint(with: [.error, .hangUp]) { return close(consumer) }
+        if readiness.contains(.writable) { markDirty(consumer) }
+        if readiness.contains(.readable) { read(consumer) }
+    }
+
+    // MARK: Reading
+
+    @inline(__always)
+    private mutating func read(_ consumer: UnsafeMutablePointer<Consumer>) {
+        if consumer.pointee.inbound.isEmpty {
+            let count = recv(consumer.pointee.descriptor, scratch, Self.scratchSize, 0)
+            if count <= 0 { return endOfRequests(consumer, count) }
+            let used = consume(consumer, scratch, count)
+            if used < count && !consumer.pointee.isClosed {
+                buffers.append(scratch + used, count: count - used, to: &consumer.pointee.inbound)
+            }
+        } else {
+            readOn(consumer)
+        }
+        if !consumer.pointee.isClosed { updateInterest(consumer) }
+    }
+
+    /// A frame's beginning is there. Memory grows with what arrives, not with what the head promises.
+    private mutating func readOn(_ consumer: UnsafeMutablePointer<Consumer>) {
+        buffers.reserve(4096, in: &consumer.pointee.inbound)
+        let count = recv(
+            consumer.pointee.descriptor, consumer.pointee.inbound.tail, consumer.pointee.inbound.room, 0)
+        if count <= 0 { return endOfRequests(consumer, count) }
+        var inbound = consumer.pointee.inbound
+        consumer.pointee.inbound = Buffer()
+        inbound.filled(count)
+        inbound.consume(consume(consumer, inbound.bytes, inbound.count))
+        if inbound.isEmpty || consumer.pointee.isClosed {
+            buffers.release(&inbound)
+        } else {
+            consumer.pointee.inbound = inbound
+        }
+    }
+
+    /// Uses whole frames; returns how many bytes were used.
+    @inline(__always)
+    private mutating func consume(
+        _ consumer: UnsafeMutablePointer<Consumer>, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int
+    ) -> Int {
+        var used = 0
+        while used < count && !consumer.pointee.isClosed {
+            if consumer.pointee.skip > 0 {
+                let skipped = min(consumer.pointee.skip, count - used)
+                consumer.pointee.skip -= skipped
+                used += skipped
+                continue
+            }
+            switch Dubbo.parseFrameHead(bytes + used, count: count - used) {
+            case .incomplete: return used
+            case .invalid(let error):
+                refuseStream(consumer, error)
+                return count
+            case .complete(let head):
+                if head.bodyLength > settings.limits.dubboBody {
+                    refuseOversized(consumer, head)
+                    used += Dubbo.headSize
+                    continue
+                }
+                if head.frameLength > count - used { return used }
+                handle(consumer, head, bytes + used)
+                used += head.frameLength
+            }
+        }
+        return used
+    }
+
+    @inline(__always)
+    private mutating func handle(
+        _ consumer: UnsafeMutablePointer<Consumer>, _ head: Dubbo.FrameHead, _ frame: UnsafeMutablePointer<UInt8>
+    ) {
+        // Answers: nothing was asked of a consumer.
+        if !head.isRequest { return }
+        if head.isEvent { return answerHeartbeat(consumer, head, frame) }
+        beginCall(consumer, head, frame)
+    }
+
+    /// Heartbeats belong to this connection. Other events get no answer, not even when they are marked as two-way.
+    private mutating func answerHeartbeat(
+        _ consumer: UnsafeMutablePointer<Consumer>, _ head: Dubbo.FrameHead, _ frame: UnsafeMutablePointer<UInt8>
+    ) {
+        let body = frame + Dubbo.headSize
+        guard head.isTwoWay, Dubbo.isHeartbeat(body, count: head.bodyLength, head.serialization) else { return }
+        let count = Dubbo.writeHeartbeatAnswer(request: frame, count: head.frameLength, into: frame)
+        send(frame, count, to: consumer)
+    }
+
+    /// The consumer has ended its side (`count` is 0) or the connection is broken.
+    private mutating func endOfRequests(_ consumer: UnsafeMutablePointer<Consumer>, _ count: Int) {
+        if count < 0 {
+            if errno == EAGAIN || errno == EINTR { return }
+            return close(consumer)
+        }
+        consumer.pointee.readClosed = true
+        if consumer.pointee.callCount == 0 && consumer.pointee.outbound.isEmpty {
+            close(consumer)
+        } else {
+            updateInterest(consumer)
+        }
+    }
+
+    // MARK: Bad input
+
+    /// What comes after these bytes cannot be understood either.
+    private mutating func refuseStream(_ consumer: UnsafeMutablePointer<Consumer>, _ error: Dubbo.FrameError) {
+        switch error {
+        case .badMagic: noteBadInput(consumer, "not a Dubbo frame: it does not begin with dabb")
+        case .badLength: noteBadInput(consumer, "a Dubbo frame with a negative length")
+        }
+        close(consumer)
+    }
+
+    /// Answers, and has the body dropped as it comes.
+    private mutating func refuseOversized(_ consumer: UnsafeMutablePointer<Consumer>, _ head: Dubbo.FrameHead) {
+        let text =
+            "greymesh: the request's body of \(head.bodyLength) bytes is longer than the limit of "
+            + "\(settings.limits.dubboBody)"
+        noteBadInput(consumer, text)
+        consumer.pointee.skip = head.bodyLength
+        if head.isRequest && head.isTwoWay && !head.isEvent {
+            sendError(Dubbo.Status.badRequest, head.id, text, to: consumer)
+        }
+    }
+
+    mutating func noteBadInput(_ consumer: UnsafeMutablePointer<Consumer>, _ reason: String) {
+        note(
+            .badInput(
+                listener: listeners[Int(consumer.pointee.listener)].configuration.name,
+                peer: consumer.peerText.text, reason: reason))
+    }
+
+    // MARK: Answering
+
+    /// Has a frame written when this batch of events is through.
+    @inline(__always)
+    mutating func send(
+        _ frame: UnsafeMutablePointer<UInt8>, _ count: Int, to consumer: UnsafeMutablePointer<Consumer>
+    ) {
+        buffers.append(frame, count: count, to: &consumer.pointee.outbound)
+        markDirty(consumer)
+    }
+
+    mutating func sendError(
+        _ status: UInt8, _ id: Int64, _ text: String, to consumer: UnsafeMutablePointer<Consumer>
+    ) {
+        let frame = output
+        var text = text
+        let count = text.withUTF8 {
+            Dubbo.writeError(status: status, id: id, text: $0.baseAddress!, count: $0.count, into: frame)
+        }
+        send(frame, count, to: consumer)
+    }
+
+    // MARK: Closing
+
+    /// The consumer is gone or must go. Hosts' answers to its calls will find nobody; one-way calls go on.
+    mutating func close(_ consumer: UnsafeMutablePointer<Consumer>) {
+        if consumer.pointee.isClosed { return }
+        consumer.pointee.isClosed = true
+        while let call = consumer.pointee.firstCall { end(call, code: Self.clientGone) }
+        Socket.close(consumer.pointee.descriptor)
+        buffers.release(&consumer.pointee.inbound)
+        buffers.release(&consumer.pointee.outbound)
+        let (previous, next) = (consumer.pointee.previous, consumer.pointee.next)
+        if let previous { previous.pointee.next = next } else { dubbo.first = next }
+        next?.pointee.previous = previous
+        listeners[Int(consumer.pointee.listener)].open -= 1
+        dubbo.consumers.bury(consumer)
+    }
+
+    /// A consumer that does not take its answers, or has very many calls in flight, gets no further requests read.
+    @inline(__always)
+    func updateInterest(_ consumer: UnsafeMutablePointer<Consumer>) {
+        let lags =
+            consumer.pointee.outbound.count > DubboBounds.laggingConsumer
+            || consumer.pointee.callCount >= DubboBounds.callsOfConsumer
+        var interest: Readiness = lags || consumer.pointee.readClosed ? [] : .readable
+        if !consumer.pointee.outbound.isEmpty && !consumer.pointee.isDirty { interest.insert(.writable) }
+        if interest == consumer.pointee.interest { return }
+        consumer.pointee.interest = interest
+        poller.modify(consumer.pointee.descriptor, interest, token: Token(.consumer, consumer).rawValue)
+    }
+
+    // MARK: Draining
+
+    /// Consumers are served on: `closeDrainedConsumers` closes each when nothing of it is in flight.
+    mutating func drainConsumers() { dubbo.sweptAt = now }
+
+    /// From a second after draining began, so that a request on its way is still answered.
+    mutating func closeDrainedConsumers() {
+        guard now - drainingSince >= 1_000_000_000, now - dubbo.sweptAt >= 20_000_000 else { return }
+        dubbo.sweptAt = now
+        var item = dubbo.first
+        while let consumer = item {
+            item = consumer.pointee.next
+            let isQuiet =
+                consumer.pointee.callCount == 0 && consumer.pointee.outbound.isEmpty && consumer.pointee.inbound.isEmpty
+            if isQuiet { close(consumer) }
+        }
+    }
+}

@@ -1,0 +1,171 @@
+import Balancing
+import CLinux
+import Codecs
+import Glibc
+import Runtime
+
+// Hosts' answers on their way to the consumers.
+extension Worker {
+    @inline(__always)
+    mutating func providerReady(_ provider: UnsafeMutablePointer<Provider>, _ readiness: Readiness) {
+        if provider.pointee.isClosed { return }
+        if provider.pointee.phase == .connecting { return finishConnect(provider) }
+        if readiness.contains(.writable) { markDirty(provider) }
+        if !readiness.isDisjoint(with: [.readable, .error, .hangUp]) { read(provider) }
+    }
+
+    // MARK: Reading
+
+    @inline(__always)
+    private mutating func read(_ provider: UnsafeMutablePointer<Provider>) {
+        if !provider.pointee.inbound.isEmpty { return readOn(provider) }
+        let count = recv(provider.pointee.descriptor, scratch, Self.scratchSize, 0)
+        if count <= 0 { return endOfAnswers(provider, count) }
+        hear(provider)
+        let used = consume(provider, scratch, count)
+        if used < count && !provider.pointee.isClosed {
+            buffers.append(scratch + used, count: count - used, to: &provider.pointee.inbound)
+        }
+    }
+
+    /// A frame's beginning is there. Memory grows with what arrives, not with what the head promises.
+    private mutating func readOn(_ provider: UnsafeMutablePointer<Provider>) {
+        buffers.reserve(4096, in: &provider.pointee.inbound)
+        let count = recv(
+            provider.pointee.descriptor, provider.pointee.inbound.tail, provider.pointee.inbound.room, 0)
+        if count <= 0 { return endOfAnswers(provider, count) }
+        hear(provider)
+        var inbound = provider.pointee.inbound
+        provider.pointee.inbound = Buffer()
+        inbound.filled(count)
+        inbound.consume(consume(provider, inbound.bytes, inbound.count))
+        if inbound.isEmpty || provider.pointee.isClosed {
+            buffers.release(&inbound)
+        } else {
+            provider.pointee.inbound = inbound
+        }
+    }
+
+    @inline(__always)
+    private func hear(_ provider: UnsafeMutablePointer<Provider>) {
+        provider.pointee.heardAt = now
+        provider.pointee.answerBy = 0
+    }
+
+    private mutating func endOfAnswers(_ provider: UnsafeMutablePointer<Provider>, _ count: Int) {
+        if count < 0 && (errno == EAGAIN || errno == EINTR) { return }
+        lose(provider, count == 0 ? "the host closed the connection" : SystemError.text(of: errno))
+    }
+
+    /// Uses whole frames; returns how many bytes were used.
+    @inline(__always)
+    private mutating func consume(
+        _ provider: UnsafeMutablePointer<Provider>, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int
+    ) -> Int {
+        var used = 0
+        while used < count && !provider.pointee.isClosed {
+            if provider.pointee.skip > 0 {
+                let skipped = min(provider.pointee.skip, count - used)
+                provider.pointee.skip -= skipped
+                used += skipped
+                continue
+            }
+            switch Dubbo.parseFrameHead(bytes + used, count: count - used) {
+            case .incomplete: return used
+            case .invalid:
+                lose(provider, "the host sent something that is not a Dubbo frame")
+                return count
+            case .complete(let head):
+                if head.bodyLength > settings.limits.dubboBody {
+                    skipOversized(provider, head)
+                    used += Dubbo.headSize
+                    continue
+                }
+                if head.frameLength > count - used { return used }
+                if head.isRequest || head.isEvent {
+                    handleRequest(provider, head, bytes + used)
+                } else {
+                    passAnswer(provider, head, bytes + used)
+                }
+                used += head.frameLength
+            }
+        }
+        return used
+    }
+
+    // MARK: Answers
+
+    @inline(__always)
+    private mutating func passAnswer(
+        _ provider: UnsafeMutablePointer<Provider>, _ head: Dubbo.FrameHead, _ frame: UnsafeMutablePointer<UInt8>
+    ) {
+        noteSuccess(provider.pointee.endpoint)
+        // Nobody waits for answers that come too late.
+        guard let call = dubbo.calls.find(head.id, from: provider) else { return }
+        let body = frame + Dubbo.headSize
+        var code = Int32(head.status)
+        if head.status == Dubbo.Status.ok {
+            let kind = Dubbo.responseKind(body, count: head.bodyLength, status: head.status, head.serialization)
+            if kind == .exception { code = Self.exceptionCode }
+        } else if sendElsewhere(call, provider, head, body) {
+            return
+        }
+        if let consumer = call.pointee.consumer {
+            Dubbo.writeID(call.pointee.consumerID, frame)
+            send(frame, head.frameLength, to: consumer)
+        }
+        end(call, code: code)
+    }
+
+    /// Code that counts results that are exceptions of the called method: their status is 20.
+    static let exceptionCode: Int32 = 1000
+
+    /// Tells the consumer, and has the body dropped as it comes.
+    private mutating func skipOversized(_ provider: UnsafeMutablePointer<Provider>, _ head: Dubbo.FrameHead) {
+        provider.pointee.skip = head.bodyLength
+        guard !head.isRequest, !head.isEvent, let call = dubbo.calls.find(head.id, from: provider) else { return }
+        let host = provider.pointee.endpoint.pointee.address.description
+        answer(
+            call, Dubbo.Status.badResponse,
+            "greymesh: the answer of \(host) has \(head.bodyLength) bytes, more than the limit of "
+                + "\(settings.limits.dubboBody)")
+    }
+
+    // MARK: What hosts ask
+
+    /// Heartbeats, readonly and writeable events, and callbacks.
+    private mutating func handleRequest(
+        _ provider: UnsafeMutablePointer<Provider>, _ head: Dubbo.FrameHead, _ frame: UnsafeMutablePointer<UInt8>
+    ) {
+        // Answers to our heartbeats: reading them was all.
+        if !head.isRequest { return }
+        let body = frame + Dubbo.headSize
+        if !head.isEvent {
+            if head.isTwoWay { refuseCallback(provider, head.id) }
+        } else if Dubbo.isReadonlyEvent(body, count: head.bodyLength, head.serialization) {
+            beginReadonly(provider)
+        } else if Dubbo.isWriteableEvent(body, count: head.bodyLength, head.serialization) {
+            endReadonly(provider)
+        } else if head.isTwoWay && Dubbo.isHeartbeat(body, count: head.bodyLength, head.serialization) {
+            let count = Dubbo.writeHeartbeatAnswer(request: frame, count: head.frameLength, into: frame)
+            send(frame, count, to: provider)
+        }
+    }
+
+    /// A callback would have to reach the consumer that registered it, but this connection is everybody's.
+    private mutating func refuseCallback(_ provider: UnsafeMutablePointer<Provider>, _ id: Int64) {
+        let text: StaticString = "greymesh: requests of providers (argument callbacks) are not passed to consumers"
+        let count = Dubbo.writeError(
+            status: Dubbo.Status.serviceNotFound, id: id, text: text.utf8Start, count: text.utf8CodeUnitCount,
+            into: output)
+        send(output, count, to: provider)
+    }
+
+    private mutating func send(
+        _ frame: UnsafeMutablePointer<UInt8>, _ count: Int, to provider: UnsafeMutablePointer<Provider>
+    ) {
+        buffers.append(frame, count: count, to: &provider.pointee.outbound)
+        provider.pointee.queued &+= UInt64(count)
+        markDirty(provider)
+    }
+}

@@ -41,6 +41,9 @@ let package = Package(
         .target(name: "DevelopmentRegistry", dependencies: ["Runtime", "WebServer"]),
         .executableTarget(name: "sample", dependencies: ["Runtime", "WebServer"]),
         .testTarget(name: "SampleTests", dependencies: ["DevelopmentRegistry", "Runtime", "WebServer", "sample"]),
+        .testTarget(
+            name: "ProxyTests",
+            dependencies: ["Balancing", "CLinux", "Configuration", "Discovery", "Proxy", "Runtime", "TestSupport"]),
         .testTarget(name: "WebServerTests", dependencies: ["Runtime", "WebServer"]),
         .testTarget(
             name: "DevelopmentRegistryTests", dependencies: ["DevelopmentRegistry", "Runtime", "WebServer"]),

@@ -150,8 +150,9 @@ extension Worker {
     // MARK: Another try
 
     /// A host that was asked will not answer. Another one is, when nothing of the request was handed to this one.
-    mutating func takeBack(_ call: UnsafeMutablePointer<Call>, _ provider: UnsafeMutablePointer<Provider>, _ reason: String)
-    {
+    mutating func takeBack(
+        _ call: UnsafeMutablePointer<Call>, _ provider: UnsafeMutablePointer<Provider>, _ reason: String
+    ) {
         let endpoint = provider.pointee.endpoint
         let host = endpoint.pointee.address.description
         guard call.pointee.position >= provider.pointee.sent else {

@@ -76,7 +76,8 @@ extension Worker {
         if provider.pointee.answerBy == 0 && now - provider.pointee.heardAt >= settings.heartbeat {
             sendHeartbeat(provider, patience: 2 * settings.heartbeat)
         }
-        let due = provider.pointee.answerBy == 0 ? provider.pointee.heardAt + settings.heartbeat : provider.pointee.answerBy
+        let due =
+            provider.pointee.answerBy == 0 ? provider.pointee.heardAt + settings.heartbeat : provider.pointee.answerBy
         wheel.set(timer(provider), deadline: due)
     }
 
@@ -201,7 +202,8 @@ extension Worker {
 
     @inline(__always)
     func updateInterest(_ provider: UnsafeMutablePointer<Provider>) {
-        let writes = !provider.pointee.outbound.isEmpty && !provider.pointee.isDirty && provider.pointee.phase != .broken
+        let writes =
+            !provider.pointee.outbound.isEmpty && !provider.pointee.isDirty && provider.pointee.phase != .broken
         let interest: Readiness = writes ? [.readable, .writable] : .readable
         if interest == provider.pointee.interest { return }
         provider.pointee.interest = interest

@@ -1,0 +1,79 @@
+import Balancing
+import Configuration
+import Discovery
+import Proxy
+import Runtime
+import TestSupport
+
+/// One worker with a Dubbo listener on a port that the system chose.
+final class DubboMesh {
+    let plane: DataPlane
+    private var events: [WorkerEvent] = []
+    private var reports: UInt64 = 0
+
+    init(_ configure: (inout WorkerSettings) -> Void = { _ in }) throws {
+        var configuration = Configuration()
+        configuration.listeners = [
+            ListenerConfiguration(name: "dubbo", protocol: .dubbo, address: SocketAddress("127.0.0.1:0")!)
+        ]
+        var settings = WorkerSettings(configuration, accessLog: nil)
+        configure(&settings)
+        plane = try DataPlane(settings: settings, workers: 1)
+    }
+
+    var port: UInt16 { plane.addresses[0].port }
+
+    func connect() throws -> DubboSocket { try DubboSocket(port: port) }
+
+    func stop() { plane.stop() }
+
+    /// Tells the worker the hosts of a service, and waits until it has taken them over.
+    func update(
+        _ instances: [Instance], of name: String = "demo.Echo", policy: ServicePolicy = ServicePolicy()
+    ) throws {
+        let key = ServiceKey(kind: .dubbo, name: name)
+        let versionKeys = VersionConfiguration().instance
+        plane.post(
+            .update(ServiceSnapshot(key: key, policy: policy, instances: instances, versionKeys: versionKeys)))
+        _ = try report()
+    }
+
+    /// The worker's counters, after everything that was posted before.
+    func report() throws -> WorkerReport {
+        reports += 1
+        plane.post(.report(id: reports))
+        var found: WorkerReport?
+        let wanted = reports
+        let isThere = waitUntil(within: .seconds(10)) {
+            takeEvents()
+            for case .report(_, wanted, let report) in events { found = report }
+            return found != nil
+        }
+        guard isThere, let found else { throw TestFailure("no report") }
+        return found
+    }
+
+    /// Waits for an event.
+    func waits(for condition: (WorkerEvent) -> Bool) -> Bool {
+        waitUntil(within: .seconds(10)) {
+            takeEvents()
+            return events.contains(where: condition)
+        }
+    }
+
+    /// Waits until the counters are as told.
+    func waitsForReport(_ condition: (WorkerReport) -> Bool) throws -> Bool {
+        try waitUntil(within: .seconds(10)) { condition(try report()) }
+    }
+
+    private func takeEvents() { events += plane.events.take() }
+}
+
+extension Instance {
+    /// A host of a service.
+    init(_ host: DubboHost, version: String = "", tag: String = "", group: String = "") {
+        self.init(
+            address: host.address, metadata: tag.isEmpty ? [:] : ["dubbo.tag": tag], interfaceVersion: version,
+            group: group)
+    }
+}

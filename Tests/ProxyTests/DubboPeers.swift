@@ -1,0 +1,175 @@
+import CLinux
+import Glibc
+import Runtime
+import Synchronization
+import TestSupport
+
+/// A connection that speaks Dubbo frames, for scripts that run on a thread of their own.
+struct DubboSocket: Sendable {
+    let descriptor: Int32
+
+    /// Connects to a port of the loopback address.
+    init(port: UInt16) throws {
+        descriptor = try Socket.connect(to: SocketAddress(ipv4: 0x7f00_0001, port: port))
+        guard wait(for: Int16(POLLOUT), .seconds(5)), Socket.connectError(descriptor) == 0 else {
+            throw TestFailure("connect to port \(port) failed")
+        }
+    }
+
+    init(descriptor: Int32) { self.descriptor = descriptor }
+
+    func close() { Socket.close(descriptor) }
+
+    /// Ends both ways at once; a thread that reads sees the end.
+    func shutDown() { shutdown(descriptor, Int32(SHUT_RDWR)) }
+
+    private func wait(for events: Int16, _ limit: Duration) -> Bool {
+        var poll = pollfd(fd: descriptor, events: events, revents: 0)
+        return Glibc.poll(&poll, 1, Int32(limit.nanoseconds / 1_000_000)) > 0
+    }
+
+    func send(_ bytes: [UInt8]) {
+        var sent = 0
+        while sent < bytes.count {
+            let count = bytes.withUnsafeBytes { clinux_send(descriptor, $0.baseAddress! + sent, bytes.count - sent) }
+            if count > 0 { sent += count } else if !wait(for: Int16(POLLOUT), .seconds(10)) || errno == EPIPE { return }
+        }
+    }
+
+    func send(_ frame: DubboFrame) { send(frame.bytes) }
+
+    /// Reads exactly `count` bytes; nil when the connection ends or nothing comes in time.
+    private func read(_ count: Int, _ limit: Duration) -> [UInt8]? {
+        var bytes = [UInt8](repeating: 0, count: count)
+        var filled = 0
+        while filled < count {
+            guard wait(for: Int16(POLLIN), limit) else { return nil }
+            let got = bytes.withUnsafeMutableBytes { recv(descriptor, $0.baseAddress! + filled, count - filled, 0) }
+            if got > 0 { filled += got } else if got == 0 || errno != EAGAIN { return nil }
+        }
+        return bytes
+    }
+
+    /// The next frame; nil when the connection ends or nothing comes in time.
+    func receive(within limit: Duration = .seconds(10)) -> DubboFrame? {
+        guard let head = read(16, limit) else { return nil }
+        let id = head[4..<12].reduce(Int64(0)) { $0 << 8 | Int64($1) }
+        let length = head[12..<16].reduce(0) { $0 << 8 | Int($1) }
+        guard let body = read(length, limit) else { return nil }
+        return DubboFrame(flags: head[2], status: head[3], id: id, body: body)
+    }
+
+    /// Whether the peer ends the connection in time. Frames that come before are dropped.
+    func isEnded(within limit: Duration = .seconds(10)) -> Bool {
+        var byte = [UInt8](repeating: 0, count: 4096)
+        while wait(for: Int16(POLLIN), limit) {
+            let got = recv(descriptor, &byte, byte.count, 0)
+            if got == 0 || got < 0 && errno != EAGAIN { return true }
+        }
+        return false
+    }
+
+    /// One call and its answer.
+    func ask(_ call: DubboCall) -> DubboFrame? {
+        send(call.frame)
+        return receive()
+    }
+}
+
+/// A Dubbo host that answers by a script: one thread a connection.
+final class DubboHost: Sendable {
+    /// What it does with each frame that comes.
+    typealias Script = @Sendable (DubboFrame, DubboSocket) -> Void
+
+    private struct State {
+        var frames: [DubboFrame] = []
+        var sockets: [DubboSocket] = []
+        var threads: [Thread] = []
+        var ended = 0
+        var isStopped = false
+    }
+
+    let address: SocketAddress
+    private let listener: Int32
+    private let state = Mutex(State())
+    private let script: Script
+
+    init(port: UInt16 = 0, _ script: @escaping Script) throws {
+        listener = try Socket.listen(on: SocketAddress(ipv4: 0x7f00_0001, port: port), shared: false)
+        address = Socket.localAddress(listener)!
+        self.script = script
+        let thread = try Thread(name: "host") { [self] in acceptAll() }
+        state.withLock { $0.threads.append(thread) }
+    }
+
+    /// A host that answers every call with `name|argument`, and heartbeats.
+    static func echo(_ name: String) throws -> DubboHost { try DubboHost { echo(name, $0, $1) } }
+
+    static func echo(_ name: String, _ frame: DubboFrame, _ socket: DubboSocket) {
+        if frame.flags == DubboFrame.heartbeatRequest {
+            socket.send(DubboFrame(flags: DubboFrame.heartbeatAnswer, status: 20, id: frame.id, body: frame.body))
+        } else if frame.flags & 0xc0 == 0xc0 {
+            socket.send(.value(name + "|" + frame.call.argument, id: frame.id))
+        }
+    }
+
+    /// All frames that came, in order.
+    var frames: [DubboFrame] { state.withLock(\.frames) }
+    /// Calls that came, in order.
+    var calls: [DubboCall] { frames.filter { $0.flags & 0xa0 == 0x80 }.map(\.call) }
+    /// Connections that were opened.
+    var connectionCount: Int { state.withLock { $0.sockets.count } }
+    /// Connections that the other side has ended.
+    var endedCount: Int { state.withLock(\.ended) }
+
+    /// Sends to all connections.
+    func send(_ frame: DubboFrame) {
+        for socket in state.withLock(\.sockets) { socket.send(frame) }
+    }
+
+    /// Ends all connections without a word.
+    func dropConnections() {
+        for socket in state.withLock(\.sockets) { socket.shutDown() }
+    }
+
+    /// Refuses connections from now on, keeps those that are open.
+    func stopListening() { shutdown(listener, Int32(SHUT_RDWR)) }
+
+    /// Ends everything and waits for the threads.
+    func stop() {
+        stopListening()
+        state.withLock { $0.isStopped = true }
+        dropConnections()
+        let threads = state.withLock { state in
+            defer { state.threads = [] }
+            return state.threads
+        }
+        for thread in threads { thread.join() }
+        // Threads that the accepting thread has started meanwhile.
+        for thread in state.withLock(\.threads) { thread.join() }
+        for socket in state.withLock(\.sockets) { socket.close() }
+        Socket.close(listener)
+    }
+
+    private func acceptAll() {
+        var poll = pollfd(fd: listener, events: Int16(POLLIN), revents: 0)
+        while Glibc.poll(&poll, 1, -1) > 0, poll.revents & Int16(POLLIN) != 0, poll.revents & Int16(POLLHUP) == 0 {
+            guard let (descriptor, _) = Socket.accept(listener) else { continue }
+            let socket = DubboSocket(descriptor: descriptor)
+            let thread = try? Thread(name: "host-connection") { [self] in serve(socket) }
+            state.withLock { state in
+                state.sockets.append(socket)
+                if let thread { state.threads.append(thread) }
+                if state.isStopped { socket.shutDown() }
+            }
+        }
+    }
+
+    private func serve(_ socket: DubboSocket) {
+        while let frame = socket.receive(within: .seconds(600)) {
+            state.withLock { $0.frames.append(frame) }
+            script(frame, socket)
+        }
+        state.withLock { $0.ended += 1 }
+    }
+}

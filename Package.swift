@@ -35,6 +35,13 @@ let package = Package(
         .testTarget(name: "CommandsTests", dependencies: ["Commands", "Configuration", "Runtime", "TestSupport"]),
         .testTarget(name: "ConfigurationTests", dependencies: ["Configuration", "Runtime", "TestSupport"]),
         .testTarget(name: "RuntimeTests", dependencies: ["CLinux", "Runtime"]),
+        .testTarget(name: "RoutingTests", dependencies: ["Routing"]),
+        .testTarget(
+            name: "BalancingTests",
+            dependencies: ["Balancing", "Configuration", "Discovery", "Routing", "Runtime"]),
+        .testTarget(
+            name: "ProxyTests",
+            dependencies: ["Balancing", "Configuration", "Discovery", "Proxy", "Runtime", "TestSupport"]),
         .testTarget(name: "TestSupportTests", dependencies: ["TestSupport"]),
         .testTarget(name: "CodecsTests", dependencies: ["CLinux", "Codecs"], exclude: ["Resources"]),
         .target(name: "WebServer", dependencies: ["Codecs", "Runtime"]),

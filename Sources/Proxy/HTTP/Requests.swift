@@ -187,7 +187,7 @@ extension Worker {
         downstream.pointee.exchange.isReplayable = true
         downstream.pointee.phase = .exchanging
         setTimer(downstream, after: service.pointee.timeout)
-        attempt(downstream, service)
+        if !attempt(downstream, service) { answerNoHost(downstream, service) }
     }
 
     /// What the request asks for: its wish, and what makes it stick.
@@ -227,26 +227,29 @@ extension Worker {
         }
     }
 
-    /// Sends the request to a host: the first time, or again.
-    mutating func attempt(_ downstream: UnsafeMutablePointer<Downstream>, _ service: UnsafeMutablePointer<Service>) {
+    /// Sends the request to a host: the first time, or again. False: there is no host, or none that was not tried.
+    @inline(__always)
+    private mutating func attempt(
+        _ downstream: UnsafeMutablePointer<Downstream>, _ service: UnsafeMutablePointer<Service>
+    ) -> Bool {
         guard
             let choice = choose(
                 service, downstream.pointee.exchange.asked, tried: downstream.pointee.exchange.tried)
-        else {
-            return answerNoHost(downstream, service)
-        }
+        else { return false }
         let endpoint = choice.member.pointee.endpoint
         downstream.pointee.exchange.served = choice.cluster.pointee.version
         guard let upstream = connection(to: endpoint, for: downstream) else {
             downstream.pointee.exchange.tried.insert(endpoint)
             noteFailure(endpoint, "connect: " + SystemError.text(of: errno))
-            return retryOrAnswer(downstream, 502, "the host could not be reached")
+            retryOrAnswer(downstream, 503, "no host could be reached")
+            return true
         }
         endpoint.pointee.take(now: now, patience: settings.limits.connectTimeout)
         downstream.pointee.exchange.upstream = upstream
         upstream.pointee.downstream = downstream
         upstream.pointee.uses &+= 1
         if upstream.pointee.phase != .connecting { sendRequest(upstream, downstream) }
+        return true
     }
 
     /// Another host, while that can help; else the error.
@@ -257,10 +260,9 @@ extension Worker {
             downstream.pointee.exchange.tried.count < Self.mostAttempts
         {
             downstream.pointee.exchange.request.rewind()
-            attempt(downstream, service)
-        } else {
-            answer(downstream, status, reason)
+            if attempt(downstream, service) { return }
         }
+        answer(downstream, status, reason)
     }
 
     // MARK: Sending

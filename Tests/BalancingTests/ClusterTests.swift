@@ -1,0 +1,192 @@
+import Balancing
+import Configuration
+import Discovery
+import Routing
+import Runtime
+import Testing
+
+/// A service's clusters with endpoints of their own.
+private final class Fixture {
+    private(set) var endpoints: [SocketAddress: UnsafeMutablePointer<Endpoint>] = [:]
+    let clusters: UnsafeMutablePointer<ClusterSet>
+    private let labels: UnsafeMutablePointer<LabelTable>
+    var random = FastRandom(seed: 7)
+    let dubbo: Bool
+
+    init(_ instances: [Instance], balancer: BalancerKind = .leastRequest, dubbo: Bool = false) {
+        var policy = ServicePolicy()
+        policy.balancer = balancer
+        self.dubbo = dubbo
+        let key = ServiceKey(kind: dubbo ? .dubbo : .http, name: "shop")
+        let snapshot = ServiceSnapshot(
+            key: key, policy: policy, instances: instances, versionKeys: ["dubbo.tag", "version"])
+        labels = .allocate(capacity: 1)
+        labels.initialize(to: LabelTable())
+        clusters = .allocate(capacity: 1)
+        var made: [SocketAddress: UnsafeMutablePointer<Endpoint>] = [:]
+        clusters.initialize(
+            to: ClusterSet(snapshot, labels: &labels.pointee, turn: 0) { address in
+                if let known = made[address] { return known }
+                let endpoint = UnsafeMutablePointer<Endpoint>.allocate(capacity: 1)
+                endpoint.initialize(to: Endpoint(address: address, kind: key.kind))
+                made[address] = endpoint
+                return endpoint
+            })
+        endpoints = made
+    }
+
+    deinit {
+        clusters.deinitialize(count: 1)
+        clusters.deallocate()
+        labels.deinitialize(count: 1)
+        labels.deallocate()
+        for endpoint in endpoints.values { endpoint.deallocate() }
+    }
+
+    func label(_ text: String) -> Int {
+        let bytes = ByteString(copying: text)
+        defer { bytes.free() }
+        return labels.pointee.find(bytes)
+    }
+
+    func view(group: String = "", version: String = "", now: Int64 = 1) -> CallView {
+        CallView(
+            clusters.pointee, group: label(group), interfaceVersion: label(version), isDubbo: dubbo, now: now)
+    }
+
+    /// How often each port is picked for a target.
+    func picks(_ count: Int, _ target: Target, _ view: CallView, busy: Bool = false) -> [UInt16: Int] {
+        var picks: [UInt16: Int] = [:]
+        for _ in 0..<count {
+            let cluster = view.cluster(for: target)
+            guard let member = cluster?.pointee.pick(random: &random, now: 1, tried: TriedEndpoints()) else { continue }
+            if busy { member.pointee.endpoint.pointee.active += 1 }
+            picks[member.pointee.endpoint.pointee.address.port, default: 0] += 1
+        }
+        return picks
+    }
+}
+
+private func instance(
+    _ port: UInt16, _ version: String = "", weight: Double = 1, available: Bool = true, iface: String = "",
+    group: String = ""
+) -> Instance {
+    Instance(
+        address: SocketAddress(ipv4: 0x7f00_0001, port: port), weight: weight, available: available,
+        metadata: version.isEmpty ? [:] : ["version": version], interfaceVersion: iface, group: group)
+}
+
+private func tagged(_ port: UInt16, _ tag: String, iface: String = "", group: String = "") -> Instance {
+    var instance = instance(port, iface, iface: iface, group: group)
+    instance.metadata["dubbo.tag"] = tag
+    return instance
+}
+
+@Suite struct ClusterTests {
+    @Test func oneClusterPerVersionAndAUnion() {
+        let fixture = Fixture([instance(1, "1.0"), instance(2, "2.0"), instance(3, "2.0"), instance(4)])
+        #expect(fixture.clusters.pointee.count == 4)
+        #expect(Set(fixture.picks(200, .version(fixture.label("2.0")), fixture.view()).keys) == [2, 3])
+        #expect(Set(fixture.picks(200, .any, fixture.view()).keys) == [1, 2, 3, 4])
+        #expect(Set(fixture.picks(50, .version(0), fixture.view()).keys) == [4])
+    }
+
+    @Test func weightsAreSharesForAllBalancers() {
+        let hosts = [instance(1, weight: 1), instance(2, weight: 3), instance(3, weight: 0)]
+        for balancer in [BalancerKind.random, .roundRobin] {
+            let fixture = Fixture(hosts, balancer: balancer)
+            let picks = fixture.picks(4000, .own, fixture.view())
+            #expect(picks[3] == nil)
+            #expect(abs(picks[1, default: 0] - 1000) < (balancer == .roundRobin ? 2 : 150))
+        }
+    }
+
+    @Test func roundRobinIsSmooth() {
+        let fixture = Fixture([instance(1, weight: 5), instance(2), instance(3)], balancer: .roundRobin)
+        var order: [UInt16] = []
+        for _ in 0..<14 { order += fixture.picks(1, .own, fixture.view()).keys }
+        #expect(Array(order.prefix(7)) == Array(order.suffix(7)))
+        #expect(order.prefix(7).filter { $0 == 1 }.count == 5)
+        #expect(Set(order.prefix(7)) == [1, 2, 3])
+        #expect(order.firstIndex(of: 2)! > 0, "light hosts come between heavy turns")
+    }
+
+    @Test func leastRequestEvensOutWhatIsInFlight() {
+        let fixture = Fixture((1...10).map { instance(UInt16($0)) })
+        let picks = fixture.picks(1000, .own, fixture.view(), busy: true)
+        #expect(picks.values.max()! - picks.values.min()! < 12)
+    }
+
+    @Test func hostsThatAreOutAreNotPicked() {
+        let fixture = Fixture([instance(1), instance(2), instance(3)])
+        for port in [1, 2] as [UInt16] {
+            fixture.endpoints[SocketAddress(ipv4: 0x7f00_0001, port: port)]!.pointee.noteFailure(now: 1)
+        }
+        #expect(Set(fixture.picks(100, .own, fixture.view()).keys) == [3])
+        fixture.endpoints[SocketAddress(ipv4: 0x7f00_0001, port: 3)]!.pointee.draining = true
+        #expect(!fixture.view().canServe(.own))
+        #expect(fixture.view().hasHosts(.own))
+        #expect(fixture.view(now: 1 + 600_000_000).canServe(.own))
+    }
+
+    @Test func pausesGrowAndASuccessEndsThem() {
+        var endpoint = Endpoint(address: SocketAddress(ipv4: 0, port: 1), kind: .http)
+        var pauses: [Int64] = []
+        for _ in 0..<20 {
+            endpoint.noteFailure(now: 0)
+            pauses.append(endpoint.retryAt)
+        }
+        #expect(Array(pauses.prefix(3)) == [500_000_000, 1_000_000_000, 2_000_000_000])
+        #expect(pauses.last == 30_000_000_000)
+        #expect(endpoint.isUsable(now: 30_000_000_000))
+        endpoint.take(now: 30_000_000_000, patience: 1_000_000_000)
+        #expect(!endpoint.isUsable(now: 30_500_000_000), "one request tries, the others stay away")
+        endpoint.noteSuccess()
+        #expect(endpoint.isUsable(now: 30_500_000_000))
+    }
+
+    @Test func unavailableHostsAndWeightZeroNeverServe() {
+        let fixture = Fixture([instance(1, "1.0", available: false), instance(2, "1.0", weight: 0)])
+        #expect(!fixture.view().canServe(.version(fixture.label("1.0"))))
+        #expect(!fixture.view().hasHosts(.any))
+    }
+
+    @Test func dubboCallsPreferTheirOwnInterfaceVersionAndNeverLeaveTheirGroup() {
+        let fixture = Fixture(
+            [
+                instance(1, "1.0.0", iface: "1.0.0"), instance(2, "2.0.0", iface: "2.0.0"),
+                tagged(3, "gray", iface: "1.0.0"), tagged(4, "gray", iface: "2.0.0"),
+                tagged(5, "gray", iface: "1.0.0", group: "blue"), instance(6, "1.0.0", iface: "1.0.0", group: "blue"),
+            ], dubbo: true)
+        let gray = Target.version(fixture.label("gray"))
+        #expect(Set(fixture.picks(50, gray, fixture.view(version: "1.0.0")).keys) == [3])
+        #expect(Set(fixture.picks(50, gray, fixture.view(version: "2.0.0")).keys) == [4])
+        #expect(Set(fixture.picks(50, gray, fixture.view(group: "blue", version: "2.0.0")).keys) == [5])
+        #expect(Set(fixture.picks(50, .own, fixture.view(version: "1.0.0")).keys) == [1])
+        #expect(Set(fixture.picks(50, .own, fixture.view(group: "blue", version: "1.0.0")).keys) == [6])
+        #expect(!fixture.view(version: "3.0.0").canServe(.own))
+        #expect(fixture.view(version: "3.0.0").canServe(.any))
+        #expect(!fixture.view(group: "green", version: "1.0.0").canServe(.any))
+        let two = Target.version(fixture.label("2.0.0"))
+        #expect(Set(fixture.picks(50, two, fixture.view(version: "1.0.0")).keys) == [2])
+        #expect(!fixture.view(group: "blue", version: "1.0.0").canServe(two))
+    }
+
+    @Test func oneEndpointIsSharedByAllClustersThatListIt() {
+        let fixture = Fixture(
+            [instance(1, "1.0.0", iface: "1.0.0"), instance(1, "2.0.0", iface: "2.0.0")], dubbo: true)
+        #expect(fixture.endpoints.count == 1)
+        #expect(fixture.endpoints.values.first?.pointee.references == 2)
+        var unused = 0
+        fixture.clusters.pointee.releaseEndpoints { _ in unused += 1 }
+        #expect(unused == 1)
+    }
+
+    @Test func aThousandWeightsKeepTheirShares() {
+        let fixture = Fixture((1...1000).map { instance(UInt16($0), weight: Double($0 % 7 + 1)) }, balancer: .random)
+        let picks = fixture.picks(200_000, .own, fixture.view())
+        let heavy = picks.filter { $0.key % 7 == 6 }.values.reduce(0, +)
+        let light = picks.filter { $0.key % 7 == 0 }.values.reduce(0, +)
+        #expect(abs(Double(heavy) / Double(light) - 7) < 0.6)
+    }
+}

@@ -9,17 +9,18 @@ let package = Package(
         .executable(name: "greymesh-sample", targets: ["sample"]),
     ],
     targets: [
+        // C libraries
         .target(name: "CLinux"),
-        .systemLibrary(
-            name: "CCurl", pkgConfig: "libcurl",
-            providers: [.apt(["libcurl4-openssl-dev"])]),
-        .systemLibrary(
-            name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
+        .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+        .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
+
+        // From the bottom up: each target may import those above it.
         .target(name: "Runtime", dependencies: ["CLinux"]),
         .target(name: "Configuration", dependencies: ["CYAML", "Runtime"]),
         .target(name: "Codecs", dependencies: ["CLinux"]),
+        .target(name: "WebServer", dependencies: ["Codecs", "Runtime"]),
         .target(name: "Discovery", dependencies: ["CCurl", "CLinux", "Configuration", "Runtime"]),
-        .target(name: "Routing", dependencies: []),
+        .target(name: "Routing"),
         .target(name: "Balancing", dependencies: ["Configuration", "Discovery", "Routing", "Runtime"]),
         .target(
             name: "Proxy",
@@ -27,21 +28,29 @@ let package = Package(
         .target(
             name: "ControlPlane",
             dependencies: ["Balancing", "CLinux", "Configuration", "Discovery", "Proxy", "Runtime"]),
+        .target(name: "DevelopmentRegistry", dependencies: ["Runtime", "WebServer"]),
         .target(
-            name: "Commands",
-            dependencies: ["Configuration", "ControlPlane", "DevelopmentRegistry", "Runtime"]),
+            name: "Commands", dependencies: ["Configuration", "ControlPlane", "DevelopmentRegistry", "Runtime"]),
         .executableTarget(name: "greymesh", dependencies: ["Commands"]),
+        .executableTarget(name: "sample", dependencies: ["Runtime", "WebServer"]),
+
+        // Tests
         .target(name: "TestSupport", dependencies: ["CLinux", "Runtime"], path: "Tests/TestSupport"),
-        .testTarget(name: "CommandsTests", dependencies: ["Commands", "Configuration", "Runtime", "TestSupport"]),
-        .testTarget(name: "ConfigurationTests", dependencies: ["Configuration", "Runtime", "TestSupport"]),
-        .testTarget(name: "RuntimeTests", dependencies: ["CLinux", "Runtime"]),
-        .testTarget(name: "RoutingTests", dependencies: ["Routing"]),
         .testTarget(
             name: "BalancingTests",
             dependencies: ["Balancing", "Configuration", "Discovery", "Routing", "Runtime"]),
+        .testTarget(name: "CodecsTests", dependencies: ["CLinux", "Codecs"], exclude: ["Resources"]),
+        .testTarget(name: "CommandsTests", dependencies: ["Commands", "Configuration", "Runtime", "TestSupport"]),
+        .testTarget(name: "ConfigurationTests", dependencies: ["Configuration", "Runtime", "TestSupport"]),
+        .testTarget(
+            name: "DevelopmentRegistryTests", dependencies: ["DevelopmentRegistry", "Runtime", "WebServer"]),
+        .testTarget(name: "DiscoveryTests", dependencies: ["Discovery", "TestSupport"], exclude: ["Resources"]),
         .testTarget(
             name: "ProxyTests",
             dependencies: ["Balancing", "Configuration", "Discovery", "Proxy", "Runtime", "TestSupport"]),
+        .testTarget(name: "RoutingTests", dependencies: ["Routing"]),
+        .testTarget(name: "RuntimeTests", dependencies: ["CLinux", "Runtime"]),
+        .testTarget(name: "SampleTests", dependencies: ["DevelopmentRegistry", "Runtime", "WebServer", "sample"]),
         .testTarget(name: "TestSupportTests", dependencies: ["TestSupport"]),
         .testTarget(name: "CodecsTests", dependencies: ["CLinux", "Codecs"], exclude: ["Resources"]),
         .target(name: "WebServer", dependencies: ["Codecs", "Runtime"]),
@@ -57,6 +66,7 @@ let package = Package(
         .testTarget(
             name: "DiscoveryTests", dependencies: ["Configuration", "Discovery", "Runtime", "TestSupport"],
             exclude: ["Resources"]),
+        .testTarget(name: "WebServerTests", dependencies: ["Runtime", "WebServer"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -44,7 +44,9 @@ let package = Package(
         .testTarget(name: "ConfigurationTests", dependencies: ["Configuration", "Runtime", "TestSupport"]),
         .testTarget(
             name: "DevelopmentRegistryTests", dependencies: ["DevelopmentRegistry", "Runtime", "WebServer"]),
-        .testTarget(name: "DiscoveryTests", dependencies: ["Discovery", "TestSupport"], exclude: ["Resources"]),
+        .testTarget(
+            name: "DiscoveryTests", dependencies: ["Configuration", "Discovery", "Runtime", "TestSupport"],
+            exclude: ["Resources"]),
         .testTarget(
             name: "ProxyTests",
             dependencies: ["Balancing", "Configuration", "Discovery", "Proxy", "Runtime", "TestSupport"]),

@@ -49,25 +49,11 @@ let package = Package(
             exclude: ["Resources"]),
         .testTarget(
             name: "ProxyTests",
-            dependencies: ["Balancing", "Configuration", "Discovery", "Proxy", "Runtime", "TestSupport"]),
+            dependencies: ["Balancing", "CLinux", "Configuration", "Discovery", "Proxy", "Runtime", "TestSupport"]),
         .testTarget(name: "RoutingTests", dependencies: ["Routing"]),
         .testTarget(name: "RuntimeTests", dependencies: ["CLinux", "Runtime"]),
         .testTarget(name: "SampleTests", dependencies: ["DevelopmentRegistry", "Runtime", "WebServer", "sample"]),
         .testTarget(name: "TestSupportTests", dependencies: ["TestSupport"]),
-        .testTarget(name: "CodecsTests", dependencies: ["CLinux", "Codecs"], exclude: ["Resources"]),
-        .target(name: "WebServer", dependencies: ["Codecs", "Runtime"]),
-        .target(name: "DevelopmentRegistry", dependencies: ["Runtime", "WebServer"]),
-        .executableTarget(name: "sample", dependencies: ["Runtime", "WebServer"]),
-        .testTarget(name: "SampleTests", dependencies: ["DevelopmentRegistry", "Runtime", "WebServer", "sample"]),
-        .testTarget(
-            name: "ProxyTests",
-            dependencies: ["Balancing", "CLinux", "Configuration", "Discovery", "Proxy", "Runtime", "TestSupport"]),
-        .testTarget(name: "WebServerTests", dependencies: ["Runtime", "WebServer"]),
-        .testTarget(
-            name: "DevelopmentRegistryTests", dependencies: ["DevelopmentRegistry", "Runtime", "WebServer"]),
-        .testTarget(
-            name: "DiscoveryTests", dependencies: ["Configuration", "Discovery", "Runtime", "TestSupport"],
-            exclude: ["Resources"]),
         .testTarget(name: "WebServerTests", dependencies: ["Runtime", "WebServer"]),
     ],
     swiftLanguageModes: [.v6]

@@ -103,6 +103,13 @@ import Testing
         #expect(fields(["Host: a:1"], version: "1.0") == ["Host: a:1"] + Self.added.dropLast() + ["Via: 1.0 greymesh"])
     }
 
+    /// The next hop would answer 100 to a client that does not know it.
+    @Test func oldVersionsExpectNothing() {
+        let lines = ["Host: a:1", "Expect: 100-continue", "Content-Length: 3"]
+        #expect(!fields(lines, version: "1.0").contains("Expect: 100-continue"))
+        #expect(fields(lines, version: "1.1").contains("Expect: 100-continue"))
+    }
+
     @Test func secureClientsAndExtraLines() {
         let parsed = parseRequest(
             Array("GET / HTTP/1.1\r\nHost: a\r\n\r\n".utf8), secure: true, extra: "X-A: 1\r\nX-B: 2\r\n")

@@ -109,6 +109,8 @@ extension HTTP1 {
             FieldKind.hopByHop.bit,
         ]
         if !upgrades { dropped.insert(FieldKind.upgrade.bit) }
+        // In version 1.0 it means nothing (RFC 9110, section 10.1.1), but as 1.1 the next hop would wait for an answer.
+        if head.minorVersion == 0 { dropped.insert(FieldKind.expect.bit) }
         if head.targetForm == .absolute {
             dropped.insert(FieldKind.host.bit)
             out.putLine("Host: ", UnsafeBufferPointer(start: bytes + Int(head.host.start), count: Int(head.host.count)))

@@ -149,8 +149,8 @@ final class HTTPTransfer {
         let reason = errorNumber != 0 ? SystemError.text(of: Int32(truncatingIfNeeded: errorNumber)) : words
         switch code {
         case CURLE_COULDNT_RESOLVE_HOST: return .unresolved(origin)
-        case CURLE_COULDNT_CONNECT: return .notConnected("\(origin): \(reason)")
-        case CURLE_SSL_CONNECT_ERROR, CURLE_PEER_FAILED_VERIFICATION: return .notConnected("\(origin): \(words)")
+        case CURLE_COULDNT_CONNECT: return .notConnected(reason)
+        case CURLE_SSL_CONNECT_ERROR, CURLE_PEER_FAILED_VERIFICATION: return .notConnected(words)
         case CURLE_URL_MALFORMAT: return .invalidRequest(words)
         case CURLE_UNSUPPORTED_PROTOCOL: return .broken("not HTTP/1.1")
         case CURLE_RECV_ERROR, CURLE_SEND_ERROR: return .broken(reason)
@@ -158,7 +158,7 @@ final class HTTPTransfer {
             // One code for both timeouts: without a local port there was no connection.
             let connected = value(CURLINFO_LOCAL_PORT) > 0 || request.connectTimeout >= request.timeout
             if connected { return .timedOut(request.timeout) }
-            return .notConnected("\(origin): no connection within \(request.connectTimeout)")
+            return .notConnected("no connection within \(request.connectTimeout)")
         default: return .broken(words)
         }
     }

@@ -91,13 +91,13 @@ enum NacosAnswer {
     }
 
     private static func hostRanges(_ body: [UInt8]) throws(Unreadable) -> [Range<Int>]? {
-        guard JSONText.members(body) != nil else {
+        guard let object = JSONText.object(body) else {
             throw Unreadable(description: "the answer is not a JSON object: \(excerpt(body))")
         }
-        if let hosts = JSONText.member("hosts", body) { return JSONText.elements(body, in: hosts) }
-        guard let code = JSONText.member("code", body) else { return nil }
+        if let hosts = object["hosts"] { return JSONText.elements(body, in: hosts) }
+        guard let code = object["code"] else { return nil }
         guard body[code].elementsEqual("0".utf8) else { throw Unreadable(description: excerpt(body)) }
-        return JSONText.member("data", body).flatMap { JSONText.elements(body, in: $0) }
+        return object["data"].flatMap { JSONText.elements(body, in: $0) }
     }
 
     private static func decode(_ body: [UInt8], _ range: Range<Int>, _ decoder: JSONDecoder) -> NacosHost? {

@@ -88,7 +88,7 @@ final class NacosListing {
 
     private func takeList(_ body: [UInt8]) throws(NacosAnswer.Unreadable) {
         // Without blanks around names, and names in quotes, a sum over the elements does not depend on their order.
-        let elements = JSONText.member("doms", body).flatMap { JSONText.elements(body, in: $0) }
+        let elements = JSONText.object(body)?["doms"].flatMap { JSONText.elements(body, in: $0) }
         let sum = elements?.reduce(into: UInt64(elements?.count ?? 0)) { $0 &+= JSONText.hash(body, in: $1) }
         if sum == nil || sum != fingerprint {
             use(try NacosAnswer.serviceNames(body))

@@ -29,8 +29,8 @@ struct NacosSettings: Equatable {
         var password: String
     }
 
-    /// Polls of all services together are at most this many a second: with more than 2,000 services the period grows.
-    static let mostPollsPerSecond = 1000
+    /// Polls of all services together are at most this many a second: with very many services the period grows.
+    static let mostPollsPerSecond = 500
 
     init(servers: [String]) { self.servers = servers }
 

@@ -5,10 +5,10 @@
 enum JSONText {
     private static let deepest = 128
 
-    /// The members of an object that fills `range`, or the whole text: raw key (between its quotes, escapes untouched) and
+    /// The members of an object that is the whole text: raw key (between its quotes, escapes untouched) and
     /// value. Nil when it is not one object.
-    static func members(_ text: [UInt8], in range: Range<Int>? = nil) -> [(key: Range<Int>, value: Range<Int>)]? {
-        var cursor = Cursor(text, range ?? 0..<text.count)
+    static func members(_ text: [UInt8]) -> [(key: Range<Int>, value: Range<Int>)]? {
+        var cursor = Cursor(text, 0..<text.count)
         var members: [(key: Range<Int>, value: Range<Int>)] = []
         guard cursor.take(UInt8(ascii: "{")) else { return nil }
         if cursor.take(UInt8(ascii: "}")) { return cursor.isAtEnd ? members : nil }
@@ -34,9 +34,18 @@ enum JSONText {
         return cursor.take(UInt8(ascii: "]")) && cursor.isAtEnd ? elements : nil
     }
 
-    /// The value of the member `name` of an object; nil when there is none or the text is not an object.
-    static func member(_ name: StaticString, _ text: [UInt8]) -> Range<Int>? {
-        members(text)?.first { equals(name, text, $0.key) }?.value
+    /// The members of an object that is the whole text.
+    struct Object {
+        fileprivate let text: [UInt8]
+        fileprivate let members: [(key: Range<Int>, value: Range<Int>)]
+
+        /// The value of a member; nil when there is none.
+        subscript(_ name: StaticString) -> Range<Int>? { members.first { equals(name, text, $0.key) }?.value }
+    }
+
+    /// Nil when the text is not one object.
+    static func object(_ text: [UInt8]) -> Object? {
+        members(text).map { Object(text: text, members: $0) }
     }
 
     /// A hash of some bytes; differs from process to process.
@@ -46,7 +55,7 @@ enum JSONText {
         return UInt64(bitPattern: Int64(hasher.finalize()))
     }
 
-    private static func equals(_ name: StaticString, _ text: [UInt8], _ range: Range<Int>) -> Bool {
+    fileprivate static func equals(_ name: StaticString, _ text: [UInt8], _ range: Range<Int>) -> Bool {
         guard name.utf8CodeUnitCount == range.count else { return false }
         for index in 0..<range.count where name.utf8Start[index] != text[range.lowerBound + index] { return false }
         return true

@@ -44,7 +44,7 @@ final class Fixture {
     }
 
     /// Waits for a condition, at most some seconds.
-    func wait(_ limit: Duration = .seconds(20), until condition: () -> Bool) -> Bool {
+    func wait(_ limit: Duration = .seconds(30), until condition: () -> Bool) -> Bool {
         loop.run(for: limit, until: condition)
     }
 

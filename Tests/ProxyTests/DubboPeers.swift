@@ -23,6 +23,16 @@ struct DubboSocket: Sendable {
     /// Ends both ways at once; a thread that reads sees the end.
     func shutDown() { shutdown(descriptor, Int32(SHUT_RDWR)) }
 
+    /// Ends this side's way only.
+    func endOutput() { clinux_end_output(descriptor) }
+
+    /// Closes with a reset, as a process does that is killed with answers unread.
+    func reset() {
+        var option = linger(l_onoff: 1, l_linger: 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
+        close()
+    }
+
     private func wait(for events: Int16, _ limit: Duration) -> Bool {
         var poll = pollfd(fd: descriptor, events: events, revents: 0)
         return Glibc.poll(&poll, 1, Int32(limit.nanoseconds / 1_000_000)) > 0

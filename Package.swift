@@ -30,7 +30,13 @@ let package = Package(
             dependencies: ["Balancing", "CLinux", "Configuration", "Discovery", "Proxy", "Runtime"]),
         .target(name: "DevelopmentRegistry", dependencies: ["Runtime", "WebServer"]),
         .target(
-            name: "Commands", dependencies: ["Configuration", "ControlPlane", "DevelopmentRegistry", "Runtime"]),
+            name: "Admin",
+            dependencies: [
+                "Balancing", "Configuration", "ControlPlane", "Discovery", "Proxy", "Runtime", "WebServer",
+            ]),
+        .target(
+            name: "Commands",
+            dependencies: ["Admin", "Configuration", "ControlPlane", "DevelopmentRegistry", "Discovery", "Runtime"]),
         .executableTarget(name: "greymesh", dependencies: ["Commands"]),
         .executableTarget(name: "sample", dependencies: ["Runtime", "WebServer"]),
 

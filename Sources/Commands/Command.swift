@@ -56,9 +56,14 @@ public struct RunOptions: Equatable, Sendable {
 public struct ClientOptions: Equatable, Sendable {
     /// Its admin API.
     public var admin: SocketAddress
+    /// Whether the answer is printed as JSON.
+    public var json: Bool
 
     /// The usual place, 127.0.0.1:15000, where none is told.
-    public init(admin: SocketAddress = Configuration().admin) { self.admin = admin }
+    public init(admin: SocketAddress = Configuration().admin, json: Bool = false) {
+        self.admin = admin
+        self.json = json
+    }
 }
 
 /// A header or attachment.
@@ -79,8 +84,8 @@ public struct HeaderOption: Equatable, Sendable {
 public struct ExplainOptions: Equatable, Sendable {
     /// The application or interface.
     public var service: String
-    /// Which kind of request it is.
-    public var `protocol` = ListenerProtocol.http
+    /// Which kind of request it is; nil: whichever kind of service is known by that name.
+    public var `protocol`: ListenerProtocol?
     /// Headers or attachments, in order.
     public var headers: [HeaderOption] = []
     /// The HTTP or Dubbo method.

@@ -74,7 +74,10 @@ extension Invocation {
     }
 
     private static func client(_ raw: RawArguments) throws(UsageError) -> ClientOptions {
-        try raw.read("admin", SettingValue.address).map(ClientOptions.init(admin:)) ?? ClientOptions()
+        var options = ClientOptions()
+        if let admin = try raw.read("admin", SettingValue.address) { options.admin = admin }
+        options.json = raw.text("json") != nil
+        return options
     }
 
     private static func runOptions(_ raw: RawArguments) throws(UsageError) -> RunOptions {
@@ -110,7 +113,8 @@ extension Invocation {
         let kind: ListenerProtocol? = try raw.read("protocol") { text throws(InvalidValue) in
             try SettingValue.choice(text)
         }
-        options.protocol = kind ?? (options.version != nil || options.group != nil ? .dubbo : .http)
+        let isCall = options.version != nil || options.group != nil
+        options.protocol = kind ?? (isCall ? .dubbo : options.path != nil ? .http : nil)
         if options.protocol == .http, options.version != nil || options.group != nil {
             throw UsageError("explain: --version and --group belong to a Dubbo call, not to --protocol http")
         }

@@ -5,7 +5,7 @@ enum Help {
         let operand = verb.operand.map { " [\($0)]" } ?? ""
         let rows = verb.flags.map { flag in
             (
-                "--\(flag.name) \(flag.placeholder)",
+                flag.isSwitch ? "--\(flag.name)" : "--\(flag.name) \(flag.placeholder)",
                 flag.summary + (flag.variable.map { " [\($0)]" } ?? "")
             )
         }
@@ -50,7 +50,7 @@ enum Help {
         case .explain:
             """
             The running process decides as it would for a real request; nothing is sent to a host.
-            --version and --group make it a Dubbo call.
+            --version and --group make it a Dubbo call. Exit code 1 when it would be refused.
             """
         case .registry:
             "Speaks the part of the Nacos naming API that clients of version 1 use. Nothing is kept on disk."

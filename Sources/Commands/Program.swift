@@ -57,19 +57,15 @@ public struct Program {
         case .check(let file): output("\(file): \(Self.summary(try Configuration.load(path: file)))")
         case .run(let options):
             return try RunCommand(options: options).run()
-        case .services: return unavailable("services")
-        case .clusters: return unavailable("clusters")
-        case .explain: return unavailable("explain")
+        case .services(let client): try ClientCommands(output: output).services(client)
+        case .clusters(let client, let service): try ClientCommands(output: output).clusters(client, of: service)
+        case .explain(let client, let question):
+            return try ClientCommands(output: output).explain(client, question) ? Exit.success : Exit.failure
         case .registry(let address):
             Signals.block([SIGTERM, SIGINT])
             try DevelopmentRegistry.run(listen: address)
         }
         return Exit.success
-    }
-
-    private func unavailable(_ command: String) -> Int32 {
-        errors("greymesh: this build has no \(command)")
-        return Exit.failure
     }
 
     /// `ok, 2 listeners, 1 registry, 3 services`

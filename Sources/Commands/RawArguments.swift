@@ -44,6 +44,10 @@ struct RawArguments {
         }
         let source = "--\(flag.name)"
         var text = parts.count > 1 ? parts[1] : nil
+        if flag.isSwitch {
+            guard text == nil else { throw UsageError("\(source) takes no value") }
+            text = "true"
+        }
         if text == nil, let next = rest.first, !next.hasPrefix("--") { text = rest.popFirst() }
         guard let text, !text.isEmpty else {
             throw UsageError("\(source) needs a value: \(source) \(flag.placeholder)")

@@ -26,6 +26,8 @@ struct Flag: Equatable, Sendable {
     let summary: String
     /// Whether it may be given several times.
     var repeats = false
+    /// Whether it stands alone, without a value.
+    var isSwitch = false
     /// Whether it is a setting, which an environment variable can hold too. What describes one question is not.
     var isSetting = true
 
@@ -59,7 +61,7 @@ extension Verb {
         switch self {
         case .run: Self.runFlags
         case .check: [Self.config]
-        case .services, .clusters: [Self.client]
+        case .services, .clusters: Self.client
         case .explain: Self.explainFlags
         case .registry:
             [Flag(name: "listen", placeholder: "ADDR", summary: "where to listen, for example 127.0.0.1:8848")]
@@ -68,8 +70,11 @@ extension Verb {
 
     private static let config = Flag(name: "config", placeholder: "FILE", summary: "the configuration file (YAML)")
 
-    private static let client = Flag(
-        name: "admin", placeholder: "ADDR", summary: "admin API of the running process (\(Configuration().admin))")
+    private static let client = [
+        Flag(
+            name: "admin", placeholder: "ADDR", summary: "admin API of the running process (\(Configuration().admin))"),
+        Flag(name: "json", placeholder: "", summary: "print the answer as JSON", isSwitch: true, isSetting: false),
+    ]
 
     private static let runFlags: [Flag] = [
         config,
@@ -84,19 +89,21 @@ extension Verb {
         Flag(name: "log-level", placeholder: "LEVEL", summary: "debug, info, warning or error (info)"),
     ]
 
-    private static let explainFlags: [Flag] = [
-        Flag(name: "service", placeholder: "NAME", summary: "application or Dubbo interface", isSetting: false),
-        Flag(
-            name: "header", placeholder: "NAME=VALUE",
-            summary: "header or attachment of the request; several are allowed",
-            repeats: true, isSetting: false),
-        Flag(name: "method", placeholder: "METHOD", summary: "HTTP or Dubbo method", isSetting: false),
-        Flag(name: "path", placeholder: "PATH", summary: "path of an HTTP request", isSetting: false),
-        Flag(name: "protocol", placeholder: "P", summary: "http or dubbo (http)", isSetting: false),
-        Flag(name: "version", placeholder: "V", summary: "interface version of a Dubbo call", isSetting: false),
-        Flag(name: "group", placeholder: "G", summary: "group of a Dubbo call", isSetting: false),
-        client,
-    ]
+    private static let explainFlags: [Flag] =
+        [
+            Flag(name: "service", placeholder: "NAME", summary: "application or Dubbo interface", isSetting: false),
+            Flag(
+                name: "header", placeholder: "NAME=VALUE",
+                summary: "header or attachment of the request; several are allowed",
+                repeats: true, isSetting: false),
+            Flag(name: "method", placeholder: "METHOD", summary: "HTTP or Dubbo method", isSetting: false),
+            Flag(name: "path", placeholder: "PATH", summary: "path of an HTTP request", isSetting: false),
+            Flag(
+                name: "protocol", placeholder: "P", summary: "http or dubbo (whichever the service is)",
+                isSetting: false),
+            Flag(name: "version", placeholder: "V", summary: "interface version of a Dubbo call", isSetting: false),
+            Flag(name: "group", placeholder: "G", summary: "group of a Dubbo call", isSetting: false),
+        ] + client
 
     private static func usual(_ kind: ListenerProtocol) -> String {
         ListenerConfiguration.defaults.first { $0.protocol == kind }?.address.description ?? "off"

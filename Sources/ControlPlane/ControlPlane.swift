@@ -33,7 +33,7 @@ public final class ControlPlane {
     private let context: DiscoveryContext
     private let reload: (() throws -> Configuration)?
     private let startedAt = Clock.nanoseconds
-    private var plan: ServicePlan
+    private(set) var plan: ServicePlan
 
     /// Opens the listeners, starts the workers and begins to watch the registries.
     ///

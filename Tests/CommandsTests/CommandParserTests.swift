@@ -62,6 +62,8 @@ private func runOptions(_ line: String, _ environment: [String: String] = [:]) t
         #expect(try parse("services", ["GREYMESH_ADMIN": "127.0.0.1:9"]) == .services(admin))
         #expect(try parse("clusters") == .clusters(ClientOptions(), service: nil))
         #expect(try parse("clusters a --admin 127.0.0.1:9") == .clusters(admin, service: "a"))
+        #expect(try parse("services --json") == .services(ClientOptions(json: true)))
+        #expect(try parse("explain --service a") == .explain(ClientOptions(), ExplainOptions(service: "a")))
         #expect(try parse("clusters --admin 127.0.0.1:9 -- --odd") == .clusters(admin, service: "--odd"))
         #expect(try parse("registry --listen 127.0.0.1:8848") == .registry(listen: SocketAddress("127.0.0.1:8848")!))
     }
@@ -74,6 +76,7 @@ private func runOptions(_ line: String, _ environment: [String: String] = [:]) t
         ]
         http.method = "POST"
         http.path = "/x"
+        http.protocol = .http
         let line = "explain --service order --header X-Version=v2 --header a= --header=b=c=d --method POST --path /x"
         #expect(try parse(line) == .explain(ClientOptions(), http))
         var dubbo = ExplainOptions(service: "com.acme.A")

@@ -1,3 +1,4 @@
+import Admin
 import Configuration
 import ControlPlane
 import Glibc
@@ -21,8 +22,17 @@ struct RunCommand {
         let reload = options.file == nil ? nil : options.configuration
         let control = try ControlPlane(configuration: configuration, loop: loop, logger: logger, reload: reload)
         control.onStopped = { loop.stop() }
+        let admin = AdminServer(control: control, version: Program.version)
+        let adminAddress: SocketAddress
+        do {
+            adminAddress = try admin.listen(on: configuration.admin)
+        } catch {
+            control.stop()
+            throw error
+        }
         try watchSignals(control, loop, logger)
         control.logStart()
+        logger.log(.info, "admin.opened", ["address": "\(adminAddress)"])
         let milliseconds = (Clock.nanoseconds - startedAt) / 1_000_000
         logger.log(
             .info, "ready",
@@ -31,6 +41,7 @@ struct RunCommand {
                 "start_ms": "\(milliseconds)",
             ])
         loop.run()
+        admin.stop()
         control.stop()
         logger.log(.info, "stopped")
         return Program.Exit.success

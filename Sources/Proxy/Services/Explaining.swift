@@ -36,6 +36,9 @@ public struct Explanation: Sendable {
     public var version: String?
     /// Its usable hosts.
     public var hosts: [String] = []
+
+    /// Nothing looked at yet.
+    public init() {}
 }
 
 extension Worker {

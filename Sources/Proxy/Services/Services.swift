@@ -67,6 +67,9 @@ extension Worker {
         tables.hosts = NameTable()
         tables.paths = NameTable()
         tables.longestPath = 0
+        let unpin: (ByteString, UnsafeMutablePointer<Service>) -> Void = { $1.pointee.isPinned = false }
+        tables.http.forEach(unpin)
+        tables.dubbo.forEach(unpin)
         for key in routes.services { service(key).pointee.isPinned = true }
         for (name, key) in routes.hosts { tables.hosts.insert(ownKey(name), service(key)) }
         for (prefix, key) in routes.paths {

@@ -1,0 +1,112 @@
+import ControlPlane
+import Runtime
+import WebServer
+
+/// The admin API of a running process. It shows internals and asks for no login: it belongs on loopback.
+public final class AdminServer {
+    let control: ControlPlane
+    let version: String
+    let process: ProcessStatistics
+    private let server: WebServer
+
+    /// Creates a server that does not listen yet.
+    ///
+    /// - Parameter version: the program's, for `/metrics`.
+    public init(control: ControlPlane, version: String) {
+        self.control = control
+        self.version = version
+        process = ProcessStatistics()
+        let router = Router()
+        server = WebServer(loop: control.loop) { request, respond in router.route(request, respond) }
+        router.owner = self
+    }
+
+    /// Listens and returns the address with the port the system chose.
+    @discardableResult
+    public func listen(on address: SocketAddress) throws -> SocketAddress { try server.listen(on: address) }
+
+    /// Stops listening and closes all connections.
+    public func stop() { server.stop() }
+
+    func answer(_ request: Request, _ respond: @escaping (Response) -> Void) {
+        guard let endpoint = Endpoint(path: request.path) else {
+            return respond(.text("not found\n\n" + Endpoint.list, status: 404))
+        }
+        guard request.method == "GET" || request.method == "HEAD" else {
+            var response = Response.text("only GET and HEAD are allowed here\n", status: 405)
+            response.headers.append(HeaderField("Allow", "GET, HEAD"))
+            return respond(response)
+        }
+        switch endpoint {
+        case .index: respond(.text(Endpoint.list))
+        case .health: respond(.text("ok\n"))
+        case .ready:
+            let isReady = control.isReady
+            let text = control.isDraining ? "draining\n" : isReady ? "ready\n" : "waiting for the registries\n"
+            respond(.text(text, status: isReady ? 200 : 503))
+        case .metrics:
+            control.collectTraffic { [weak self] traffic in
+                guard let self else { return }
+                respond(.text(self.metrics(traffic), contentType: MetricsText.contentType))
+            }
+        case .services: control.collectTraffic { [weak self] in respond(.pretty(self?.services($0) ?? .null)) }
+        case .clusters:
+            let service = request.query["service"]
+            control.collectTraffic { [weak self] in respond(.pretty(self?.clusters($0, of: service) ?? .null)) }
+        case .registries: respond(.pretty(registries()))
+        case .configuration: respond(.pretty(configuration()))
+        case .explain: explain(request, respond)
+        }
+    }
+}
+
+/// Breaks the cycle between the server and its owner.
+private final class Router {
+    weak var owner: AdminServer?
+
+    func route(_ request: Request, _ respond: @escaping (Response) -> Void) {
+        guard let owner else { return respond(.text("stopping\n", status: 503)) }
+        owner.answer(request, respond)
+    }
+}
+
+/// What the API has.
+enum Endpoint: String, CaseIterable {
+    case index = "/"
+    case health = "/healthz"
+    case ready = "/readyz"
+    case metrics = "/metrics"
+    case services = "/services"
+    case clusters = "/clusters"
+    case registries = "/registries"
+    case configuration = "/config"
+    case explain = "/explain"
+
+    init?(path: String) { self.init(rawValue: path) }
+
+    private var summary: String {
+        switch self {
+        case .index: "this list"
+        case .health: "200 while the process runs"
+        case .ready: "200 when it serves and knows the services of its configuration, else 503"
+        case .metrics: "counters in the Prometheus text format"
+        case .services: "services that are watched"
+        case .clusters: "version clusters with their hosts; ?service=NAME for one service"
+        case .registries: "registries and how they are"
+        case .configuration: "the settings in force"
+        case .explain:
+            "where a request would go: ?service=NAME&header=NAME:VALUE&path=&protocol=http|dubbo&version=&group="
+        }
+    }
+
+    static let list = allCases.map { endpoint in
+        endpoint.rawValue + String(repeating: " ", count: 14 - endpoint.rawValue.count) + endpoint.summary + "\n"
+    }.joined()
+}
+
+extension Response {
+    /// An answer of JSON.
+    static func pretty(_ value: JSON, status: Int = 200) -> Response {
+        .text(value.pretty, status: status, contentType: "application/json; charset=utf-8")
+    }
+}

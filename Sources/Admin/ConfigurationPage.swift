@@ -1,0 +1,87 @@
+import Configuration
+import Runtime
+
+extension AdminServer {
+    /// The settings in force, under the names of the configuration file. Without passwords.
+    func configuration() -> JSON {
+        let settings = control.configuration
+        return .object([
+            "admin": .object(["listen": .text("\(settings.admin)")]),
+            "workers": .count(control.workerCount),
+            "registries": .array(settings.registries.map(JSON.registry)),
+            "listeners": .array(zip(settings.listeners, control.listenerAddresses).map(JSON.listener)),
+            "version": .object([
+                "request": .texts(settings.version.request), "instance": .texts(settings.version.instance),
+                "tell": .bool(settings.version.tell),
+            ]),
+            "services": .object(
+                [JSON.Member(name: "*", value: .policy(settings.defaultPolicy))]
+                    + settings.services.sorted { $0.key < $1.key }.map {
+                        JSON.Member(name: $0.key, value: .service($0.value))
+                    }),
+            "access_log": settings.accessLog.map { .object(["path": .text($0.path)]) } ?? .null,
+            "limits": .limits(settings.limits),
+            "drain_timeout": .duration(settings.drainTimeout),
+            "log": .object(["level": .text("\(settings.logLevel)")]),
+        ])
+    }
+}
+
+extension JSON {
+    /// How requests for a service are sent on.
+    static func policy(_ policy: ServicePolicy) -> JSON { .object(members(policy)) }
+
+    fileprivate static func service(_ service: ServiceConfiguration) -> JSON {
+        .object(
+            members(service.policy) + [
+                Member(name: "hosts", value: .texts(service.hosts)),
+                Member(name: "paths", value: .texts(service.paths)),
+            ])
+    }
+
+    private static func members(_ policy: ServicePolicy) -> [Member] {
+        let sticky: JSON =
+            switch policy.sticky {
+            case .header(let name): .text("header:\(name)")
+            case .clientAddress: "client-address"
+            case nil: .null
+            }
+        return [
+            Member(name: "mode", value: .text(policy.mode.rawValue)),
+            Member(name: "stable", value: .optional(policy.stable)),
+            Member(
+                name: "split",
+                value: .object(policy.split.map { Member(name: $0.version, value: .integer(Int64($0.weight))) })),
+            Member(name: "sticky", value: sticky),
+            Member(name: "balancer", value: .text(policy.balancer.rawValue)),
+            Member(name: "timeout", value: .duration(policy.timeout)),
+        ]
+    }
+
+    fileprivate static func registry(_ registry: RegistryConfiguration) -> JSON {
+        .object(["url": .text(registry.displayURL), "poll": .duration(registry.poll)])
+    }
+
+    fileprivate static func listener(_ listener: ListenerConfiguration, _ address: SocketAddress) -> JSON {
+        .object([
+            "name": .text(listener.name), "protocol": .text(listener.protocol.rawValue),
+            "listen": .text("\(address)"),
+        ])
+    }
+
+    fileprivate static func limits(_ limits: LimitConfiguration) -> JSON {
+        .object([
+            "http_head": .count(limits.httpHead), "dubbo_body": .count(limits.dubboBody),
+            "head_timeout": .duration(limits.headTimeout), "idle_timeout": .duration(limits.idleTimeout),
+            "connect_timeout": .duration(limits.connectTimeout),
+            "discovery_timeout": .duration(limits.discoveryTimeout), "services": .count(limits.services),
+            "service_idle": .duration(limits.serviceIdle),
+        ])
+    }
+
+    /// As the configuration file writes it.
+    fileprivate static func duration(_ duration: Duration) -> JSON {
+        let milliseconds = duration.wholeMilliseconds
+        return .text(milliseconds % 1000 == 0 ? "\(milliseconds / 1000)s" : "\(milliseconds)ms")
+    }
+}

@@ -1,0 +1,148 @@
+import ControlPlane
+import Discovery
+import Proxy
+import Runtime
+
+extension AdminServer {
+    /// All metrics. Series stand in a fixed order.
+    func metrics(_ traffic: Traffic) -> String {
+        var text = MetricsText()
+        let services = traffic.services.sorted {
+            ($0.key.name, $0.key.kind.rawValue) < ($1.key.name, $1.key.kind.rawValue)
+        }
+        writeRequests(services, &text)
+        writeResponses(services, &text)
+        writeDurations(services, &text)
+        writeListeners(traffic, &text)
+        writeHosts(traffic, &text)
+        writeRegistries(&text)
+        writeProcess(&text)
+        return text.text
+    }
+
+    private typealias Services = [(key: ServiceKey, value: Traffic.Service)]
+
+    private func writeRequests(_ services: Services, _ text: inout MetricsText) {
+        text.begin(
+            "greymesh_requests_total", .counter,
+            "Requests that have ended, by the version asked for and the version that served; empty: none.")
+        for (key, service) in services {
+            let routes = service.routes.sorted {
+                ($0.key.wished ?? "", $0.key.served ?? "") < ($1.key.wished ?? "", $1.key.served ?? "")
+            }
+            for (route, count) in routes {
+                text.sample(
+                    [
+                        "service": key.name, "protocol": key.kind.rawValue, "wished": route.wished ?? "",
+                        "version": Self.label(route.served),
+                    ], count)
+            }
+        }
+    }
+
+    /// No version has served: empty. The hosts that did have no version: a word, or there would be two equal series.
+    private static func label(_ version: String?) -> String {
+        guard let version else { return "" }
+        return version.isEmpty ? "unversioned" : version
+    }
+
+    private func writeResponses(_ services: Services, _ text: inout MetricsText) {
+        text.begin(
+            "greymesh_responses_total", .counter,
+            "Requests that have ended, by HTTP status (499: the client went, 599: the answer broke off) or Dubbo status "
+                + "(1000: an exception of the called method).")
+        for (key, service) in services {
+            for (version, counters) in service.sortedVersions {
+                for (code, count) in counters.codes.sorted(by: { $0.key < $1.key }) {
+                    text.sample(
+                        [
+                            "service": key.name, "protocol": key.kind.rawValue, "version": Self.label(version),
+                            "code": "\(code)",
+                        ], count)
+                }
+            }
+        }
+    }
+
+    private func writeDurations(_ services: Services, _ text: inout MetricsText) {
+        text.begin(
+            "greymesh_request_duration_seconds", .histogram,
+            "Time from the first byte of a request to the end of its answer.")
+        for (key, service) in services {
+            for (version, counters) in service.sortedVersions {
+                text.histogram(
+                    ["service": key.name, "protocol": key.kind.rawValue, "version": Self.label(version)],
+                    bounds: ServiceReport.bucketBounds, buckets: counters.buckets,
+                    sum: Double(counters.nanoseconds) / 1e9)
+            }
+        }
+    }
+
+    private func writeListeners(_ traffic: Traffic, _ text: inout MetricsText) {
+        let listeners = traffic.listeners.sorted { $0.key < $1.key }
+        text.begin("greymesh_connections", .gauge, "Connections of clients that are open.")
+        for (name, listener) in listeners { text.sample(["listener": name], listener.open) }
+        text.begin("greymesh_connections_accepted_total", .counter, "Connections of clients that were accepted.")
+        for (name, listener) in listeners { text.sample(["listener": name], listener.accepted) }
+    }
+
+    private func writeHosts(_ traffic: Traffic, _ text: inout MetricsText) {
+        let hosts = traffic.hosts.map { (labels: ["\($0.key.address)", $0.key.kind.rawValue], counters: $0.value) }
+            .sorted { $0.labels.lexicographicallyPrecedes($1.labels) }
+        func write(
+            _ name: String, _ kind: MetricsText.Kind, _ help: String, _ value: (Traffic.Host) -> UInt64
+        ) {
+            text.begin(name, kind, help)
+            for host in hosts {
+                text.sample(["host": host.labels[0], "protocol": host.labels[1]], value(host.counters))
+            }
+        }
+        write("greymesh_host_requests_total", .counter, "Requests sent to a host.", \.requests)
+        write(
+            "greymesh_host_failures_total", .counter, "Failed connects and broken connections of a host.", \.failures)
+        write("greymesh_host_active_requests", .gauge, "Requests in flight to a host.") { UInt64(max(0, $0.active)) }
+        write("greymesh_host_connections", .gauge, "Open connections to a host.") { UInt64(max(0, $0.connections)) }
+        write("greymesh_host_ejected", .gauge, "1 while a host is left alone after failures.") {
+            $0.pauseMilliseconds > 0 ? 1 : 0
+        }
+    }
+
+    private func writeRegistries(_ text: inout MetricsText) {
+        let registries = control.directory.registries.map { (url: $0.url, status: $0.status) }
+        text.begin("greymesh_registry_up", .gauge, "1 when the last exchange with a registry was good.")
+        for (url, status) in registries { text.sample(["registry": url], status.state == .connected ? 1 : 0) }
+        text.begin("greymesh_registry_failures_total", .counter, "Exchanges with a registry that failed.")
+        for (url, status) in registries { text.sample(["registry": url], status.failures) }
+        text.begin("greymesh_registry_changes_total", .counter, "Changed lists of hosts that a registry told.")
+        for (url, status) in registries { text.sample(["registry": url], status.changes) }
+        text.begin(
+            "greymesh_registry_last_success_age_seconds", .gauge,
+            "Time since the last good exchange with a registry; missing before the first.")
+        for (url, status) in registries {
+            guard let lastSuccess = status.lastSuccess else { continue }
+            text.sample(["registry": url], Double(Clock.nanoseconds - lastSuccess) / 1e9)
+        }
+        text.begin("greymesh_registry_subscriptions", .gauge, "Services that a registry is asked about.")
+        for (url, status) in registries { text.sample(["registry": url], status.subscriptions) }
+        text.begin("greymesh_services", .gauge, "Services that are watched.")
+        text.sample([:], control.directory.count)
+    }
+
+    private func writeProcess(_ text: inout MetricsText) {
+        text.begin("greymesh_build_info", .gauge, "Always 1; the label tells the version of the program.")
+        text.sample(["version": version], 1)
+        text.begin("process_resident_memory_bytes", .gauge, "Resident memory in bytes.")
+        text.sample([:], process.residentBytes)
+        text.begin("process_cpu_seconds_total", .counter, "Processor time used, user and system.")
+        text.sample([:], process.processorSeconds)
+        text.begin("process_start_time_seconds", .gauge, "Start of the process since 1970 in seconds.")
+        text.sample([:], process.startSeconds)
+    }
+}
+
+extension Traffic.Service {
+    /// By version; those that no version served come first.
+    fileprivate var sortedVersions: [(key: String?, value: Traffic.Version)] {
+        versions.sorted { ($0.key ?? "") < ($1.key ?? "") }
+    }
+}

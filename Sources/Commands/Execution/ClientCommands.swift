@@ -1,0 +1,134 @@
+import Configuration
+import Discovery
+
+/// Commands that ask a running process and print what it tells.
+struct ClientCommands {
+    let output: (String) -> Void
+
+    /// `greymesh services`
+    func services(_ options: ClientOptions) throws {
+        let text = try AdminClient(options: options).get("/services")
+        if options.json { return output(text) }
+        var table = TextTable(
+            ["SERVICE", "PROTOCOL", "STATE", "HOSTS", "USABLE", "VERSIONS", "REQUESTS"], numbers: [3, 4, 6])
+        for service in try AdminClient.decode(ServicesAnswer.self, text).services {
+            table.add([
+                service.service, service.protocol, service.state, "\(service.hosts)", "\(service.usable)",
+                service.versions.joined(separator: " "), "\(service.requests)",
+            ])
+        }
+        output(table.text)
+    }
+
+    /// `greymesh clusters [SERVICE]`
+    func clusters(_ options: ClientOptions, of service: String?) throws {
+        let parameters = service.map { [("service", $0)] } ?? []
+        let text = try AdminClient(options: options).get("/clusters", parameters)
+        let answer = try AdminClient.decode(ClustersAnswer.self, text)
+        if let service, answer.services.isEmpty {
+            throw CommandError(description: "clusters: the service \(service) is not watched; see greymesh services")
+        }
+        if options.json { return output(text) }
+        var table = TextTable(
+            ["SERVICE", "PROTOCOL", "CLUSTER", "HOST", "WEIGHT", "STATE", "ACTIVE", "REQUESTS", "FAILURES"],
+            numbers: [4, 6, 7, 8])
+        for service in answer.services {
+            if service.clusters.isEmpty {
+                table.add([service.service, service.protocol, "", "", "", "no hosts", "", "", ""])
+            }
+            for cluster in service.clusters {
+                for host in cluster.hosts {
+                    table.add([
+                        service.service, service.protocol, cluster.name, host.address, "\(host.weight)", host.state,
+                        "\(host.active)", "\(host.requests)", "\(host.failures)",
+                    ])
+                }
+            }
+        }
+        output(table.text)
+    }
+
+    /// `greymesh explain`
+    ///
+    /// - Returns: false when the request would be refused.
+    func explain(_ options: ClientOptions, _ question: ExplainOptions) throws -> Bool {
+        var parameters = [("service", question.service)]
+        if let kind = question.protocol { parameters.append(("protocol", kind.rawValue)) }
+        parameters += question.headers.map { ("header", "\($0.name):\($0.value)") }
+        for (name, value) in [
+            ("method", question.method), ("path", question.path), ("version", question.version),
+            ("group", question.group),
+        ] {
+            if let value { parameters.append((name, value)) }
+        }
+        let text = try AdminClient(options: options).get("/explain", parameters)
+        let answer = try AdminClient.decode(ExplainDocument.self, text)
+        if options.json {
+            output(text)
+        } else {
+            for (index, step) in answer.steps.enumerated() { output("\(index + 1). \(step)") }
+            output(answer.conclusion)
+        }
+        return !answer.hosts.isEmpty
+    }
+}
+
+private struct ServicesAnswer: Decodable {
+    struct Service: Decodable {
+        let service: String
+        let `protocol`: String
+        let state: String
+        let hosts: Int
+        let usable: Int
+        let versions: [String]
+        let requests: UInt64
+    }
+
+    let services: [Service]
+}
+
+private struct ClustersAnswer: Decodable {
+    struct Service: Decodable {
+        let service: String
+        let `protocol`: String
+        let clusters: [Cluster]
+    }
+
+    struct Cluster: Decodable {
+        let name: String
+        let hosts: [Host]
+    }
+
+    struct Host: Decodable {
+        let address: String
+        let weight: Int
+        let available: Bool
+        let active: Int
+        let ejectedMilliseconds: Int64
+        let draining: Bool
+        let requests: UInt64
+        let failures: UInt64
+
+        var state: String {
+            if !available { return "unavailable" }
+            if ejectedMilliseconds > 0 { return "ejected" }
+            return draining ? "draining" : weight == 0 ? "weight 0" : "ok"
+        }
+    }
+
+    let services: [Service]
+}
+
+private struct ExplainDocument: Decodable {
+    let service: String?
+    let cluster: String?
+    let version: String?
+    let hosts: [String]
+    let steps: [String]
+
+    var conclusion: String {
+        if hosts.isEmpty { return "=> refused" }
+        let version = cluster == "any" ? "any version" : "version \(self.version ?? "")"
+        return "=> \(service ?? "") \(version): \(hosts.joined(separator: ", "))"
+    }
+}

@@ -40,6 +40,7 @@ struct RunCommand {
                 "version": Program.version, "pid": "\(getpid())", "workers": "\(control.workerCount)",
                 "start_ms": "\(milliseconds)",
             ])
+        ProcessLimits.releaseStartupCode()
         loop.run()
         admin.stop()
         control.stop()

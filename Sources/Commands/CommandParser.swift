@@ -34,26 +34,31 @@ extension Invocation {
         case "help": return .help(try rest.first.map(verb))
         default: break
         }
-        let verb = try verb(name)
-        var raw = try RawArguments(rest, of: verb)
+        let (verb, words) = try beginsWithFlag(name) ? (.run, arguments) : (verb(name), rest)
+        var raw = try RawArguments(words, of: verb)
         if raw.wantsHelp { return .help(verb) }
         raw.addEnvironment(environment, of: verb)
         return try command(verb, raw)
     }
 
+    /// Flags without a command are those of `run`: `docker run greymesh --registry URL` is all a first user types.
+    ///
+    /// - Throws: `UsageError` for a flag that only other commands have.
+    private static func beginsWithFlag(_ name: String) throws(UsageError) -> Bool {
+        guard name.hasPrefix("--") else { return false }
+        let bare = name.dropFirst(2).prefix { $0 != "=" }
+        let owners = Verb.allCases.filter { $0.flags.contains { $0.name == bare } }
+        if let other = owners.first, !owners.contains(.run) {
+            throw UsageError("\(name) belongs after a command: greymesh \(other.rawValue) \(name)")
+        }
+        return true
+    }
+
     private static func verb(_ name: String) throws(UsageError) -> Verb {
         if let verb = Verb(rawValue: name) { return verb }
-        if let flag = ownerOfFlag(name) {
-            throw UsageError("\(name) belongs after a command: greymesh \(flag.rawValue) \(name)")
-        }
         let near = NearestName.to(name, among: Verb.allCases.map(\.rawValue) + ["help"])
         let hint = near.map { "did you mean \"\($0)\"?" } ?? "see greymesh --help"
         throw UsageError("unknown command \"\(name)\"; \(hint)")
-    }
-
-    private static func ownerOfFlag(_ name: String) -> Verb? {
-        let bare = name.prefix { $0 != "=" }
-        return Verb.allCases.first { $0.flags.contains { "--\($0.name)" == bare } }
     }
 
     private static func command(_ verb: Verb, _ raw: RawArguments) throws(UsageError) -> Command {

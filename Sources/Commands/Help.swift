@@ -27,6 +27,7 @@ enum Help {
 
         \(table(Verb.allCases.map { ($0.rawValue, $0.summary) }))
 
+          greymesh --FLAG ...       the same as greymesh run --FLAG ...
           greymesh COMMAND --help   the flags of a command
           greymesh --version        the version of the program
 

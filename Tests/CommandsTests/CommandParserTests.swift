@@ -28,6 +28,19 @@ private func runOptions(_ line: String, _ environment: [String: String] = [:]) t
         #expect(try runOptions("run") == RunOptions())
     }
 
+    @Test(arguments: [
+        "--registry nacos://a --workers 2", "--registry=nacos://a --workers=2", "--workers 2 --registry nacos://a",
+    ])
+    func flagsWithoutACommandAreThoseOfRun(line: String) throws {
+        #expect(try parse(line) == parse("run " + line))
+        #expect(try runOptions(line).registries == ["nacos://a"])
+        #expect(try parse(line + " --help") == .help(.run))
+    }
+
+    @Test(arguments: ["--config f", "--admin 127.0.0.1:9"]) func flagsOfSeveralCommandsMeanRunToo(line: String) throws {
+        #expect(try parse(line) == parse("run " + line))
+    }
+
     @Test func readsAllVariablesOfRun() throws {
         let variables = [
             "GREYMESH_CONFIG": "f.yaml", "GREYMESH_REGISTRY": "nacos://a,b:1 file:x,nacos://c,nacos:2 ",
@@ -105,7 +118,12 @@ private func runOptions(_ line: String, _ environment: [String: String] = [:]) t
         ("rnu", #"unknown command "rnu"; did you mean "run"?"#),
         ("frobnicate", #"unknown command "frobnicate"; see greymesh --help"#),
         ("help rnu", #"unknown command "rnu"; did you mean "run"?"#),
-        ("--registry nacos://a", "--registry belongs after a command: greymesh run --registry"),
+        ("--listen 127.0.0.1:1", "--listen belongs after a command: greymesh registry --listen"),
+        ("--service=a", "--service=a belongs after a command: greymesh explain --service=a"),
+        ("--regstry x", "run: unknown flag --regstry; did you mean --registry?"),
+        ("--registry nacos://a check", #"run: unexpected "check"; see greymesh run --help"#),
+        ("-- run", #"run: unexpected "run"; see greymesh run --help"#),
+        ("-w 2", #"unknown command "-w"; see greymesh --help"#),
         ("run --regstry x", "run: unknown flag --regstry; did you mean --registry?"),
         ("run --zzz", "run: unknown flag --zzz; see greymesh run --help"),
         ("run -w 2", "run: unknown flag -w; see greymesh run --help"),

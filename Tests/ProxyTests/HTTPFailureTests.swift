@@ -94,6 +94,31 @@ import Testing
         #expect(seen.load(ordering: .relaxed) == 3)
     }
 
+    @Test func aBodyInPiecesReachesTheNextHostWhole() throws {
+        let first = Atomic<Bool>(true)
+        let pieces = (0..<8).map { String(repeating: "\($0)", count: 3000) }
+        let script: @Sendable (Connection, Int) -> Void = { connection, _ in
+            _ = connection.receiveHead()
+            if first.exchange(false, ordering: .relaxed) {
+                // Takes the head and a part of the body, then goes without a word.
+                _ = connection.receive(exactly: 3000)
+                return connection.resetOnClose()
+            }
+            connection.answer(String(decoding: connection.receive(exactly: 24_000), as: UTF8.self))
+            _ = connection.receiveHead()
+        }
+        let (one, two) = (try ScriptedServer(script), try ScriptedServer(script))
+        let mesh = try TestMesh()
+        mesh.update([("1.0", one.address), ("1.0", two.address)])
+        let client = try mesh.connect()
+        client.send("PUT / HTTP/1.1\r\nHost: shop\r\nContent-Length: 24000\r\n\r\n" + pieces[0])
+        #expect(waitUntil(within: .seconds(5)) { one.accepted + two.accepted == 2 })
+        for piece in pieces.dropFirst() { client.send(piece) }
+        let answer = try client.receiveAnswer()
+        #expect(answer.status == 200)
+        #expect(answer.body == pieces.joined())
+    }
+
     @Test func aHostThatDoesNotAnswerInTime() throws {
         let host = try ScriptedServer { connection, _ in _ = connection.receiveAll() }
         let mesh = try TestMesh()

@@ -313,9 +313,19 @@ extension Worker {
         if !downstream.pointee.exchange.hasAnswered, let service = downstream.pointee.exchange.service {
             setTimer(downstream, after: service.pointee.timeout)
         }
-        buffers.append(bytes, count: taken, to: &downstream.pointee.exchange.request)
+        keep(downstream, bytes, taken)
         if upstream.pointee.phase != .connecting { sendRequest(upstream, downstream) }
         return taken
+    }
+
+    /// Adds body bytes to `request`. What was sent stays in front of them as long as it may have to be sent again.
+    private mutating func keep(
+        _ downstream: UnsafeMutablePointer<Downstream>, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int
+    ) {
+        let sent = downstream.pointee.exchange.isReplayable ? downstream.pointee.exchange.request.start : 0
+        if sent > 0 { downstream.pointee.exchange.request.rewind() }
+        buffers.append(bytes, count: count, to: &downstream.pointee.exchange.request)
+        downstream.pointee.exchange.request.pass(sent)
     }
 
     /// How many of the bytes belong to the request's body; nil when its framing is broken.

@@ -70,6 +70,8 @@ extension Worker {
         let unpin: (ByteString, UnsafeMutablePointer<Service>) -> Void = { $1.pointee.isPinned = false }
         tables.http.forEach(unpin)
         tables.dubbo.forEach(unpin)
+        tables.http.forEach { $1.pointee.isPinned = false }
+        tables.dubbo.forEach { $1.pointee.isPinned = false }
         for key in routes.services { service(key).pointee.isPinned = true }
         for (name, key) in routes.hosts { tables.hosts.insert(ownKey(name), service(key)) }
         for (prefix, key) in routes.paths {

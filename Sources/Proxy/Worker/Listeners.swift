@@ -58,8 +58,14 @@ extension Worker {
         }
     }
 
+    /// Takes the connections that wait, which closing would reset, and closes.
     mutating func closeListeners() {
         for number in listeners.indices where listeners[number].descriptor >= 0 {
+            var before: UInt64
+            repeat {
+                before = listeners[number].accepted
+                acceptConnections(number)
+            } while listeners[number].accepted > before
             Socket.close(listeners[number].descriptor)
             listeners[number].descriptor = -1
         }

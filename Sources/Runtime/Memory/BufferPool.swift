@@ -49,7 +49,7 @@ public struct Buffer {
         }
     }
 
-    /// Takes the bytes before `offset`, counted from the start of the memory, back in: sends them again.
+    /// Takes what was passed back in. Only while nothing was consumed, and nothing added since it was passed.
     @inline(__always)
     public mutating func rewind() { start = 0 }
 

@@ -43,16 +43,28 @@ let package = Package(
         // Tests
         .target(name: "TestSupport", dependencies: ["CLinux", "Runtime"], path: "Tests/TestSupport"),
         .testTarget(
+            name: "AdminTests",
+            dependencies: [
+                "Admin", "Configuration", "ControlPlane", "Discovery", "Runtime", "TestSupport", "WebServer",
+            ]),
+        .testTarget(
             name: "BalancingTests",
             dependencies: ["Balancing", "Configuration", "Discovery", "Routing", "Runtime"]),
         .testTarget(name: "CodecsTests", dependencies: ["CLinux", "Codecs"], exclude: ["Resources"]),
         .testTarget(name: "CommandsTests", dependencies: ["Commands", "Configuration", "Runtime", "TestSupport"]),
         .testTarget(name: "ConfigurationTests", dependencies: ["Configuration", "Runtime", "TestSupport"]),
         .testTarget(
+            name: "ControlPlaneTests",
+            dependencies: [
+                "Balancing", "Configuration", "ControlPlane", "Discovery", "Proxy", "Runtime", "TestSupport", "WebServer",
+            ]),
+        .testTarget(
             name: "DevelopmentRegistryTests", dependencies: ["DevelopmentRegistry", "Runtime", "WebServer"]),
         .testTarget(
             name: "DiscoveryTests", dependencies: ["Configuration", "Discovery", "Runtime", "TestSupport"],
             exclude: ["Resources"]),
+        .testTarget(
+            name: "ProcessTests", dependencies: ["Discovery", "Runtime", "TestSupport", "WebServer", "greymesh"]),
         .testTarget(
             name: "ProxyTests",
             dependencies: ["Balancing", "CLinux", "Configuration", "Discovery", "Proxy", "Runtime", "TestSupport"]),

@@ -80,7 +80,7 @@ public final class ControlPlane {
     public var isReady: Bool {
         if isDraining { return false }
         if Clock.nanoseconds - startedAt >= configuration.limits.discoveryTimeout.nanoseconds { return true }
-        return plan.required.allSatisfy { publisher.snapshots[$0] != nil }
+        return directory.statuses.allSatisfy { !$0.isRequired || $0.state == .ready }
     }
 
     /// Logs one line for each listener and registry.

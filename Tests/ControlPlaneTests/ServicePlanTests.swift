@@ -1,0 +1,112 @@
+import Configuration
+import Discovery
+import TestSupport
+import Testing
+
+@testable import ControlPlane
+
+@Suite("What the configuration says about services")
+struct ServicePlanTests {
+    private func configuration(_ services: [String: ServiceConfiguration]) -> Configuration {
+        var configuration = Configuration()
+        configuration.services = services
+        return configuration
+    }
+
+    private func section(hosts: [String] = [], paths: [String] = []) -> ServiceConfiguration {
+        var section = ServiceConfiguration()
+        section.hosts = hosts
+        section.paths = paths
+        return section
+    }
+
+    @Test("A name is watched as what it can be")
+    func kinds() {
+        let plan = ServicePlan(
+            configuration([
+                "order-service": section(), "com.acme.A": section(), "web": section(paths: ["/w"]), "1a": section(),
+            ]))
+        #expect(
+            plan.required.map(\.description) == [
+                "http:1a", "http:com.acme.A", "dubbo:com.acme.A", "http:order-service", "http:web",
+            ])
+        #expect(plan.routes.services == plan.required)
+    }
+
+    @Test("Without a listener of its protocol a service is not watched")
+    func listeners() {
+        var configuration = configuration(["a": section(), "b": section(hosts: ["b.example"])])
+        configuration.listeners = [ListenerConfiguration.defaults[1]]
+        let plan = ServicePlan(configuration)
+        #expect(plan.required.map(\.description) == ["dubbo:a"])
+        #expect(plan.routes.hosts.isEmpty)
+    }
+
+    @Test("Host names and paths lead to the HTTP service; a name with capitals is also found in lower case")
+    func routes() {
+        let plan = ServicePlan(
+            configuration([
+                "ORDER": section(hosts: ["o.example"], paths: ["/", "/api"]), "b": section(paths: ["/api/b"]),
+            ]))
+        let order = ServiceKey(kind: .http, name: "ORDER")
+        #expect(plan.routes.hosts.map(\.name) == ["o.example", "order"])
+        #expect(plan.routes.hosts.allSatisfy { $0.service == order })
+        #expect(plan.routes.paths.map(\.prefix) == ["", "/api", "/api/b"])
+        #expect(plan.route(path: "/api/b/1?x=/api")?.service.name == "b")
+        #expect(plan.route(path: "/api/bc")?.service.name == "ORDER")
+        #expect(plan.route(path: "/other")?.prefix == "")
+    }
+
+    @Test("A policy is the service's own or that of the star")
+    func policies() {
+        var own = section()
+        own.policy.stable = "1.0"
+        var configuration = configuration(["com.acme.A": own])
+        configuration.defaultPolicy.mode = .strict
+        let plan = ServicePlan(configuration)
+        #expect(plan.policy(for: ServiceKey(kind: .dubbo, name: "com.acme.A")).stable == "1.0")
+        #expect(plan.policy(for: ServiceKey(kind: .http, name: "other")).mode == .strict)
+    }
+}
+
+@Suite("What a changed configuration needs")
+struct ConfigurationChangeTests {
+    @Test("Services change live, listeners and the like wait for the next start")
+    func change() {
+        let old = Configuration()
+        var new = old
+        new.workers = 7
+        new.listeners.removeLast()
+        new.version.tell = false
+        new.version.instance = ["v"]
+        new.services["a"] = ServiceConfiguration()
+        new.drainTimeout = .seconds(1)
+        let change = ConfigurationChange(from: old, to: new)
+        #expect(change.needRestart == ["workers", "listeners", "version.tell"])
+        #expect(change.effective.listeners == old.listeners && change.effective.workers == nil)
+        #expect(change.effective.version.instance == ["v"] && change.effective.version.tell)
+        #expect(change.effective.services.keys.contains("a") && change.effective.drainTimeout == .seconds(1))
+        #expect(ConfigurationChange(from: old, to: old).needRestart.isEmpty)
+    }
+}
+
+@Suite("What the system lets the process have")
+struct ProcessLimitsTests {
+    @Test(
+        "A processor quota is rounded up; what is none sets no limit",
+        arguments: [
+            ("150000 100000\n", 2), ("100000 100000\n", 1), ("1000 100000\n", 1), ("max 100000\n", nil), ("", nil),
+            ("5 0", nil), ("-1 5", nil),
+        ] as [(String, Int?)])
+    func quota(text: String, expected: Int?) throws {
+        let directory = try TemporaryDirectory()
+        let file = try directory.write("cpu.max", text)
+        #expect(ProcessLimits.quota(file) == expected)
+    }
+
+    @Test func limits() {
+        #expect(ProcessLimits.processors >= 1)
+        #expect(ProcessLimits.raiseDescriptorLimit() >= 256)
+        #expect(ProcessLimits.quota("/nowhere") == nil)
+    }
+}

@@ -1,0 +1,196 @@
+import Discovery
+import Glibc
+import Runtime
+import Synchronization
+import TestSupport
+import Testing
+
+@Suite("The built program")
+struct ProcessTests {
+    private func services(_ directory: TemporaryDirectory, _ hosts: [(HostThread, String)]) throws {
+        var text = "services:\n  order-service:\n"
+        for (host, version) in hosts {
+            text += "    - {address: \"\(host.address)\", metadata: {version: \"\(version)\"}}\n"
+        }
+        try directory.replace("services.yaml", text)
+    }
+
+    @Test("It serves, explains, lists, and ends with 0")
+    func serves() throws {
+        let directory = try TemporaryDirectory()
+        let (one, two) = (try HostThread("one"), try HostThread("two"))
+        defer { one.stop(); two.stop() }
+        try services(directory, [(one, "1.0"), (two, "2.0")])
+        let process = try GreymeshProcess.run(["--registry", "file:services.yaml"], directory: directory.path)
+        defer { process.child.terminate() }
+        let answer = try process.get(headers: [("x-version", "2.0")])
+        #expect(answer.text == "two" && answer.header("x-greymesh-version") == "2.0")
+        #expect(try process.ask("/readyz").status == 200)
+
+        let admin = ["--admin", try process.admin]
+        let listed = try GreymeshProcess.command(["services"] + admin)
+        #expect(listed.exit == .status(0))
+        #expect(
+            listed.output == """
+                SERVICE        PROTOCOL  STATE  HOSTS  USABLE  VERSIONS  REQUESTS
+                order-service  http      ready      2       2  1.0 2.0          1
+
+                """)
+        let clusters = try GreymeshProcess.command(["clusters", "order-service"] + admin)
+        #expect(clusters.output.split(separator: "\n").count == 3)
+        #expect(clusters.output.contains("\(two.address)"))
+        let explained = try GreymeshProcess.command(
+            ["explain", "--service", "order-service", "--header", "x-version=1.0"] + admin)
+        #expect(explained.exit == .status(0))
+        #expect(explained.output.hasPrefix("1. the service is order-service"))
+        #expect(explained.output.hasSuffix("=> order-service version 1.0: \(one.address)\n"))
+        let json = try GreymeshProcess.command(["explain", "--json", "--service", "nobody"] + admin)
+        #expect(json.exit == .status(1) && json.output.hasPrefix("{"))
+        let unknown = try GreymeshProcess.command(["clusters", "other-service"] + admin)
+        #expect(unknown.exit == .status(1))
+        #expect(
+            unknown.errors == "greymesh: clusters: the service other-service is not watched; see greymesh services\n")
+
+        process.child.signal(SIGTERM)
+        #expect(try process.child.waitForExit() == .status(0))
+        #expect(process.child.errors.contains("event=stopped"))
+        let away = try GreymeshProcess.command(["services"] + admin)
+        #expect(away.exit == .status(1) && away.errors.split(separator: "\n").count == 1)
+        #expect(away.errors.contains("no running greymesh answers on \(admin[1])"))
+    }
+
+    @Test("SIGTERM lets a slow request end")
+    func drains() throws {
+        let directory = try TemporaryDirectory()
+        let host = try HostThread("slow", delay: .milliseconds(700))
+        defer { host.stop() }
+        try services(directory, [(host, "1.0")])
+        let process = try GreymeshProcess.run(["--registry", "file:services.yaml"], directory: directory.path)
+        defer { process.child.terminate() }
+        let request = HTTPRequest("GET", "http://\(try process.http)/", headers: [("Host", "order-service")])
+        let result = Outcome()
+        let thread = try Runtime.Thread(name: "client") { result.text.withLock { $0 = Self.text(request) } }
+        #expect(waitUntil(within: .seconds(10)) { host.requests == 1 })
+        process.child.signal(SIGTERM)
+        try process.waitForLog("event=drain.started")
+        #expect(throws: HTTPError.self) { try process.get() }
+        thread.join()
+        #expect(result.text.withLock(\.self) == "slow")
+        #expect(try process.child.waitForExit() == .status(0))
+        #expect(process.child.errors.contains("event=drain.done"))
+    }
+
+    @Test("A second signal ends it at once")
+    func secondSignal() throws {
+        let directory = try TemporaryDirectory()
+        let host = try HostThread("slow", delay: .seconds(600))
+        defer { host.stop() }
+        try services(directory, [(host, "1.0")])
+        let process = try GreymeshProcess.run(["--registry", "file:services.yaml"], directory: directory.path)
+        defer { process.child.terminate() }
+        let request = HTTPRequest("GET", "http://\(try process.http)/", headers: [("Host", "order-service")])
+        let thread = try Runtime.Thread(name: "client") { _ = Self.text(request) }
+        #expect(waitUntil(within: .seconds(10)) { host.requests == 1 })
+        process.child.signal(SIGINT)
+        try process.waitForLog("event=drain.started")
+        process.child.signal(SIGINT)
+        #expect(try process.child.waitForExit() == .status(0))
+        #expect(process.child.errors.contains("event=stop.forced"))
+        thread.join()
+    }
+
+    @Test("SIGHUP takes over a good file and refuses a bad one with file and line")
+    func reload() throws {
+        let directory = try TemporaryDirectory()
+        let (one, two) = (try HostThread("one"), try HostThread("two"))
+        defer { one.stop(); two.stop() }
+        try services(directory, [(one, "1.0"), (two, "2.0")])
+        func file(_ section: String) -> String {
+            """
+            registries: [file:services.yaml]
+            access_log: {path: access.log}
+            services:
+              order-service: \(section)
+            """
+        }
+        let path = try directory.write("greymesh.yaml", file("{stable: \"1.0\"}"))
+        let process = try GreymeshProcess.run(["--config", path], directory: directory.path)
+        defer { process.child.terminate() }
+        #expect(try process.get().text == "one")
+
+        try directory.replace("greymesh.yaml", file("{stable: \"2.0\"}"))
+        #expect(rename(directory.path(of: "access.log"), directory.path(of: "access.log.1")) == 0)
+        process.child.signal(SIGHUP)
+        try process.waitForLog("event=configuration.loaded")
+        #expect(try process.get().text == "two")
+        #expect(waitUntil(within: .seconds(10)) { access(directory.path(of: "access.log"), R_OK) == 0 })
+
+        try directory.replace("greymesh.yaml", file("{stabel: \"1.0\"}"))
+        process.child.signal(SIGHUP)
+        try process.waitForLog("event=configuration.refused")
+        #expect(process.child.errors.contains("\(path):4: unknown key"))
+        #expect(try process.get().text == "two")
+    }
+
+    @Test("A port that is taken is an error in one line, also when it is another greymesh's")
+    func takenPort() throws {
+        let directory = try TemporaryDirectory()
+        try directory.write("services.yaml", "services: {}\n")
+        let process = try GreymeshProcess.run(["--registry", "file:services.yaml"], directory: directory.path)
+        defer { process.child.terminate() }
+        for flag in ["--http", "--admin"] {
+            var addresses = ["--http": "127.0.0.1:0", "--admin": "127.0.0.1:0"]
+            addresses[flag] = try flag == "--http" ? process.http : process.admin
+            let second = try GreymeshProcess.command(
+                ["run", "--registry", "file:\(directory.path(of: "services.yaml"))", "--dubbo", "off"]
+                    + addresses.flatMap { [$0.key, $0.value] })
+            #expect(second.exit == .status(1))
+            #expect(second.errors.hasSuffix("greymesh: listen on \(addresses[flag]!): Address already in use\n"))
+        }
+    }
+
+    @Test("The development registry and a process that watches it")
+    func registry() throws {
+        let registry = try GreymeshProcess(["registry", "--listen", "127.0.0.1:0"])
+        defer { registry.child.terminate() }
+        let line = try registry.child.waitForLine("READY registry ")
+        let url = String(line.dropFirst("READY registry ".count))
+        let host = try HostThread("one")
+        defer { host.stop() }
+        let parameters = PercentEncoding.form([
+            ("serviceName", "order-service"), ("ip", "127.0.0.1"), ("port", "\(host.address.port)"),
+            ("ephemeral", "false"), ("metadata", #"{"version":"1.0"}"#),
+        ])
+        let base = url.replacing("nacos://", with: "http://")
+        let registered = try HTTPClient.perform(HTTPRequest("POST", "\(base)/nacos/v1/ns/instance?\(parameters)"))
+        #expect(registered.status == 200)
+        let process = try GreymeshProcess.run(["--registry", url])
+        defer { process.child.terminate() }
+        #expect(try process.get(headers: [("x-version", "1.0")]).text == "one")
+        registry.child.signal(SIGTERM)
+        #expect(try registry.child.waitForExit() == .status(0))
+        // A registry that is away changes nothing for hosts already known.
+        #expect(try process.get().text == "one")
+    }
+
+    @Test("Wrong use ends with 2, a wrong file with 1")
+    func exits() throws {
+        #expect(try GreymeshProcess.command(["run"]).exit == .status(2))
+        #expect(try GreymeshProcess.command(["--version"]).exit == .status(0))
+        let missing = try GreymeshProcess.command(["run", "--config", "/nowhere.yaml"])
+        #expect(missing.exit == .status(1))
+        #expect(missing.errors == "/nowhere.yaml: cannot be read: No such file or directory\n")
+    }
+
+    private final class Outcome: Sendable {
+        let text = Mutex("")
+    }
+
+    private static func text(_ request: HTTPRequest) -> String {
+        do {
+            return try HTTPClient.perform(request).text
+        } catch {
+            return "\(error)"
+        }
+    }
+}

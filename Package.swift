@@ -56,7 +56,8 @@ let package = Package(
         .testTarget(
             name: "ControlPlaneTests",
             dependencies: [
-                "Balancing", "Configuration", "ControlPlane", "Discovery", "Proxy", "Runtime", "TestSupport", "WebServer",
+                "Balancing", "Configuration", "ControlPlane", "Discovery", "Proxy", "Runtime", "TestSupport",
+                "WebServer",
             ]),
         .testTarget(
             name: "DevelopmentRegistryTests", dependencies: ["DevelopmentRegistry", "Runtime", "WebServer"]),

@@ -73,7 +73,8 @@ struct ProcessTests {
         #expect(waitUntil(within: .seconds(10)) { host.requests == 1 })
         process.child.signal(SIGTERM)
         try process.waitForLog("event=drain.started")
-        #expect(throws: HTTPError.self) { try process.get() }
+        let address = try #require(SocketAddress(try process.http))
+        #expect(waitUntil(within: .seconds(10)) { !Self.accepts(address) })
         thread.join()
         #expect(result.text.withLock(\.self) == "slow")
         #expect(try process.child.waitForExit() == .status(0))
@@ -180,6 +181,14 @@ struct ProcessTests {
         let missing = try GreymeshProcess.command(["run", "--config", "/nowhere.yaml"])
         #expect(missing.exit == .status(1))
         #expect(missing.errors == "/nowhere.yaml: cannot be read: No such file or directory\n")
+    }
+
+    private static func accepts(_ address: SocketAddress) -> Bool {
+        guard let descriptor = try? Socket.connect(to: address) else { return false }
+        defer { Socket.close(descriptor) }
+        var poll = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+        Glibc.poll(&poll, 1, 1000)
+        return Socket.connectError(descriptor) == 0
     }
 
     private final class Outcome: Sendable {

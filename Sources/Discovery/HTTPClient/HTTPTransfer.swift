@@ -63,6 +63,8 @@ final class HTTPTransfer {
         ccurl_set_text(easy, CURLOPT_USERAGENT, "greymesh")
         ccurl_set_long(easy, CURLOPT_HTTP_VERSION, Int(CURL_HTTP_VERSION_1_1))
         ccurl_set_long(easy, CURLOPT_NOSIGNAL, 1)
+        // A registry that comes back in another container has another address.
+        ccurl_set_long(easy, CURLOPT_DNS_CACHE_TIMEOUT, 5)
         ccurl_set_long(easy, CURLOPT_TCP_KEEPALIVE, 1)
         // Otherwise a timeout during name lookup waits, blocking the loop, until the lookup has ended.
         ccurl_set_long(easy, CURLOPT_QUICK_EXIT, 1)

@@ -35,7 +35,8 @@ final class ServingHost {
     func run() throws {
         try Signals.watch([SIGTERM, SIGINT], on: loop) { [weak self] _ in self?.stop() }
         registrar?.start { say("REGISTERED") }
-        loop.run()
+        // The signal's handler does not keep this object, and nothing below does.
+        withExtendedLifetime(self) { loop.run() }
     }
 
     private func stop() {

@@ -43,6 +43,8 @@ static size_t request_length[2];
 static uint8_t request[2][1024];                                    /* that ask for v1, v2 */
 static uint32_t *latencies;                                         /* answers by microseconds */
 static uint64_t limit, sent, answered, errors, misrouted, turn;
+static uint8_t output[4 * BUFFER];                                  /* for the connection at hand, not yet sent */
+static size_t output_length;
 static int is_measuring, only_v1, in_flight = 1;
 
 static void fail(const char *format, ...)
@@ -251,9 +253,6 @@ static void answer_heartbeat(int fd, const uint8_t *message, size_t length)
 
 /* ---- host ---- */
 
-static uint8_t output[4 * BUFFER];
-static size_t output_length;
-
 static void serve_one(struct connection *c, const uint8_t *message, size_t body, size_t length)
 {
     (void)body;
@@ -331,7 +330,23 @@ static void ask(struct connection *c, unsigned slot)
     }
     sent++;
     c->sent_at[slot] = now_us();
-    send_all(c->fd, bytes, request_length[version]);
+    memcpy(output + output_length, bytes, request_length[version]);
+    output_length += request_length[version];
+}
+
+/* What the answers of one read have led to goes out in one write, as clients with many calls in flight do it. */
+static void flush_requests(struct connection *c)
+{
+    if (output_length > 0) send_all(c->fd, output, output_length);
+    output_length = 0;
+}
+
+static void fill(struct connection **all, int connections)
+{
+    for (int i = 0; i < connections; i++) {
+        for (int slot = 0; slot < in_flight && (limit == 0 || sent < limit); slot++) ask(all[i], (unsigned)slot);
+        flush_requests(all[i]);
+    }
 }
 
 static void take_answer(struct connection *c, const uint8_t *message, size_t body, size_t length)
@@ -362,8 +377,10 @@ static void turn_until(int poller, int64_t end)
                 fail("%llu of %llu requests answered in time", (unsigned long long)answered, (unsigned long long)limit);
             return;
         }
-        for (int i = 0; i < count; i++)
+        for (int i = 0; i < count; i++) {
             if (!receive(events[i].data.ptr, take_answer)) fail("the proxy closed a connection");
+            flush_requests(events[i].data.ptr);
+        }
     }
 }
 
@@ -386,8 +403,7 @@ static void say(const char *line)
 static void send_exactly(int poller, struct connection **all, int connections, uint64_t requests, double seconds)
 {
     limit = sent + requests;
-    for (int slot = 0; slot < in_flight; slot++)
-        for (int i = 0; i < connections && sent < limit; i++) ask(all[i], (unsigned)slot);
+    fill(all, connections);
     turn_until(poller, now_us() + (int64_t)(seconds * 1e6));
 }
 
@@ -401,8 +417,7 @@ static int call(int port, int connections, uint64_t requests, double seconds)
     send_exactly(poller, all, connections, (uint64_t)(4 * connections * in_flight), seconds);
     if (!requests) {
         limit = 0;
-        for (int slot = 0; slot < in_flight; slot++)
-            for (int i = 0; i < connections; i++) ask(all[i], (unsigned)slot);
+        fill(all, connections);
         turn_until(poller, now_us() + 300000);
     }
     say("BEGIN");
@@ -426,7 +441,8 @@ static int idle(int port, int connections)
     latencies = calloc(LONGEST_US, sizeof *latencies);
     if (!latencies) fail("no memory");
     for (limit = 1; limit <= (uint64_t)connections; limit++) {
-        ask(dial(poller, port), 0);
+        struct connection *c = dial(poller, port);
+        fill(&c, 1);
         turn_until(poller, now_us() + 10000000);
     }
     if (errors || misrouted) return 1;

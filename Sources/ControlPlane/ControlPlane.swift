@@ -17,7 +17,9 @@ public final class ControlPlane {
     public let directory: ServiceDirectory
     /// True once a stop was asked for: nothing new is accepted.
     public internal(set) var isDraining = false
-    /// Called once when everything in flight has ended, or the time for it has.
+    /// Why the process cannot go on; nil while it can.
+    public internal(set) var failure: String?
+    /// Called once when everything in flight has ended, or the time for it has, or the process cannot go on.
     public var onStopped: () -> Void = {}
 
     /// The control loop.
@@ -124,6 +126,7 @@ public final class ControlPlane {
     /// the old settings stay.
     public func reloadConfiguration() {
         accessLog?.reopen()
+        if isDraining { return }
         guard let reload else {
             logger.log(.info, "configuration.unchanged", ["reason": "there is no configuration file"])
             return

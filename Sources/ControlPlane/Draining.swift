@@ -16,8 +16,10 @@ extension ControlPlane {
     }
 
     func workerDrained(_ worker: Int) {
-        if !isDraining {
-            logger.log(.error, "worker.failed", ["worker": "\(worker)", "reason": "it could not be started"])
+        if !isDraining && failure == nil {
+            // Connections that the system gives to its listeners would never be answered.
+            failure = "worker \(worker) could not be started"
+            onStopped()
             return
         }
         drained.insert(worker)

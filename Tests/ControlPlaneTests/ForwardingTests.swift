@@ -88,6 +88,20 @@ struct ForwardingTests {
         #expect(mesh.control.directory.count == 1)
     }
 
+    @Test("A service in use is not let go, however short the time for unused ones")
+    func inUse() throws {
+        let mesh = try TestMesh(hosts: [("a", "1.0")]) { $0.limits.serviceIdle = .milliseconds(2500) }
+        defer { mesh.stop() }
+        let end = Clock.nanoseconds + 4_500_000_000
+        #expect(try mesh.get().text == "a")
+        let since = try #require(mesh.control.directory.statuses.first?.changedAt)
+        while Clock.nanoseconds < end {
+            #expect(try mesh.get().text == "a")
+            _ = mesh.loop.run(for: .milliseconds(20)) { false }
+        }
+        #expect(mesh.control.directory.statuses.first?.changedAt == since)
+    }
+
     @Test("Beyond the limit of services a request is refused; configured services do not count")
     func limit() throws {
         let mesh = try TestMesh(hosts: [("a", "1.0")]) {

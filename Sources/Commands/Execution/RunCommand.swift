@@ -44,6 +44,7 @@ struct RunCommand {
         loop.run()
         admin.stop()
         control.stop()
+        if let failure = control.failure { throw CommandError(description: failure) }
         logger.log(.info, "stopped")
         return Program.Exit.success
     }

@@ -16,6 +16,8 @@ struct ServiceTables: ~Copyable {
     /// Longest path prefix; 0 when there are no path rules.
     var longestPath = 0
     var endpoints: [EndpointKey: UnsafeMutablePointer<Endpoint>] = [:]
+    /// Services that the configuration names.
+    var pinned = 0
     /// When services in use were last told to the control plane.
     var toldAt: Int64 = 0
 }
@@ -36,7 +38,7 @@ extension Worker {
     ///
     /// - Returns: nil when there are too many already.
     mutating func demandService(_ kind: ServiceKey.Kind, _ name: ByteString) -> UnsafeMutablePointer<Service>? {
-        if tables.http.count + tables.dubbo.count >= settings.limits.services { return nil }
+        if tables.http.count + tables.dubbo.count - tables.pinned >= settings.limits.services { return nil }
         let service = addService(ServiceKey(kind: kind, name: name.text))
         outbox.post(.wanted(service.pointee.key))
         return service
@@ -72,6 +74,7 @@ extension Worker {
         tables.dubbo.forEach(unpin)
         tables.http.forEach { $1.pointee.isPinned = false }
         tables.dubbo.forEach { $1.pointee.isPinned = false }
+        tables.pinned = Set(routes.services).count
         for key in routes.services { service(key).pointee.isPinned = true }
         for (name, key) in routes.hosts { tables.hosts.insert(ownKey(name), service(key)) }
         for (prefix, key) in routes.paths {
@@ -185,9 +188,9 @@ extension Worker {
         }
     }
 
-    /// Once a minute tells which services had requests, so that the others can be let go.
+    /// Now and then tells which services had requests, so that the others can be let go.
     mutating func tellUsedServices() {
-        guard now - tables.toldAt >= 60_000_000_000 else { return }
+        guard now - tables.toldAt >= settings.limits.usePeriod else { return }
         let since = tables.toldAt
         tables.toldAt = now
         var used: [ServiceKey] = []

@@ -24,7 +24,8 @@ public enum WorkerMessage: Sendable {
 public enum WorkerEvent: Sendable {
     /// A request asks for a service that this worker does not know.
     case wanted(ServiceKey)
-    /// Services that had requests since this was last told; told about once a minute.
+    /// Services that had requests since this was last told; told every 20 seconds, more often when unused services are
+    /// let go early.
     case used([ServiceKey])
     /// Counters, in answer to `WorkerMessage.report`.
     case report(worker: Int, id: UInt64, WorkerReport)

@@ -37,6 +37,8 @@ struct CompiledSettings {
         let connectTimeout: Int64
         let discoveryTimeout: Int64
         let services: Int
+        /// Time after which services in use are told: well within the time after which unused ones are let go.
+        let usePeriod: Int64
     }
 
     /// In lower case.
@@ -61,7 +63,8 @@ struct CompiledSettings {
             httpHead: settings.limits.httpHead, dubboBody: settings.limits.dubboBody,
             headTimeout: settings.limits.headTimeout.nanoseconds, idleTimeout: settings.limits.idleTimeout.nanoseconds,
             connectTimeout: settings.limits.connectTimeout.nanoseconds,
-            discoveryTimeout: settings.limits.discoveryTimeout.nanoseconds, services: settings.limits.services)
+            discoveryTimeout: settings.limits.discoveryTimeout.nanoseconds, services: settings.limits.services,
+            usePeriod: min(20_000_000_000, settings.limits.serviceIdle.nanoseconds / 4))
     }
 
     /// Gives the memory back.

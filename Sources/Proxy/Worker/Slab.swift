@@ -12,6 +12,14 @@ struct Slab<Record>: ~Copyable {
 
     init() {}
 
+    deinit {
+        var item = free
+        while let first = item {
+            item = first.pointee.next
+            UnsafeMutableRawPointer(first).deallocate()
+        }
+    }
+
     /// A record with the given content.
     @inline(__always)
     mutating func take(_ content: Record) -> UnsafeMutablePointer<Record> {

@@ -88,7 +88,26 @@ public struct Worker: ~Copyable {
             fireTimers()
             finishBatch()
         }
+        tearDown()
         writeAccessLog()
+    }
+
+    /// Closes what is left and forgets all services.
+    private mutating func tearDown() {
+        closeListeners()
+        while let downstream = http.first { abandon(downstream) }
+        while let consumer = dubbo.first { close(consumer) }
+        flushDubbo()
+        var keys: [ServiceKey] = []
+        let collect: (ByteString, UnsafeMutablePointer<Service>) -> Void = { _, service in
+            service.pointee.isPinned = false
+            keys.append(service.pointee.key)
+        }
+        tables.http.forEach(collect)
+        tables.dubbo.forEach(collect)
+        for key in keys { removeService(key) }
+        http.settle()
+        dubbo.settle()
     }
 
     @inline(__always)

@@ -4,7 +4,8 @@ public struct WheelTimer {
     fileprivate var previous: UnsafeMutablePointer<WheelTimer>?
     /// When it is due, in the wheel's time; 0 when it is not set.
     public fileprivate(set) var deadline: Int64 = 0
-    fileprivate var slot: Int32 = -1
+    /// The tick of the slot that it is linked in; -1 when it is not.
+    fileprivate var tick: Int64 = -1
     /// What it means to its owner.
     public let kind: UInt8
 
@@ -49,10 +50,9 @@ public struct TimerWheel: ~Copyable {
     /// Sets or resets a timer.
     @inline(__always)
     public mutating func set(_ timer: UnsafeMutablePointer<WheelTimer>, deadline: Int64) {
-        let earlier = deadline < timer.pointee.deadline
         timer.pointee.deadline = max(1, deadline)
-        if timer.pointee.slot >= 0 {
-            if !earlier { return }
+        if timer.pointee.tick >= 0 {
+            if timer.pointee.deadline >> Self.shift >= timer.pointee.tick { return }
             unlink(timer)
         }
         link(timer)
@@ -62,7 +62,7 @@ public struct TimerWheel: ~Copyable {
     @inline(__always)
     public mutating func cancel(_ timer: UnsafeMutablePointer<WheelTimer>) {
         timer.pointee.deadline = 0
-        if timer.pointee.slot >= 0 { unlink(timer) }
+        if timer.pointee.tick >= 0 { unlink(timer) }
     }
 
     /// Unsets a timer that will soon be set again: it stays linked, which makes both cheap.
@@ -128,8 +128,8 @@ public struct TimerWheel: ~Copyable {
     @inline(__always)
     private mutating func link(_ timer: UnsafeMutablePointer<WheelTimer>) {
         let due = max(timer.pointee.deadline >> Self.shift, tick + 1)
-        let slot = Int(min(due, tick + Int64(Self.slots) - 1) & Int64(Self.slots - 1))
-        timer.pointee.slot = Int32(truncatingIfNeeded: slot)
+        timer.pointee.tick = min(due, tick + Int64(Self.slots) - 1)
+        let slot = Int(timer.pointee.tick & Int64(Self.slots - 1))
         timer.pointee.previous = nil
         timer.pointee.next = heads[slot]
         heads[slot]?.pointee.previous = timer
@@ -140,7 +140,7 @@ public struct TimerWheel: ~Copyable {
 
     @inline(__always)
     private mutating func unlink(_ timer: UnsafeMutablePointer<WheelTimer>) {
-        let slot = Int(timer.pointee.slot)
+        let slot = Int(timer.pointee.tick & Int64(Self.slots - 1))
         if let previous = timer.pointee.previous {
             previous.pointee.next = timer.pointee.next
         } else {
@@ -150,7 +150,7 @@ public struct TimerWheel: ~Copyable {
         timer.pointee.next?.pointee.previous = timer.pointee.previous
         timer.pointee.next = nil
         timer.pointee.previous = nil
-        timer.pointee.slot = -1
+        timer.pointee.tick = -1
         linked -= 1
     }
 }

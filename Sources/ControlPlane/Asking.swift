@@ -81,7 +81,7 @@ extension ControlPlane {
         }
         guard let name = question.service, !name.isEmpty else { return nil }
         return (
-            ServiceKey(kind: question.kind ?? .http, name: name),
+            ServiceKey(kind: question.kind ?? ServicePlan.likelyKind(name), name: name),
             "the service is \(name) by its own name, which nobody has asked for before"
         )
     }

@@ -38,6 +38,12 @@ struct ServicePlan {
         return [.http, .dubbo]
     }
 
+    /// What a name is most likely meant as where nothing is known about it: `com.acme.OrderService` is an interface.
+    static func likelyKind(_ name: String) -> ServiceKey.Kind {
+        let parts = name.split(separator: ".")
+        return parts.count > 1 && isJavaName(name) && parts.last?.first?.isUppercase == true ? .dubbo : .http
+    }
+
     private static func isJavaName(_ name: String) -> Bool {
         name.split(separator: ".", omittingEmptySubsequences: false).allSatisfy { part in
             guard let first = part.first, !first.isNumber else { return false }

@@ -57,6 +57,14 @@ struct ServicePlanTests {
         #expect(plan.route(path: "/other")?.prefix == "")
     }
 
+    @Test("An unknown name is taken for what it looks like")
+    func likelyKinds() {
+        #expect(ServicePlan.likelyKind("com.acme.OrderService") == .dubbo)
+        for name in ["order-service", "Orders", "orders.example.com", "www.Example-shop.Com", ""] {
+            #expect(ServicePlan.likelyKind(name) == .http)
+        }
+    }
+
     @Test("A policy is the service's own or that of the star")
     func policies() {
         var own = section()

@@ -19,8 +19,8 @@ struct NacosSettings: Equatable {
     var timeout: Duration = .seconds(5)
     /// Largest answer that is taken, in bytes.
     var largestAnswer = 64 << 20
-    /// How long a server that was away is left alone.
-    var serverBackoff = Backoff()
+    /// How long a server that was away is left alone: seconds, because new hosts are not seen until it is asked again.
+    var serverBackoff = Backoff(cap: .seconds(5))
     /// When empty answers are believed.
     var limits = AnswerLimits()
 

@@ -64,6 +64,7 @@ let package = Package(
         .testTarget(
             name: "DiscoveryTests", dependencies: ["Configuration", "Discovery", "Runtime", "TestSupport"],
             exclude: ["Resources"]),
+        .testTarget(name: "PeerTests", dependencies: ["Runtime", "TestSupport", "greymesh"]),
         .testTarget(
             name: "ProcessTests", dependencies: ["Discovery", "Runtime", "TestSupport", "WebServer", "greymesh"]),
         .testTarget(

@@ -32,8 +32,7 @@ public enum Peers {
     public static func start(_ name: String, _ arguments: [String], within limit: Duration = .seconds(60)) throws
         -> ChildProcess
     {
-        guard let directory else { throw TestFailure("the peers are not there") }
-        let process = try ChildProcess(directory + "/run", [name] + arguments)
+        let process = try launch(name, arguments)
         do {
             _ = try process.waitForLine("READY", within: limit)
         } catch {
@@ -41,6 +40,12 @@ public enum Peers {
             throw error
         }
         return process
+    }
+
+    /// Starts a program without waiting; it prints a line `READY…` when it serves.
+    public static func launch(_ name: String, _ arguments: [String]) throws -> ChildProcess {
+        guard let directory else { throw TestFailure("the peers are not there") }
+        return try ChildProcess(directory + "/run", [name] + arguments)
     }
 
     private static var hasJava: Bool {

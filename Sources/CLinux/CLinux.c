@@ -7,6 +7,9 @@
 static int release_segments(struct dl_phdr_info *object, size_t size, void *context)
 {
     (void)size;
+    // The program itself and the C library are in use all the time.
+    if (!object->dlpi_name || !*object->dlpi_name || strstr(object->dlpi_name, "/libc.so"))
+        return 0;
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
     for (int index = 0; index < object->dlpi_phnum; index++) {
         const ElfW(Phdr) *segment = &object->dlpi_phdr[index];
@@ -22,7 +25,7 @@ static int release_segments(struct dl_phdr_info *object, size_t size, void *cont
 }
 
 // Read-only pages of files lose nothing by this: what is used again comes back from the page cache.
-int clinux_release_code_pages(void)
+int clinux_release_library_pages(void)
 {
     int objects = 0;
     dl_iterate_phdr(release_segments, &objects);

@@ -18,9 +18,9 @@ public enum ProcessLimits {
         return UInt64(limit.rlim_cur)
     }
 
-    /// Gives the memory of code that only starting needed back to the system: loading three dozen libraries touches far
-    /// more of them than serving does.
-    public static func releaseStartupCode() { _ = clinux_release_code_pages() }
+    /// Gives the memory of library code that only loading needed back to the system: three dozen libraries come along with
+    /// libcurl, and serving hardly touches them.
+    public static func releaseLibraryCode() { _ = clinux_release_library_pages() }
 
     /// Processors that the process may use: those of its affinity mask, at most what its control group is given.
     public static var processors: Int {

@@ -55,8 +55,8 @@ static inline int clinux_processor_count(void)
     return count;
 }
 
-// Gives the memory of code that only starting needed back to the system; returns the number of program files.
-int clinux_release_code_pages(void);
+// Gives the memory of library code that only loading needed back to the system; returns the number of libraries.
+int clinux_release_library_pages(void);
 
 // Registers, changes or removes a descriptor; `token` comes back with each event.
 static inline int clinux_epoll_control(int epoll, int operation, int descriptor, uint32_t events, uint64_t token)

@@ -40,7 +40,7 @@ struct RunCommand {
                 "version": Program.version, "pid": "\(getpid())", "workers": "\(control.workerCount)",
                 "start_ms": "\(milliseconds)",
             ])
-        ProcessLimits.releaseStartupCode()
+        ProcessLimits.releaseLibraryCode()
         loop.run()
         admin.stop()
         control.stop()

@@ -64,7 +64,7 @@ import Testing
         let mesh = try Mesh(registry: "nacos2")
         let first = try mesh.start(.init(dubbo: "dubbo27", name: "a27"), .init(dubbo: "dubbo33", name: "a33"))
         let consumers = try ["dubbo27", "dubbo33"].map {
-            try mesh.startConsumer($0, ["mode=steady", "seconds=25", "rate=50", "each=true"])
+            try mesh.startConsumer($0, ["mode=steady", "seconds=20", "rate=50", "each=true"])
         }
         func expectAnswers(of name: String) {
             let came = waitUntil(within: .seconds(60)) { consumers.allSatisfy { $0.output.contains(" \(name)|") } }
@@ -81,7 +81,7 @@ import Testing
         for consumer in consumers {
             let exit = try consumer.waitForExit(within: .seconds(120))
             let end = try consumer.waitForLine("calls=")
-            #expect(exit == .status(0) && end.hasPrefix("calls=1250 errors=0 "), "\(end)\n\(lines(consumer, "error "))")
+            #expect(exit == .status(0) && end.hasPrefix("calls=1000 errors=0 "), "\(end)\n\(lines(consumer, "error "))")
         }
         #expect(mesh.greymesh.terminate(grace: .seconds(40)) == .status(0))
     }

@@ -71,7 +71,7 @@ final class Mesh {
         try launch(
             "\(dubbo)-consumer",
             [
-                "url=dubbo://\(self.dubbo)/\(Self.service)?version=\(version)", "timeout=5000",
+                "url=dubbo://\(self.dubbo)/\(Self.service)?version=\(version)", "timeout=4000",
                 "home=\(directory.path)",
             ] + arguments)
     }

@@ -186,6 +186,24 @@ import Testing
         #expect(try bystander.get().body == "ok")
     }
 
+    @Test func aRefusedHeadInPiecesIsForgottenWhole() throws {
+        let host = try namedHost("ok")
+        let mesh = try TestMesh()
+        mesh.update([("1.0", host.address)])
+        let bystander = try mesh.connect()
+        let client = try mesh.connect()
+        let filler = String(repeating: "a", count: 9000)
+        client.send("GET / HTTP/1.1\r\nConnection: close\r\nHost: 127.0.0.1\r\nX: \(filler)")
+        // The first piece is in the worker's hands once another request has been through.
+        #expect(try bystander.get().body == "ok")
+        client.send("\r\n\r\n")
+        #expect(try client.receiveAnswer().status == 404)
+        client.send(String(repeating: "b", count: 20_000))
+        client.endOutput()
+        #expect(client.receiveAll().isEmpty)
+        #expect(try bystander.get().body == "ok")
+    }
+
     @Test func slowHeadsAndIdleConnectionsEnd() throws {
         let mesh = try TestMesh {
             $0.limits.headTimeout = .milliseconds(100)

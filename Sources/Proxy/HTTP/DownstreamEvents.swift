@@ -54,7 +54,8 @@ extension Worker {
     mutating func consumeInbound(_ downstream: UnsafeMutablePointer<Downstream>) {
         if downstream.pointee.inbound.isEmpty { return }
         let used = consume(downstream, downstream.pointee.inbound.bytes, downstream.pointee.inbound.count)
-        if downstream.pointee.isClosed { return }
+        // Closing and lingering give the buffer back.
+        if downstream.pointee.isClosed || downstream.pointee.inbound.isEmpty { return }
         downstream.pointee.inbound.consume(used)
         if downstream.pointee.inbound.isEmpty { buffers.release(&downstream.pointee.inbound) }
     }

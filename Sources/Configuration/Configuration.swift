@@ -31,11 +31,14 @@ public struct Configuration: Equatable, Sendable {
 
 /// One registry to watch.
 public struct RegistryConfiguration: Equatable, Sendable {
-    /// `nacos://[user:password@]host:8848[,host2:8848][/context][?namespace=…&group=…]` or `file:PATH`. A relative path is
-    /// relative to the configuration file.
+    /// What `RegistryURL` reads. A relative path of a file is relative to the configuration file.
     public var url: String
     /// Time between two polls of one service where the registry cannot push; jitter of 10 % is added.
     public var poll: Duration = .seconds(2)
+    /// For how long a list that has become empty, or nearly so, must stay so before it is believed; 0 believes it at once.
+    public var confirm: Duration = .seconds(10)
+    /// How long after the registry was away its lists take no host away: owners need time to come back. 0 is no time.
+    public var settle: Duration = .seconds(30)
 
     /// A registry with default settings.
     public init(url: String, poll: Duration = .seconds(2)) {

@@ -1,12 +1,20 @@
 import Runtime
 
-/// A registry's address, checked: `nacos://[user:password@]host[:port][,host2[:port]…][/context][?name=value&…]` or
+/// A registry's address, checked: `SCHEME://[user:password@]host[:port][,host2[:port]…][/path][?name=value&…]` or
 /// `file:PATH`. Credentials and parameter values may be percent-encoded.
 public struct RegistryURL: Hashable, Sendable {
     /// The kinds of registries.
     public enum Scheme: String, Hashable, Sendable, CaseIterable {
-        /// Alibaba Nacos over HTTP.
+        /// Alibaba Nacos.
         case nacos
+        /// Apache ZooKeeper, with the layouts of Dubbo and SOFA RPC.
+        case zookeeper
+        /// HashiCorp Consul.
+        case consul
+        /// Netflix Eureka.
+        case eureka
+        /// etcd 3 over its JSON gateway.
+        case etcd
         /// A local file of services.
         case file
     }
@@ -30,7 +38,7 @@ public struct RegistryURL: Hashable, Sendable {
     public private(set) var password = ""
     /// In the order given; empty for a file.
     public private(set) var servers: [Server] = []
-    /// The file, or the context path: empty, or `/nacos` without a slash at its end.
+    /// The file, or the path after the servers (context path, chroot): empty, or `/nacos` without a slash at its end.
     public internal(set) var path = ""
     /// Decoded parameters.
     public private(set) var parameters: [String: String] = [:]
@@ -49,7 +57,7 @@ public struct RegistryURL: Hashable, Sendable {
         }
         switch scheme {
         case .file: path = try Self.filePath(rest)
-        case .nacos: try readServers(rest)
+        case .nacos, .zookeeper, .consul, .eureka, .etcd: try readServers(rest)
         }
     }
 
@@ -82,6 +90,10 @@ extension RegistryURL {
     private static func rules(_ scheme: Scheme) -> (parameters: [String], port: UInt16) {
         switch scheme {
         case .nacos: (["namespace", "group", "separator"], 8848)
+        case .zookeeper: ([], 2181)
+        case .consul: ([], 8500)
+        case .eureka: ([], 8761)
+        case .etcd: ([], 2379)
         case .file: ([], 0)
         }
     }

@@ -26,7 +26,10 @@ import Testing
         ("", #""" is not a registry URL; write nacos://HOST:8848 or file:PATH"#),
         ("host", #""host" is not a registry URL; write nacos://HOST:8848 or file:PATH"#),
         ("http://host:8848", #""http" is not a kind of registry; for Nacos write nacos://HOST:8848"#),
-        ("zookeeper://h", #""zookeeper" is not a kind of registry; known are nacos, file"#),
+        (
+            "polaris://h",
+            #""polaris" is not a kind of registry; known are nacos, zookeeper, consul, eureka, etcd, file"#
+        ),
         ("nacos:host", "write nacos://HOST:PORT, with two slashes"),
         ("nacos://", "a server is missing"),
         ("nacos://a,", "a server is missing"),

@@ -225,12 +225,13 @@ struct WrongFile: CustomTestStringConvertible, Sendable {
             #":1: registries[0].poll: "1ms" is out of range; 500ms to 1h"#),
         WrongFile(
             "registries:\n  - url: file:x\n    poll: 1s",
-            ":3: registries[0].poll: has no effect on a file, which is watched for changes"),
+            ":3: registries[0].poll: has no effect on a file, which is watched and believed"),
         WrongFile(
             "registries: [nacos://u:pw@a, nacos://u:pw@a]", ":1: registries[1]: nacos://a:8848 is given twice"),
         WrongFile(
             "registries: [nacso://u:pw@a]",
-            #":1: registries[0]: "nacso" is not a kind of registry; known are nacos, file; did you mean "nacos"?"#),
+            #":1: registries[0]: "nacso" is not a kind of registry; known are nacos, zookeeper, consul, eureka, etcd, file; did you mean "nacos"?"#
+        ),
         WrongFile(
             "registries:\n  - {url: \"nacos://u:pw@a?grup=b\"}",
             ":2: registries[0].url: unknown parameter \"grup\" of a nacos URL; did you mean \"group\"?"),

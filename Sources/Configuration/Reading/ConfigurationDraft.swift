@@ -28,8 +28,9 @@ struct RegistryDraft {
     var url: RegistryURL?
     /// With credentials, as written.
     var text = ""
-    var poll = RegistryConfiguration(url: "").poll
-    var pollLine: Int?
+    var settings = RegistryConfiguration(url: "")
+    /// Where settings stand that have no effect on a file.
+    var linesNotForFiles: [(key: String, line: Int)] = []
 }
 
 /// A listener's section.

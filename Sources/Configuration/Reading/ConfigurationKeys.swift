@@ -91,12 +91,19 @@ extension ConfigurationKeys {
     private static var registry: [SettingKey<RegistryDraft>] {
         [
             Key("url") { node, path, reader, draft in readURL(node, path, reader, &draft) },
-            Key("poll") { node, path, reader, draft in
-                draft.pollLine = node.line
-                let range: ClosedRange<Duration> = .milliseconds(500) ... .seconds(3600)
-                if let poll = reader.value(node, path, duration(range)) { draft.poll = poll }
-            },
+            registryTime("poll", .milliseconds(500) ... .seconds(3600), \.poll),
+            registryTime("confirm", .zero ... .seconds(3600), \.confirm),
+            registryTime("settle", .zero ... .seconds(3600), \.settle),
         ]
+    }
+
+    private static func registryTime(
+        _ name: String, _ range: ClosedRange<Duration>, _ setting: WritableKeyPath<RegistryConfiguration, Duration>
+    ) -> SettingKey<RegistryDraft> {
+        Key(name) { node, path, reader, draft in
+            draft.linesNotForFiles.append((name, node.line))
+            if let time = reader.value(node, path, duration(range)) { draft.settings[keyPath: setting] = time }
+        }
     }
 
     private static func readURL(
@@ -125,8 +132,8 @@ extension ConfigurationKeys {
             }
             var text = registry.text
             if url.scheme == .file {
-                if let line = registry.pollLine {
-                    reader.fail(line, "\(path).poll", "has no effect on a file, which is watched for changes")
+                for (key, line) in registry.linesNotForFiles {
+                    reader.fail(line, "\(path).\(key)", "has no effect on a file, which is watched and believed")
                 }
                 url.path = FilePath.resolved(url.path, in: draft.folder)
                 text = "file:\(url.path)"
@@ -134,7 +141,8 @@ extension ConfigurationKeys {
             if draft.configuration.registries.contains(where: { $0.url == text }) {
                 reader.fail(item.line, path, "\(url) is given twice")
             }
-            draft.configuration.registries.append(RegistryConfiguration(url: text, poll: registry.poll))
+            registry.settings.url = text
+            draft.configuration.registries.append(registry.settings)
         }
     }
 

@@ -11,8 +11,24 @@ extension RegistryConfiguration {
         case .nacos:
             return NacosRegistry(
                 NacosSettings(address, poll: poll), url: address.description, context: context, reports: reports)
+        case .zookeeper: throw InvalidValue("there is no adapter for ZooKeeper in this build")
+        case .consul: throw InvalidValue("there is no adapter for Consul in this build")
+        case .eureka: throw InvalidValue("there is no adapter for Eureka in this build")
+        case .etcd: throw InvalidValue("there is no adapter for etcd in this build")
         case .file:
             return FileRegistry(path: address.path, url: address.description, context: context, reports: reports)
         }
+    }
+}
+
+extension RegistryConfiguration {
+    /// When an answer of this registry is believed that takes hosts away.
+    var answerLimits: AnswerLimits {
+        var limits = AnswerLimits()
+        // What a person writes into a file is meant.
+        let isFile = (try? RegistryURL(url))?.scheme == .file
+        limits.confirmTime = isFile ? .zero : confirm
+        limits.settleTime = isFile ? .zero : settle
+        return limits
     }
 }

@@ -32,27 +32,20 @@ public final class ServiceDirectory {
         public let isRequired: Bool
     }
 
-    private enum Answer {
-        case waiting
-        case failed
-        case instances([Instance])
-    }
-
     private struct Service {
         var isRequired: Bool
         var touchedAt: Int64
-        /// One for each registry, in their order.
-        var answers: [Answer]
         /// What has been told; nil: nothing yet.
         var told: [Instance]?
         var changedAt: Int64?
     }
 
     /// The registries, in order.
-    public private(set) var registries: [any Registry] = []
+    public var registries: [any Registry] { views.map(\.registry) }
     /// How many services are watched.
     public var count: Int { services.count }
 
+    private var views: [RegistryView] = []
     private let limits: LimitConfiguration
     private let loop: EventLoop
     private let logger: Logger
@@ -61,6 +54,7 @@ public final class ServiceDirectory {
     private var services: [ServiceKey: Service] = [:]
     private var requiredCount = 0
     private var timer: EventLoop.Timer?
+    private var checks: [EventLoop.Timer?] = []
     private var evictedAt: Int64?
 
     /// A name that nobody registers is let go sooner: anybody can ask for any name.
@@ -83,14 +77,17 @@ public final class ServiceDirectory {
         self.onChange = onChange
         self.onRemove = onRemove
         for (index, configuration) in configurations.enumerated() {
-            registries.append(try configuration.makeRegistry(context, reports: reports(index)))
+            let registry = try configuration.makeRegistry(context, reports: reports(index))
+            views.append(RegistryView(registry, limits: configuration.answerLimits))
         }
         scheduleSweep()
+        scheduleChecks()
     }
 
     /// Creates a directory with adapters made by `make`, which gets the reports for each index.
     init(
-        registryCount: Int, limits: LimitConfiguration, loop: EventLoop, logger: Logger,
+        registryCount: Int, limits: LimitConfiguration, answerLimits: AnswerLimits = AnswerLimits(), loop: EventLoop,
+        logger: Logger,
         onChange: @escaping (ServiceKey, [Instance]) -> Void, onRemove: @escaping (ServiceKey) -> Void,
         make: (Int, RegistryReports) -> any Registry
     ) {
@@ -99,8 +96,11 @@ public final class ServiceDirectory {
         self.logger = logger
         self.onChange = onChange
         self.onRemove = onRemove
-        for index in 0..<registryCount { registries.append(make(index, reports(index))) }
+        for index in 0..<registryCount {
+            views.append(RegistryView(make(index, reports(index)), limits: answerLimits))
+        }
         scheduleSweep()
+        scheduleChecks()
     }
 
     /// Watches a service for good.
@@ -140,7 +140,7 @@ public final class ServiceDirectory {
     public var statuses: [ServiceStatus] {
         services.map { key, service in
             ServiceStatus(
-                key: key, state: state(service), instances: service.told?.count ?? 0,
+                key: key, state: state(key), instances: service.told?.count ?? 0,
                 usable: service.told?.count { $0.available && $0.weight > 0 } ?? 0, changedAt: service.changedAt,
                 isRequired: service.isRequired)
         }.sorted { ($0.key.name, $0.key.kind.rawValue) < ($1.key.name, $1.key.kind.rawValue) }
@@ -152,40 +152,37 @@ public final class ServiceDirectory {
     /// Ends all watching; nothing is told any more.
     public func stop() {
         loop.cancel(timer)
+        for timer in checks { loop.cancel(timer) }
         services.removeAll()
         requiredCount = 0
-        for registry in registries { registry.stop() }
+        for view in views { view.stop() }
     }
 
     private func reports(_ index: Int) -> RegistryReports {
         RegistryReports(
-            instances: { [weak self] in self?.take(.instances($1), of: $0, from: index) },
-            failed: { [weak self] service, _ in self?.take(.failed, of: service, from: index) })
+            instances: { [weak self] key, instances in
+                self?.views[index].take(instances, of: key)
+                self?.tell(key)
+            },
+            failed: { [weak self] key, _ in
+                self?.views[index].fail(key)
+                self?.tell(key)
+            })
     }
 
     private func watch(_ key: ServiceKey, isRequired: Bool) {
-        services[key] = Service(
-            isRequired: isRequired, touchedAt: Clock.nanoseconds,
-            answers: Array(repeating: .waiting, count: registries.count))
-        for registry in registries { registry.subscribe(key) }
+        services[key] = Service(isRequired: isRequired, touchedAt: Clock.nanoseconds)
+        for view in views { view.watch(key) }
         // Without a registry nobody would ever answer.
-        if registries.isEmpty { loop.schedule(after: .zero) { [weak self] in self?.tell(key) } }
-    }
-
-    private func take(_ answer: Answer, of key: ServiceKey, from index: Int) {
-        guard let service = services[key] else { return }
-        // A failure takes nothing away that is known.
-        if case .failed = answer, case .instances = service.answers[index] { return }
-        services[key]?.answers[index] = answer
-        tell(key)
+        if views.isEmpty { loop.schedule(after: .zero) { [weak self] in self?.tell(key) } }
     }
 
     private func tell(_ key: ServiceKey) {
         guard let service = services[key] else { return }
         var merged: [Instance] = []
         var seen: Set<Instance.Identity> = []
-        for answer in service.answers {
-            switch answer {
+        for view in views {
+            switch view.answer(of: key) {
             case .waiting: if service.told == nil { return }
             case .failed: continue
             case .instances(let instances):
@@ -199,11 +196,11 @@ public final class ServiceDirectory {
         onChange(key, merged)
     }
 
-    private func state(_ service: Service) -> ServiceStatus.State {
+    private func state(_ key: ServiceKey) -> ServiceStatus.State {
         var hasFailed = false
         var waits = false
-        for answer in service.answers {
-            switch answer {
+        for view in views {
+            switch view.answer(of: key) {
             case .instances: return .ready
             case .failed: hasFailed = true
             case .waiting: waits = true
@@ -214,7 +211,7 @@ public final class ServiceDirectory {
 
     private func letGo(_ key: ServiceKey) {
         services[key] = nil
-        for registry in registries { registry.unsubscribe(key) }
+        for view in views { view.unwatch(key) }
         onRemove(key)
     }
 
@@ -224,6 +221,19 @@ public final class ServiceDirectory {
         timer = loop.schedule(after: period) { [weak self] in
             self?.sweep()
             self?.scheduleSweep()
+        }
+    }
+
+    /// Lets every registry be asked again about what is doubted.
+    private func scheduleChecks() {
+        checks = Array(repeating: nil, count: views.count)
+        for index in views.indices { scheduleCheck(index) }
+    }
+
+    private func scheduleCheck(_ index: Int) {
+        checks[index] = loop.schedule(after: views[index].sweepPeriod) { [weak self] in
+            self?.views[index].sweep()
+            self?.scheduleCheck(index)
         }
     }
 

@@ -36,7 +36,8 @@ public final class FileRegistry: Registry {
     public var status: RegistryStatus {
         var status = health.status
         status.subscriptions = subscriptions.count
-        status.changes = reporter.changes
+        status.mode = .push
+        reporter.describe(&status)
         return status
     }
 
@@ -52,6 +53,13 @@ public final class FileRegistry: Registry {
     public func unsubscribe(_ service: ServiceKey) {
         subscriptions.remove(service)
         reporter.forget(service)
+    }
+
+    /// Reports what the file says once more.
+    public func refresh(_ service: ServiceKey) {
+        guard subscriptions.contains(service) else { return }
+        reporter.doubt(service)
+        report(service)
     }
 
     /// Ends all work.

@@ -15,8 +15,7 @@ struct NacosDubboName: Equatable {
         let parts = Self.split(name.dropFirst(prefix.count), separator)
         guard (1...3).contains(parts.count), !parts[0].isEmpty else { return nil }
         interface = parts[0]
-        let version = parts.count > 1 ? parts[1] : ""
-        self.version = version == "0.0.0" ? "" : version
+        version = DubboProvider.version(parts.count > 1 ? parts[1] : nil)
         group = parts.count > 2 ? parts[2] : ""
     }
 
@@ -32,27 +31,28 @@ struct NacosDubboName: Equatable {
 }
 
 extension NacosHost {
-    /// The host as one of an HTTP application; nil when it is none.
-    func httpHost() -> ListedHost? {
-        guard isUsable else { return nil }
+    /// The host as one of an HTTP application, or why it is none.
+    var httpHost: Result<ListedHost, DropReason> {
+        guard isUsable else { return .failure(.unhealthy) }
         // A Dubbo 3 application registers under the same name as its web port; only Spring's entry speaks HTTP.
         let isSpring = metadata["preserved.register.source"] == "SPRING_CLOUD"
-        if metadata["dubbo.endpoints"] != nil && !isSpring { return nil }
-        return listed(Instance(address: .unknown, weight: weight, metadata: labels))
+        if metadata["dubbo.endpoints"] != nil && !isSpring { return .failure(.unsupportedProtocol) }
+        return .success(listed(Instance(address: .unknown, weight: weight, metadata: labels)))
     }
 
-    /// The host as a provider of a Dubbo service; nil when it is none that `dubbo://` reaches.
-    func dubboHost(_ name: NacosDubboName) -> ListedHost? {
-        guard isUsable, metadata["protocol"] == "dubbo", metadata["category"] ?? "providers" == "providers",
-            metadata["enabled"] != "false", metadata["disabled"] != "true"
-        else { return nil }
-        // Dubbo has its own weight, 100 being normal, and leaves Nacos' one alone: there an operator's 0 counts.
-        let own = Double(metadata["weight"] ?? "") ?? 100
-        let share = own.isFinite ? min(max(own, 0), 1_000_000) / 100 : 1
-        return listed(
-            Instance(
-                address: .unknown, weight: weight > 0 ? share : 0, metadata: labels, interfaceVersion: name.version,
-                group: name.group))
+    /// The host as a provider of a Dubbo service, or why it is none that `dubbo://` reaches.
+    func dubboHost(_ name: NacosDubboName?) -> Result<ListedHost, DropReason> {
+        guard let name else { return .failure(.unreadable) }
+        guard isUsable else { return .failure(.unhealthy) }
+        if let reason = DubboProvider.dropReason(scheme: metadata["protocol"] ?? "", metadata) {
+            return .failure(reason)
+        }
+        // Dubbo has its own weight and leaves Nacos' one alone: there an operator's 0 counts.
+        return .success(
+            listed(
+                Instance(
+                    address: .unknown, weight: weight > 0 ? DubboProvider.weight(metadata) : 0, metadata: labels,
+                    interfaceVersion: name.version, group: name.group)))
     }
 
     private func listed(_ instance: Instance) -> ListedHost { ListedHost(host: ip, port: port, instance: instance) }

@@ -6,7 +6,7 @@ final class NacosPoll {
     let name: String
     /// Who wants it. A Dubbo interface wants several names.
     var users: Set<ServiceKey> = []
-    /// What is believed about its hosts.
+    /// Its usable hosts.
     private(set) var hosts: [NacosHost.Identity: [NacosHost]] = [:]
     /// It has been read once.
     private(set) var isAnswered = false
@@ -16,9 +16,10 @@ final class NacosPoll {
     var timer: EventLoop.Timer?
     /// The question, when it is asked.
     var ticket: NacosClient.Ticket?
+    /// Its next answer is told also when it is as before.
+    var isDoubted = false
 
     private var list = NacosAnswer.HostList()
-    private var answers = AnswerGuard<NacosHost.Identity, [NacosHost]>()
     private var backoff: Backoff
 
     init(name: String, period: Duration) {
@@ -29,37 +30,34 @@ final class NacosPoll {
     /// How many servers to pass over: each bad answer moves on to the next.
     var skip: Int { backoff.failures }
 
-    /// Entries of the last answer that could not be read.
-    var unreadable: Int { list.unreadable }
+    /// Entries of the last answer that are not used.
+    var unused: [DropReason: Int] {
+        let unusable = list.hosts.count { !$0.isUsable }
+        return [.unreadable: list.unreadable, .unhealthy: unusable].filter { $0.value > 0 }
+    }
 
     /// Takes an answer. Tells whether users have something new to hear.
-    func take(
-        _ body: [UInt8], now: Int64, unsteadyAt: Int64?, limits: AnswerLimits
-    ) throws(NacosAnswer.Unreadable) -> Bool {
+    func take(_ body: [UInt8]) throws(NacosAnswer.Unreadable) -> Bool {
         let isNew = try NacosAnswer.read(body, into: &list)
         let wasAnswered = isAnswered
         isAnswered = true
         failure = nil
         backoff.succeeded()
-        // The same answer as before is judged again only while it is not believed.
-        guard isNew || answers.isHolding || !wasAnswered else { return false }
-        let grouped = Dictionary(grouping: list.hosts.filter(\.isUsable), by: \.identity)
-        let believed = answers.judge(grouped, now: now, brokenAt: unsteadyAt, limits: limits)
-        if wasAnswered && Self.isSame(believed, hosts) { return false }
-        hosts = believed
+        guard isNew || !wasAnswered else { return false }
+        let next = Dictionary(grouping: list.hosts.filter(\.isUsable), by: \.identity)
+        if wasAnswered && Self.isSame(next, hosts) { return false }
+        hosts = next
         return true
     }
 
     /// The registry was away: the question is asked again as soon as it is back.
     func missed(_ reason: String) {
         failure = reason
-        answers.missed()
     }
 
     /// The question was refused. Returns when to ask again.
     func refused(_ reason: String) -> Duration {
         failure = reason
-        answers.missed()
         return backoff.failed()
     }
 

@@ -3,8 +3,7 @@ import Runtime
 /// Services from a Nacos server (1.4, 2.x, 3.x) over its HTTP API, by polling.
 ///
 /// - An HTTP service is the Nacos service of its name. A Dubbo interface is all services `providers:INTERFACE:VERSION:GROUP`.
-/// - Only hosts that are healthy and enabled are told. A host that the server drops disappears with the next poll; empty
-///   answers and the time after a server was away are treated with suspicion (`AnswerGuard`).
+/// - Only hosts that are healthy and enabled are told. A host that the server drops disappears with the next poll.
 /// - Every service is asked for once a period, give or take 10 %, from one server as long as it answers.
 public final class NacosRegistry: Registry {
     /// The address without credentials.
@@ -37,7 +36,8 @@ public final class NacosRegistry: Registry {
     public var status: RegistryStatus {
         var status = client.health.status
         status.subscriptions = services.count
-        status.changes = reporter.changes
+        status.unsteadyAt = client.unsteadyAt
+        reporter.describe(&status)
         return status
     }
 
@@ -67,6 +67,18 @@ public final class NacosRegistry: Registry {
         services[service] = nil
         reporter.forget(service)
         if service.kind == .dubbo && !services.keys.contains(where: { $0.kind == .dubbo }) { listing.stop() }
+    }
+
+    /// Asks for a service at once.
+    public func refresh(_ service: ServiceKey) {
+        guard let names = services[service] else { return }
+        reporter.doubt(service)
+        for name in names { polls[name]?.isDoubted = true }
+        if names.isEmpty { report(service) }
+        for poll in names.compactMap({ polls[$0] }) where poll.ticket == nil {
+            context.loop.cancel(poll.timer)
+            ask(poll)
+        }
     }
 
     /// Ends all work.
@@ -118,15 +130,16 @@ public final class NacosRegistry: Registry {
     private func take(_ result: Result<[UInt8], NacosFailure>, _ poll: NacosPoll) {
         do {
             let body = try result.get()
-            let isNew = try poll.take(
-                body, now: Clock.nanoseconds, unsteadyAt: client.unsteadyAt, limits: settings.limits)
+            let isNew = try poll.take(body)
             client.health.succeeded()
             if refused.remove(poll.name) != nil {
                 context.logger.log(
                     .info, "registry.service_recovered", ["url": url, "service": poll.name], limit: 20, limitKey: url)
             }
             askAgain(poll, after: period.jittered)
-            if isNew { changed(poll) }
+            let isDoubted = poll.isDoubted
+            poll.isDoubted = false
+            if isNew { changed(poll) } else if isDoubted { confirmed(poll) }
         } catch let failure as NacosFailure where failure.kind == .away {
             poll.missed(failure.description)
             ask(poll)
@@ -151,11 +164,18 @@ public final class NacosRegistry: Registry {
         if !poll.isAnswered { for service in poll.users { report(service) } }
     }
 
+    /// The answer is as before, and somebody wanted to know.
+    private func confirmed(_ poll: NacosPoll) {
+        for service in poll.users where services[service]?.contains(where: { polls[$0]?.isDoubted == true }) != true {
+            report(service)
+        }
+    }
+
     private func changed(_ poll: NacosPoll) {
-        if poll.unreadable > 0 {
+        if let unreadable = poll.unused[.unreadable] {
             context.logger.log(
                 .warning, "registry.hosts_unreadable",
-                ["url": url, "service": poll.name, "count": "\(poll.unreadable)"], limit: 5, limitKey: poll.name)
+                ["url": url, "service": poll.name, "count": "\(unreadable)"], limit: 5, limitKey: poll.name)
         }
         for service in poll.users {
             dropVanishedNames(of: service)
@@ -167,19 +187,36 @@ public final class NacosRegistry: Registry {
     private func report(_ service: ServiceKey) {
         guard let names = services[service], service.kind == .http || listing.isKnown else { return }
         var hosts: [ListedHost] = []
+        var unused: [DropReason: Int] = [:]
         var failure: String?
         for name in names.sorted() {
             guard let poll = polls[name], poll.isAnswered || poll.failure != nil else { return }
-            if poll.isAnswered { hosts += listedHosts(poll, service.kind) } else { failure = poll.failure }
+            if poll.isAnswered {
+                hosts += listedHosts(poll, service.kind, &unused)
+                unused.merge(poll.unused, uniquingKeysWith: +)
+            } else {
+                failure = poll.failure
+            }
         }
-        if let failure, hosts.isEmpty { reporter.fail(service, failure) } else { reporter.report(service, hosts) }
+        if let failure, hosts.isEmpty {
+            reporter.fail(service, failure)
+        } else {
+            reporter.report(service, hosts, unused: unused)
+        }
     }
 
-    private func listedHosts(_ poll: NacosPoll, _ kind: ServiceKey.Kind) -> [ListedHost] {
-        let entries = poll.hosts.values.joined()
-        if kind == .http { return entries.compactMap { $0.httpHost() } }
-        guard let name = NacosDubboName(poll.name, separator: settings.separator) else { return [] }
-        return entries.compactMap { $0.dubboHost(name) }
+    private func listedHosts(
+        _ poll: NacosPoll, _ kind: ServiceKey.Kind, _ unused: inout [DropReason: Int]
+    ) -> [ListedHost] {
+        let name = NacosDubboName(poll.name, separator: settings.separator)
+        var hosts: [ListedHost] = []
+        for entry in poll.hosts.values.joined() {
+            switch kind == .http ? entry.httpHost : entry.dubboHost(name) {
+            case .success(let host): hosts.append(host)
+            case .failure(let reason): unused[reason, default: 0] += 1
+            }
+        }
+        return hosts
     }
 
     private func namesChanged(_ interfaces: Set<String>?) {

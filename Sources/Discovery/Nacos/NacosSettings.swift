@@ -21,8 +21,6 @@ struct NacosSettings: Equatable {
     var largestAnswer = 64 << 20
     /// How long a server that was away is left alone: seconds, because new hosts are not seen until it is asked again.
     var serverBackoff = Backoff(cap: .seconds(5))
-    /// When empty answers are believed.
-    var limits = AnswerLimits()
 
     struct Credentials: Equatable {
         var user: String

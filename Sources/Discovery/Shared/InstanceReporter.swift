@@ -23,11 +23,19 @@ final class InstanceReporter {
     private struct Service {
         var hosts: [ListedHost] = []
         var names: Set<String> = []
+        /// Entries that the adapter has left out.
+        var unused: [DropReason: Int] = [:]
+        /// Those and what was left out here.
+        var dropped: [DropReason: Int] = [:]
         var reported: [Instance]?
+        /// The next report is told also when it is as before.
+        var isDoubted = false
     }
 
-    /// Reports with changed content so far.
-    private(set) var changes: UInt64 = 0
+    private var changes: UInt64 = 0
+    private var lastChange: Int64?
+    private var instances = 0
+    private var dropped: [DropReason: Int] = [:]
     private var services: [ServiceKey: Service] = [:]
     private let resolver: NameResolver
     private let reports: RegistryReports
@@ -42,15 +50,29 @@ final class InstanceReporter {
     }
 
     /// Takes a service's complete list.
-    func report(_ key: ServiceKey, _ hosts: [ListedHost]) {
+    ///
+    /// - Parameter unused: how many further entries the registry lists that are not used, and why.
+    func report(_ key: ServiceKey, _ hosts: [ListedHost], unused: [DropReason: Int] = [:]) {
         var service = services[key] ?? Service()
         let names = Set(hosts.lazy.map(\.host).filter { SocketAddress(ip: $0, port: 0) == nil })
         for name in names.subtracting(service.names) { resolver.retain(name) }
         for name in service.names.subtracting(names) { resolver.release(name) }
         service.hosts = hosts
         service.names = names
+        service.unused = unused
         services[key] = service
         deliver(key)
+    }
+
+    /// The next report of a service is told also when it is as before.
+    func doubt(_ key: ServiceKey) { services[key]?.isDoubted = true }
+
+    /// Fills in what the status says about hosts.
+    func describe(_ status: inout RegistryStatus) {
+        status.changes = changes
+        status.lastChange = lastChange
+        status.instances = instances
+        status.dropped = dropped
     }
 
     /// A service could not be read.
@@ -62,6 +84,7 @@ final class InstanceReporter {
     func forget(_ key: ServiceKey) {
         guard let service = services.removeValue(forKey: key) else { return }
         for name in service.names { resolver.release(name) }
+        count(service.dropped, service.reported?.count ?? 0, -1)
     }
 
     /// No report comes after this.
@@ -78,15 +101,16 @@ final class InstanceReporter {
     }
 
     private func deliver(_ key: ServiceKey) {
-        guard let service = services[key] else { return }
+        guard var service = services[key] else { return }
         var isWaiting = false
+        var dropped = service.unused
         var instances: [Instance] = []
         instances.reserveCapacity(service.hosts.count)
         for listed in service.hosts {
             if service.names.contains(listed.host) {
                 switch resolver.answer(listed.host) {
                 case .pending: isWaiting = true
-                case .failed: continue
+                case .failed: dropped[.unresolved, default: 0] += 1
                 case .addresses(let addresses):
                     for address in addresses { instances.append(listed.instance(at: address.with(port: listed.port))) }
                 }
@@ -97,10 +121,26 @@ final class InstanceReporter {
         // Hosts that are known are told while names of others are looked up, but "none" is told only when it is certain.
         if isWaiting && instances.isEmpty { return }
         let merged = Instance.merged(instances)
-        guard merged != service.reported else { return }
-        services[key]?.reported = merged
-        changes += 1
-        reports.instances(key, merged)
+        if merged.count < instances.count { dropped[.duplicate, default: 0] += instances.count - merged.count }
+        count(service.dropped, service.reported?.count ?? 0, -1)
+        count(dropped, merged.count, 1)
+        let isChanged = merged != service.reported
+        let isTold = isChanged || service.isDoubted
+        (service.dropped, service.reported, service.isDoubted) = (dropped, merged, false)
+        services[key] = service
+        if isChanged {
+            changes += 1
+            lastChange = Clock.nanoseconds
+        }
+        if isTold { reports.instances(key, merged) }
+    }
+
+    private func count(_ reasons: [DropReason: Int], _ hosts: Int, _ sign: Int) {
+        instances += sign * hosts
+        for (reason, number) in reasons {
+            let sum = dropped[reason, default: 0] + sign * number
+            dropped[reason] = sum > 0 ? sum : nil
+        }
     }
 }
 

@@ -12,6 +12,7 @@ import Testing
         var status = RegistryStatus()
         let reports: RegistryReports
         private(set) var subscribed: Set<ServiceKey> = []
+        private(set) var refreshed: [ServiceKey] = []
         private(set) var isStopped = false
 
         init(_ url: String, _ reports: RegistryReports) {
@@ -21,6 +22,7 @@ import Testing
 
         func subscribe(_ service: ServiceKey) { subscribed.insert(service) }
         func unsubscribe(_ service: ServiceKey) { subscribed.remove(service) }
+        func refresh(_ service: ServiceKey) { refreshed.append(service) }
         func stop() { isStopped = true }
     }
 
@@ -31,13 +33,20 @@ import Testing
         private(set) var told: [ServiceKey: [[String]]] = [:]
         private(set) var removed: [ServiceKey] = []
 
-        init(registries: Int = 2, idle: Duration = .seconds(600), most: Int = 100) throws {
+        init(
+            registries: Int = 2, idle: Duration = .seconds(600), most: Int = 100,
+            confirm: Duration = .zero, settle: Duration = .zero
+        ) throws {
             fixture = try Fixture()
             var limits = LimitConfiguration()
             limits.serviceIdle = idle
             limits.services = most
+            var answerLimits = AnswerLimits()
+            answerLimits.confirmTime = confirm
+            answerLimits.settleTime = settle
             directory = ServiceDirectory(
-                registryCount: registries, limits: limits, loop: fixture.loop, logger: fixture.context.logger,
+                registryCount: registries, limits: limits, answerLimits: answerLimits, loop: fixture.loop,
+                logger: fixture.context.logger,
                 onChange: { [unowned self] in
                     told[$0, default: []].append($1.map { "\($0.address) \($0.metadata["from"] ?? "")" })
                 },
@@ -97,6 +106,45 @@ import Testing
         for stub in world.stubs { stub.reports.failed(lost, "away") }
         #expect(world.told[lost] == [[]])
         #expect(world.directory.statuses.map(\.state) == [.failed, .ready])
+    }
+
+    @Test func anEmptyAnswerIsDoubtedUntilItIsConfirmed() throws {
+        let world = try World(registries: 1, confirm: .milliseconds(100))
+        let stub = world.stubs[0]
+        world.directory.require(order)
+        world.say(0, order, "10.0.0.1")
+        world.say(0, order)
+        #expect(world.told[order]?.count == 1)
+        // It asks again by itself, and an answer with hosts ends the doubt.
+        #expect(world.fixture.wait { stub.refreshed.count >= 2 })
+        world.say(0, order, "10.0.0.1")
+        let asked = stub.refreshed.count
+        world.say(0, order)
+        while world.told[order]?.count == 1 {
+            let before = stub.refreshed.count
+            try #require(world.fixture.wait { stub.refreshed.count > before })
+            world.say(0, order)
+        }
+        #expect(stub.refreshed.count >= asked + 2)
+        #expect(world.told[order] == [["10.0.0.1:80 0"], []])
+        world.directory.stop()
+    }
+
+    @Test func afterAnOutageHostsGoWhenTheyHadTimeToComeBack() throws {
+        let world = try World(registries: 1, settle: .milliseconds(200))
+        let stub = world.stubs[0]
+        world.directory.require(order)
+        world.say(0, order, "10.0.0.1", "10.0.0.2")
+        stub.status.unsteadyAt = Clock.nanoseconds
+        world.say(0, order, "10.0.0.2", "10.0.0.3")
+        #expect(world.told[order]?.last == ["10.0.0.1:80 0", "10.0.0.2:80 0", "10.0.0.3:80 0"])
+        #expect(
+            world.fixture.wait {
+                if !stub.refreshed.isEmpty { world.say(0, order, "10.0.0.2", "10.0.0.3") }
+                return world.told[order]?.last == ["10.0.0.2:80 0", "10.0.0.3:80 0"]
+            })
+        // Who is let go is not asked for.
+        world.directory.stop()
     }
 
     @Test func withoutRegistriesAServiceIsEmpty() throws {

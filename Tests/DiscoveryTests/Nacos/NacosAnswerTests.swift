@@ -18,7 +18,7 @@ import Testing
         #expect(hosts.map(\.weight) == [1, 2.5, 1, 0])
         #expect(hosts.map(\.isUsable) == [true, true, false, true])
         #expect(hosts.map { $0.metadata["version"] } == ["v1", "v2", "v2", nil])
-        let told = hosts.compactMap { $0.httpHost() }
+        let told = hosts.compactMap { try? $0.httpHost.get() }
         #expect(told.map(\.host) == ["10.0.0.1", "10.0.0.2", "10.0.0.5"])
         #expect(told[0].instance.metadata == ["version": "v1"])
     }
@@ -38,7 +38,8 @@ import Testing
     func readsRecordedDubboHosts(version: String) throws {
         let name = try #require(NacosDubboName("providers:demo.EchoService:1.0.0:", separator: ":"))
         for (file, tag, port) in [("dubbo27", nil, 20981), ("dubbo33", "gray", 20983)] {
-            let host = try #require(try hosts(Fixture.resource("\(version)-list-\(file).json")).first?.dubboHost(name))
+            let entry = try #require(try hosts(Fixture.resource("\(version)-list-\(file).json")).first)
+            let host = try entry.dubboHost(name).get()
             #expect(host.host == "127.0.0.1" && Int(host.port) == port)
             #expect(
                 host.instance.interfaceVersion == "1.0.0" && host.instance.group.isEmpty && host.instance.weight == 1)
@@ -47,8 +48,8 @@ import Testing
         }
         // The application-level entry is neither an HTTP host nor a provider of an interface.
         let application = try #require(try hosts(Fixture.resource("\(version)-list-dubbo33-application.json")).first)
-        #expect(application.httpHost() == nil)
-        #expect(application.dubboHost(name) == nil)
+        #expect(application.httpHost == .failure(.unsupportedProtocol))
+        #expect(application.dubboHost(name) == .failure(.unsupportedProtocol))
     }
 
     @Test func orderAndTimeStampsAreNoChange() throws {
@@ -166,7 +167,8 @@ import Testing
     @Test func onlyDubboProvidersAreProviders() throws {
         let name = try #require(NacosDubboName("providers:a.B:1:g", separator: ":"))
         func host(_ metadata: [String: String], weight: Double = 1) -> ListedHost? {
-            NacosHost(ip: "10.0.0.1", port: 1, weight: weight, isUsable: true, metadata: metadata).dubboHost(name)
+            let entry = NacosHost(ip: "10.0.0.1", port: 1, weight: weight, isUsable: true, metadata: metadata)
+            return try? entry.dubboHost(name).get()
         }
         #expect(host(["protocol": "dubbo"])?.instance.weight == 1)
         #expect(host(["protocol": "dubbo", "weight": "50"])?.instance.weight == 0.5)
@@ -185,7 +187,7 @@ import Testing
 
     @Test func aSpringApplicationWithDubboIsAnHTTPHost() {
         func host(_ metadata: [String: String]) -> ListedHost? {
-            NacosHost(ip: "10.0.0.1", port: 1, weight: 1, isUsable: true, metadata: metadata).httpHost()
+            try? NacosHost(ip: "10.0.0.1", port: 1, weight: 1, isUsable: true, metadata: metadata).httpHost.get()
         }
         #expect(host(["dubbo.endpoints": "[]"]) == nil)
         let both = host(["dubbo.endpoints": "[]", "preserved.register.source": "SPRING_CLOUD", "version": "1"])

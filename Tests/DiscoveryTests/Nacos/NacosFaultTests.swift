@@ -142,23 +142,17 @@ import Testing
         registry.stop()
     }
 
-    @Test func aRestartedServerThatListsNothingYetTakesNothingAway() throws {
+    @Test func tellsWhenItsListsBecameDoubtful() throws {
         let registry = quick(nacos)
         registry.subscribe(order)
         #expect(fixture.wait { fixture.told[order] != nil })
+        #expect(registry.status.unsteadyAt == nil)
         nacos.server.stop()
         #expect(fixture.wait { registry.status.state == .failed })
-        nacos.services = [:]
+        let lost = try #require(registry.status.unsteadyAt)
         try nacos.server.restart()
-        let before = nacos.polls("order")
-        #expect(fixture.wait { nacos.polls("order") >= before + 4 })
-        // One owner comes back, the other is still missing; a new one appears.
-        nacos.set("order", "10.0.0.2", "10.0.0.3")
-        #expect(fixture.wait { fixture.told[order]?.count == 2 })
-        #expect(fixture.addresses(order) == ["10.0.0.1:8080", "10.0.0.2:8080", "10.0.0.3:8080"])
-        // When it has had time to come back and has not, it goes, although the answer has not changed.
-        #expect(fixture.wait { fixture.told[order]?.count == 3 })
-        #expect(fixture.addresses(order) == ["10.0.0.2:8080", "10.0.0.3:8080"])
+        #expect(fixture.wait { registry.status.state == .connected })
+        #expect(try #require(registry.status.unsteadyAt) > lost)
         registry.stop()
     }
 

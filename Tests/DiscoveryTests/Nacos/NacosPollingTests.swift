@@ -60,25 +60,28 @@ import Testing
         #expect(instances[2].metadata == ["version": "v2"])
     }
 
-    @Test func doubtsEmptyAnswersUntilTheyAreConfirmed() throws {
+    @Test func anEmptyAnswerIsTold() throws {
         nacos.set("order", "10.0.0.1")
         let registry = fixture.nacos(nacos)
         registry.subscribe(order)
         #expect(fixture.wait { fixture.told[order] != nil })
-        // Short of being confirmed, then hosts again: nobody hears of it.
         nacos.services["order"] = []
-        let polls = nacos.polls("order")
-        #expect(fixture.wait { nacos.polls("order") >= polls + 2 })
+        #expect(fixture.wait { fixture.addresses(order) == [] })
+    }
+
+    @Test func tellsWhatIsDoubtedOnceMore() throws {
         nacos.set("order", "10.0.0.1")
-        let later = nacos.polls("order")
-        #expect(fixture.wait { nacos.polls("order") >= later + 3 })
-        #expect(fixture.told[order]?.count == 1)
-        // Confirmed.
-        nacos.services["order"] = []
-        let start = Clock.nanoseconds
+        let registry = fixture.nacos(nacos) { $0.poll = .seconds(60) }
+        registry.subscribe(order)
+        #expect(fixture.wait { fixture.told[order] != nil })
+        registry.refresh(order)
         #expect(fixture.wait { fixture.told[order]?.count == 2 })
-        #expect(Clock.nanoseconds - start >= 100_000_000)
-        #expect(fixture.addresses(order) == [])
+        #expect(nacos.polls("order") == 2 && registry.status.changes == 1)
+        // What cannot be read is not told.
+        nacos.fault = { _ in .status(500, "x") }
+        registry.refresh(order)
+        #expect(fixture.wait { registry.status.failures == 1 })
+        #expect(fixture.told[order]?.count == 2)
     }
 
     @Test func dropsHostsAtOnceWhileOthersRemain() throws {

@@ -86,12 +86,17 @@ import Testing
         settings.credentials = .init(user: "nacos", password: "nacos")
         settings.poll = .milliseconds(200)
         settings.serverBackoff = Backoff(first: .milliseconds(100), cap: .milliseconds(500))
-        settings.limits = AnswerLimits(emptyAnswers: 3, emptyTime: .seconds(1), settleTime: .seconds(4))
-        let registry = NacosRegistry(settings, url: "nacos://test", context: fixture.context, reports: fixture.reports)
-        defer { registry.stop() }
+        var limits = AnswerLimits()
+        limits.confirmTime = .seconds(1)
+        limits.settleTime = .seconds(4)
+        let directory = fixture.directory(limits: limits) { [settings] in
+            NacosRegistry(settings, url: "nacos://test", context: fixture.context, reports: $0)
+        }
+        defer { directory.stop() }
+        let registry = directory.registries[0]
         let (order, echo) = (ServiceKey.http("order"), ServiceKey.dubbo("demo.Echo"))
-        registry.subscribe(order)
-        registry.subscribe(echo)
+        directory.require(order)
+        directory.require(echo)
         #expect(fixture.wait { fixture.addresses(order) == [] && fixture.addresses(echo) == [] })
 
         try server.register("order", 9001, #"{"version":"v1"}"#)

@@ -6,48 +6,6 @@ import Testing
 
 @testable import Discovery
 
-@Suite struct AnswerGuardTests {
-    private let limits = AnswerLimits(emptyAnswers: 3, emptyTime: .seconds(10), settleTime: .seconds(30))
-    private func seconds(_ number: Int64) -> Int64 { number * 1_000_000_000 }
-
-    @Test func emptyAnswersNeedNumberAndTime() {
-        var answers = AnswerGuard<Int, Int>()
-        func judge(_ answer: [Int: Int], at time: Int64) -> [Int: Int] {
-            answers.judge(answer, now: seconds(time), brokenAt: nil, limits: limits)
-        }
-        // The first one is believed.
-        #expect(judge([:], at: 0) == [:] && !answers.isHolding)
-        #expect(judge([1: 1], at: 1) == [1: 1])
-        // Enough answers, not enough time; then time, and not enough answers in a row.
-        for time in 2...11 { #expect(judge([:], at: Int64(time)) == [1: 1] && answers.isHolding) }
-        #expect(judge([1: 1], at: 12) == [1: 1] && !answers.isHolding)
-        #expect(judge([:], at: 13) == [1: 1])
-        #expect(judge([:], at: 40) == [1: 1])
-        #expect(judge([:], at: 41) == [:] && !answers.isHolding)
-        #expect(judge([:], at: 42) == [:])
-    }
-
-    @Test func aFailureBreaksARunOfEmptyAnswers() {
-        var answers = AnswerGuard<Int, Int>()
-        _ = answers.judge([1: 1], now: 0, brokenAt: nil, limits: limits)
-        for time in [1, 20] { _ = answers.judge([:], now: seconds(Int64(time)), brokenAt: nil, limits: limits) }
-        answers.missed()
-        #expect(answers.judge([:], now: seconds(21), brokenAt: nil, limits: limits) == [1: 1])
-    }
-
-    @Test func afterABreakHostsAreOnlyAdded() {
-        var answers = AnswerGuard<Int, String>()
-        func judge(_ answer: [Int: String], at time: Int64) -> [Int: String] {
-            answers.judge(answer, now: seconds(time), brokenAt: seconds(100), limits: limits)
-        }
-        #expect(judge([1: "a", 2: "b"], at: 50) == [1: "a", 2: "b"])
-        for time in 101...110 { #expect(judge([:], at: Int64(time)) == [1: "a", 2: "b"]) }
-        #expect(judge([2: "new", 3: "c"], at: 111) == [1: "a", 2: "new", 3: "c"] && answers.isHolding)
-        #expect(judge([2: "new", 3: "c"], at: 129) == [1: "a", 2: "new", 3: "c"])
-        #expect(judge([2: "new", 3: "c"], at: 130) == [2: "new", 3: "c"] && !answers.isHolding)
-    }
-}
-
 @Suite struct ServerPoolTests {
     private let second: Int64 = 1_000_000_000
 
@@ -178,7 +136,9 @@ import Testing
         reporter.report(.http("c"), [host("c")])
         #expect(fixture.told[.http("c")] == nil)
         #expect(fixture.wait { fixture.told[.http("c")] == [[]] })
-        #expect(reporter.changes == 4)
+        var status = RegistryStatus()
+        reporter.describe(&status)
+        #expect(status.changes == 4 && status.lastChange != nil)
         // A failure is told only where nothing was.
         reporter.fail(service, "x")
         reporter.fail(.http("d"), "x")

@@ -90,7 +90,6 @@ extension Fixture {
     ) -> NacosRegistry {
         var settings = NacosSettings(servers: servers.map { $0.server.base + "/nacos" })
         settings.poll = .milliseconds(20)
-        settings.limits = AnswerLimits(emptyAnswers: 3, emptyTime: .milliseconds(100), settleTime: .milliseconds(300))
         settings.credentials = user.map { .init(user: $0, password: "s3cret&") }
         adjust(&settings)
         return NacosRegistry(settings, url: "nacos://test", context: context, reports: reports)

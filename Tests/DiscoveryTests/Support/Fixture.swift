@@ -1,3 +1,4 @@
+import Configuration
 import Runtime
 import Synchronization
 import TestSupport
@@ -12,6 +13,8 @@ final class Fixture {
     private(set) var told: [ServiceKey: [[Instance]]] = [:]
     /// Services that were said to have failed, with the reason.
     private(set) var failures: [ServiceKey: String] = [:]
+    /// What was said of registrations, oldest first: nil is success, otherwise the reason.
+    private(set) var registrations: [Registration.Identity: [String?]] = [:]
     private let lines: LogLines
 
     final class LogLines: Sendable {
@@ -40,7 +43,16 @@ final class Fixture {
     var reports: RegistryReports {
         RegistryReports(
             instances: { [unowned self] in told[$0, default: []].append($1) },
-            failed: { [unowned self] in failures[$0] = $1 })
+            failed: { [unowned self] in failures[$0] = $1 },
+            registration: { [unowned self] in registrations[$0, default: []].append($1) })
+    }
+
+    /// A directory over one registry; what it tells is in `told`.
+    func directory(limits: AnswerLimits, make: @escaping (RegistryReports) -> any Registry) -> ServiceDirectory {
+        ServiceDirectory(
+            registryCount: 1, limits: LimitConfiguration(), answerLimits: limits, loop: loop, logger: context.logger,
+            onChange: { [unowned self] in told[$0, default: []].append($1) }, onRemove: { _ in },
+            make: { _, reports in make(reports) })
     }
 
     /// Waits for a condition, at most some seconds.

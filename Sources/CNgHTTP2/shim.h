@@ -1,0 +1,7 @@
+// nghttp2 for Swift: HTTP/2 framing, for Nacos' push channel.
+#ifndef CNGHTTP2_SHIM_H
+#define CNGHTTP2_SHIM_H
+
+#include <nghttp2/nghttp2.h>
+
+#endif

@@ -9,7 +9,7 @@ import Runtime
 public final class HTTPClient {
     /// Names an exchange so that it can be cancelled.
     public struct Call: Hashable, Sendable {
-        fileprivate let number: UInt64
+        let number: UInt64
     }
 
     private struct Host {
@@ -17,15 +17,17 @@ public final class HTTPClient {
         var waiting = Fifo<UInt64>()
     }
 
-    private let loop: EventLoop
+    let loop: EventLoop
     private let connectionsPerHost: Int
     private let maximumWaiting: Int
-    private var multi: UnsafeMutableRawPointer?
+    private(set) var multi: UnsafeMutableRawPointer?
     private var timer: EventLoop.Timer?
     private var sockets: Set<Int32> = []
-    private var transfers: [UInt64: HTTPTransfer] = [:]
+    private(set) var transfers: [UInt64: HTTPTransfer] = [:]
     private var hosts: [String: Host] = [:]
     private var waitingCount = 0
+    /// Streams of which pieces wait to be handed out.
+    let fed = HTTPStream.Fed()
     private var idleHandles: [UnsafeMutableRawPointer] = []
     private var nextNumber: UInt64 = 1
 
@@ -67,6 +69,10 @@ public final class HTTPClient {
     @discardableResult
     public func send(
         _ request: HTTPRequest, completion: @escaping (Result<HTTPResponse, HTTPError>) -> Void
+    ) -> Call { send(request, stream: nil, completion: completion) }
+
+    func send(
+        _ request: HTTPRequest, stream: HTTPStream?, completion: @escaping (Result<HTTPResponse, HTTPError>) -> Void
     ) -> Call {
         let call = Call(number: nextNumber)
         nextNumber += 1
@@ -75,8 +81,9 @@ public final class HTTPClient {
             return call
         }
         let origin = HTTPTransfer.origin(of: request.url)
-        let transfer = HTTPTransfer(number: call.number, request: request, origin: origin, completion: completion)
-        if hosts[origin, default: Host()].active < connectionsPerHost {
+        let transfer = HTTPTransfer(
+            number: call.number, request: request, origin: origin, stream: stream, completion: completion)
+        if stream != nil || hosts[origin, default: Host()].active < connectionsPerHost {
             transfers[call.number] = transfer
             start(transfer)
         } else if waitingCount < maximumWaiting {
@@ -108,6 +115,7 @@ public final class HTTPClient {
         ccurl_multi_set_timer(multi, nil, nil)
         ccurl_multi_set_socket(multi, nil, nil)
         for transfer in transfers.values {
+            transfer.stream?.end(loop)
             guard let easy = transfer.detach() else { continue }
             curl_multi_remove_handle(multi, easy)
             curl_easy_cleanup(easy)
@@ -136,7 +144,7 @@ public final class HTTPClient {
 
     private func start(_ transfer: HTTPTransfer) {
         guard let multi else { return }
-        hosts[transfer.origin, default: Host()].active += 1
+        if transfer.stream == nil { hosts[transfer.origin, default: Host()].active += 1 }
         guard let easy = idleHandles.popLast() ?? curl_easy_init() else {
             finish(transfer, .failure(.overloaded))
             return
@@ -165,13 +173,16 @@ public final class HTTPClient {
             let transfer = Unmanaged<HTTPTransfer>.fromOpaque(context).takeUnretainedValue()
             ended.append((transfer, ccurl_message_result(message)))
         }
+        handOutPieces()
         // A completion may cancel another that has ended too, or close the client.
         for (transfer, code) in ended where transfers[transfer.number] != nil {
-            finish(transfer, transfer.outcome(code))
+            let outcome = transfer.outcome(code)
+            handOutRest(transfer)
+            finish(transfer, outcome)
         }
     }
 
-    private func finish(_ transfer: HTTPTransfer, _ result: Result<HTTPResponse, HTTPError>) {
+    func finish(_ transfer: HTTPTransfer, _ result: Result<HTTPResponse, HTTPError>) {
         guard transfers.removeValue(forKey: transfer.number) != nil else { return }
         release(transfer)
         startWaiting(transfer.origin)
@@ -179,7 +190,7 @@ public final class HTTPClient {
     }
 
     private func release(_ transfer: HTTPTransfer) {
-        hosts[transfer.origin]?.active -= 1
+        if let stream = transfer.stream { stream.end(loop) } else { hosts[transfer.origin]?.active -= 1 }
         guard let easy = transfer.detach() else { return }
         if let multi { curl_multi_remove_handle(multi, easy) }
         if idleHandles.count < 32 {

@@ -10,6 +10,8 @@ final class HTTPTransfer {
     let origin: String
     /// Where the outcome goes.
     let completion: (Result<HTTPResponse, HTTPError>) -> Void
+    /// Where the pieces of a streamed answer wait; nil for an ordinary exchange.
+    let stream: HTTPStream?
     /// libcurl's handle while it is under way.
     private(set) var easy: UnsafeMutableRawPointer?
 
@@ -22,12 +24,13 @@ final class HTTPTransfer {
     private static let maximumHead = 65_536
 
     init(
-        number: UInt64, request: HTTPRequest, origin: String,
+        number: UInt64, request: HTTPRequest, origin: String, stream: HTTPStream? = nil,
         completion: @escaping (Result<HTTPResponse, HTTPError>) -> Void
     ) {
         self.number = number
         self.request = request
         self.origin = origin
+        self.stream = stream
         self.completion = completion
     }
 
@@ -69,7 +72,11 @@ final class HTTPTransfer {
         // Otherwise a timeout during name lookup waits, blocking the loop, until the lookup has ended.
         ccurl_set_long(easy, CURLOPT_QUICK_EXIT, 1)
         ccurl_set_long(easy, CURLOPT_CONNECTTIMEOUT_MS, Self.milliseconds(request.connectTimeout))
-        ccurl_set_long(easy, CURLOPT_TIMEOUT_MS, Self.milliseconds(request.timeout))
+        if stream == nil {
+            ccurl_set_long(easy, CURLOPT_TIMEOUT_MS, Self.milliseconds(request.timeout))
+        } else {
+            prepareStream(easy)
+        }
         prepareBody(easy)
         prepareHeaders(easy)
         ccurl_set_pointer(easy, CURLOPT_HEADERDATA, context)
@@ -80,6 +87,14 @@ final class HTTPTransfer {
         ccurl_set_write(easy, CURLOPT_WRITEFUNCTION) { data, size, count, context in
             HTTPTransfer.from(context).takeBody(UnsafeRawBufferPointer(start: data, count: size * count))
         }
+    }
+
+    /// A connection of its own that lasts; a peer that has vanished without a word is found out by the kernel.
+    private func prepareStream(_ easy: UnsafeMutableRawPointer) {
+        ccurl_set_long(easy, CURLOPT_FRESH_CONNECT, 1)
+        ccurl_set_long(easy, CURLOPT_FORBID_REUSE, 1)
+        ccurl_set_long(easy, CURLOPT_TCP_KEEPIDLE, 20)
+        ccurl_set_long(easy, CURLOPT_TCP_KEEPINTVL, 10)
     }
 
     /// libcurl no longer knows it; returns its handle.
@@ -123,6 +138,7 @@ final class HTTPTransfer {
     }
 
     private func takeHead(_ bytes: UnsafeRawBufferPointer) -> Int {
+        stream?.lastActivity = Clock.nanoseconds
         // A status line begins a head: what came before was an interim answer.
         if bytes.starts(with: Array("HTTP/".utf8)) {
             head.removeAll(keepingCapacity: true)
@@ -137,6 +153,9 @@ final class HTTPTransfer {
     }
 
     private func takeBody(_ bytes: UnsafeRawBufferPointer) -> Int {
+        if let stream, 200..<300 ~= value(CURLINFO_RESPONSE_CODE) {
+            return stream.append(bytes) ? bytes.count : Int(CURL_WRITEFUNC_PAUSE)
+        }
         guard body.count + bytes.count <= request.maximumBody else {
             refusal = .tooLarge(request.maximumBody)
             return 0

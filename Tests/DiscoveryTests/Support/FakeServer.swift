@@ -44,6 +44,9 @@ final class FakeServer {
     /// Most requests that were held at one time.
     private(set) var mostHeld = 0
 
+    /// Connections with an answer that may go on, oldest first.
+    private(set) var streams: [Int32] = []
+
     private let loop: EventLoop
     private var listener: Int32 = -1
     private var inputs: [Int32: [UInt8]] = [:]
@@ -83,6 +86,28 @@ final class FakeServer {
         let (connection, request) = held.removeFirst()
         answer(connection, handler(request))
     }
+
+    /// Sends more on the last connection whose answer goes on.
+    func push(_ text: String, close: Bool = false) {
+        guard let connection = streams.last else { return }
+        outputs[connection, default: []] += Array(text.utf8)
+        if close { closing.insert(connection) }
+        flush(connection)
+    }
+
+    /// Resets the last connection whose answer goes on.
+    func resetStream() {
+        if let connection = streams.last { abort(connection) }
+    }
+
+    /// Bytes that the peers have not taken yet.
+    var unsent: Int { outputs.values.reduce(0) { $0 + $1.count } }
+
+    /// The head of an answer that goes on in chunks.
+    static let chunkedHead = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+    /// A whole chunk.
+    static func chunk(_ text: String) -> String { String(text.utf8.count, radix: 16) + "\r\n" + text + "\r\n" }
 
     static func parameters(_ text: some StringProtocol) -> [String: String] {
         var values: [String: String] = [:]
@@ -157,7 +182,7 @@ final class FakeServer {
             flush(connection)
         case .raw(let text, let close):
             outputs[connection, default: []] += Array(text.utf8)
-            if close { closing.insert(connection) }
+            if close { closing.insert(connection) } else { streams.append(connection) }
             flush(connection)
         case .silence: break
         case .reset: abort(connection)
@@ -186,6 +211,7 @@ final class FakeServer {
 
     private func drop(_ connection: Int32) {
         guard inputs.removeValue(forKey: connection) != nil else { return }
+        streams.removeAll { $0 == connection }
         outputs[connection] = nil
         closing.remove(connection)
         loop.unwatch(connection)

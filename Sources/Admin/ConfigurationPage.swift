@@ -9,6 +9,7 @@ extension AdminServer {
             "admin": .object(["listen": .text("\(settings.admin)")]),
             "workers": .count(control.workerCount),
             "registries": .array(settings.registries.map(JSON.registry)),
+            "state": .optional(settings.state),
             "listeners": .array(zip(settings.listeners, control.listenerAddresses).map(JSON.listener)),
             "version": .object([
                 "request": .texts(settings.version.request), "instance": .texts(settings.version.instance),
@@ -54,12 +55,16 @@ extension JSON {
                 value: .object(policy.split.map { Member(name: $0.version, value: .integer(Int64($0.weight))) })),
             Member(name: "sticky", value: sticky),
             Member(name: "balancer", value: .text(policy.balancer.rawValue)),
+            Member(name: "merge", value: .text(policy.merge.rawValue)),
             Member(name: "timeout", value: .duration(policy.timeout)),
         ]
     }
 
     fileprivate static func registry(_ registry: RegistryConfiguration) -> JSON {
-        .object(["url": .text(registry.displayURL), "poll": .duration(registry.poll)])
+        .object([
+            "url": .text(registry.displayURL), "poll": .duration(registry.poll),
+            "confirm": .duration(registry.confirm), "settle": .duration(registry.settle),
+        ])
     }
 
     fileprivate static func listener(_ listener: ListenerConfiguration, _ address: SocketAddress) -> JSON {

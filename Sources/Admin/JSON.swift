@@ -1,3 +1,5 @@
+import Runtime
+
 /// A JSON value whose members keep their order, so that answers can be compared as text.
 enum JSON: Equatable, ExpressibleByStringLiteral, ExpressibleByBooleanLiteral, ExpressibleByIntegerLiteral {
     case null
@@ -39,14 +41,14 @@ enum JSON: Equatable, ExpressibleByStringLiteral, ExpressibleByBooleanLiteral, E
         case .bool(let value): text += value ? "true" : "false"
         case .integer(let value): text += String(value)
         case .unsigned(let value): text += String(value)
-        case .text(let value): Self.quote(value, into: &text)
+        case .text(let value): text += JSONString.quoted(value)
         case .array(let values):
             Self.write(values, brackets: ("[", "]"), into: &text, indent: indent) { value, text, indent in
                 value.write(into: &text, indent: indent)
             }
         case .object(let members):
             Self.write(members, brackets: ("{", "}"), into: &text, indent: indent) { member, text, indent in
-                Self.quote(member.name, into: &text)
+                text += JSONString.quoted(member.name)
                 text += ": "
                 member.value.write(into: &text, indent: indent)
             }
@@ -65,24 +67,6 @@ enum JSON: Equatable, ExpressibleByStringLiteral, ExpressibleByBooleanLiteral, E
         }
         if !items.isEmpty { text += "\n" + indent }
         text += brackets.1
-    }
-
-    private static func quote(_ value: String, into text: inout String) {
-        text += "\""
-        for scalar in value.unicodeScalars {
-            switch scalar {
-            case "\"": text += "\\\""
-            case "\\": text += "\\\\"
-            case "\n": text += "\\n"
-            case "\r": text += "\\r"
-            case "\t": text += "\\t"
-            case _ where scalar.value < 0x20 || scalar.value == 0x7f:
-                let digits = String(scalar.value, radix: 16)
-                text += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-            default: text.unicodeScalars.append(scalar)
-            }
-        }
-        text += "\""
     }
 }
 

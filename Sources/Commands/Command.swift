@@ -43,6 +43,8 @@ public struct RunOptions: Equatable, Sendable {
     public var admin: SocketAddress?
     /// Worker threads.
     public var workers: Int?
+    /// The folder for the last known hosts.
+    public var state: String?
     /// The access log's file, or `-`.
     public var accessLog: String?
     /// The least severe events that are logged.

@@ -93,6 +93,7 @@ extension Invocation {
         options.dubbo = try raw.read("dubbo", listener)
         options.admin = try raw.read("admin", SettingValue.address)
         options.workers = try raw.read("workers", SettingValue.workers)
+        options.state = raw.text("state")
         options.accessLog = raw.text("access-log")
         options.logLevel = try raw.read("log-level", SettingValue.logLevel)
         return options

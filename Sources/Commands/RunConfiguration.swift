@@ -15,6 +15,7 @@ extension RunOptions {
         if !registries.isEmpty { settings.registries = try distinct(registries) }
         if let admin { settings.admin = admin }
         if let workers { settings.workers = workers }
+        if let state { settings.state = state }
         if let accessLog { settings.accessLog = AccessLogConfiguration(path: accessLog) }
         if let logLevel { settings.logLevel = logLevel }
         replace(.http, http, in: &settings)

@@ -85,6 +85,9 @@ extension Verb {
         Flag(name: "dubbo", placeholder: "ADDR", summary: "Dubbo listener, or off (\(usual(.dubbo)))"),
         Flag(name: "admin", placeholder: "ADDR", summary: "admin API (\(Configuration().admin))"),
         Flag(name: "workers", placeholder: "N", summary: "worker threads (one per core)"),
+        Flag(
+            name: "state", placeholder: "FOLDER",
+            summary: "keep the last known hosts there for the next start (nowhere)"),
         Flag(name: "access-log", placeholder: "PATH", summary: "write a line per request there, - is standard output"),
         Flag(name: "log-level", placeholder: "LEVEL", summary: "debug, info, warning or error (info)"),
     ]

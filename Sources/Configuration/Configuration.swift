@@ -8,6 +8,8 @@ public struct Configuration: Equatable, Sendable {
     public var workers: Int?
     /// The registries to watch, in order.
     public var registries: [RegistryConfiguration] = []
+    /// A folder in which the last known hosts are kept for the next start; nil keeps none.
+    public var state: String?
     /// Where applications connect.
     public var listeners: [ListenerConfiguration] = ListenerConfiguration.defaults
     /// Where versions stand in requests and instances.
@@ -109,6 +111,14 @@ public enum BalancerKind: String, Equatable, Sendable, CaseIterable {
     case random
 }
 
+/// Which registries a service's hosts are taken from when several list it.
+public enum MergeRule: String, Equatable, Sendable, CaseIterable {
+    /// All of them. A host that several list is taken from the first.
+    case union
+    /// The first, in the order of the configuration, that lists hosts.
+    case priority
+}
+
 /// What makes requests stick to one version of a split.
 public enum StickyKey: Equatable, Sendable {
     /// The value of a header or attachment, named in lower case.
@@ -143,6 +153,8 @@ public struct ServicePolicy: Equatable, Sendable {
     public var sticky: StickyKey?
     /// How a host is picked.
     public var balancer = BalancerKind.leastRequest
+    /// Which registries its hosts are taken from.
+    public var merge = MergeRule.union
     /// Longest time from a complete request head to a complete response head; a Dubbo call's own `timeout` wins.
     public var timeout: Duration = .seconds(60)
 

@@ -17,6 +17,7 @@ struct ConfigurationChange {
         keep("admin", \.admin)
         keep("workers", \.workers)
         keep("registries", \.registries)
+        keep("state", \.state)
         keep("listeners", \.listeners)
         keep("version.request", \.version.request)
         keep("version.tell", \.version.tell)

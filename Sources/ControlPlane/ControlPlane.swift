@@ -55,7 +55,8 @@ public final class ControlPlane {
         do {
             directory = try ServiceDirectory(
                 registries: configuration.registries, limits: configuration.limits, context: context,
-                onChange: { publisher.publish($0, $1) }, onRemove: { publisher.withdraw($0) })
+                stateFolder: configuration.state, onChange: { publisher.publish($0, $1) },
+                onRemove: { publisher.withdraw($0) })
         } catch {
             dataPlane.stop()
             accessLog?.stop()
@@ -73,6 +74,7 @@ public final class ControlPlane {
         explainer = Explainer(loop: loop) { dataPlane.post(.explain(id: $0, $1), to: 0) }
         publisher.onPublish = { [explainer] in explainer.becameKnown($0) }
         dataPlane.post(.routes(plan.routes))
+        directory.adopt { plan.policy(for: $0).merge }
         for key in plan.required { directory.require(key) }
         loop.receive(dataPlane.events) { [weak self] in self?.handle($0) }
     }
@@ -152,6 +154,7 @@ public final class ControlPlane {
         for key in plan.required where !before.contains(key) { directory.require(key) }
         for key in before.subtracting(plan.required) { directory.release(key) }
         publisher.adopt(plan)
+        directory.adopt { [plan] in plan.policy(for: $0).merge }
         logger.log(.info, "configuration.loaded", ["services": "\(configuration.services.count)"])
     }
 

@@ -1,25 +1,10 @@
 import FoundationEssentials
+import Runtime
 
 /// Text of JSON values in the order of the keys that Nacos uses.
 enum JSONText {
     /// A string with its quotes.
-    static func string(_ text: String) -> String {
-        var result = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": result += "\\\""
-            case "\\": result += "\\\\"
-            case "\n": result += "\\n"
-            case "\r": result += "\\r"
-            case "\t": result += "\\t"
-            case _ where scalar.value < 0x20:
-                let digits = String(scalar.value, radix: 16)
-                result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-            default: result.unicodeScalars.append(scalar)
-            }
-        }
-        return result + "\""
-    }
+    static func string(_ text: String) -> String { JSONString.quoted(text) }
 
     /// An object of values that are JSON already.
     static func object(_ members: KeyValuePairs<String, String>) -> String {

@@ -9,6 +9,9 @@ public enum Clock {
 
     /// Nanoseconds since 1970-01-01 UTC.
     public static var wallNanoseconds: Int64 { clinux_wall_nanoseconds() }
+
+    /// Whole seconds since 1970-01-01 UTC.
+    public static var secondsSince1970: Int64 { wallNanoseconds / 1_000_000_000 }
 }
 
 extension Duration {

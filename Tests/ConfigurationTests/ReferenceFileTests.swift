@@ -32,6 +32,7 @@ import Testing
             RegistryConfiguration(
                 url: "nacos://reader:secret@nacos-1,nacos-2:8848/nacos?namespace=staging&group=DEFAULT_GROUP"),
         ]
+        expected.state = "/var/lib/greymesh"
         expected.accessLog = AccessLogConfiguration(path: "-")
         var service = ServiceConfiguration()
         service.policy.stable = "1.0"

@@ -11,6 +11,10 @@ enum ConfigurationKeys {
                 try SettingValue.workers(text)
             },
             Key("registries", each: "[].", keys: registry, read: readRegistries),
+            Key("state") { node, path, reader, draft in
+                guard let folder = reader.text(node, path) else { return }
+                draft.configuration.state = FilePath.resolved(folder, in: draft.folder)
+            },
             Key("listeners", each: "[].", keys: listener, read: readListeners),
             Key("version", section: \.configuration.version, keys: version),
             Key("services", each: ".*.", keys: service) { node, path, reader, draft in

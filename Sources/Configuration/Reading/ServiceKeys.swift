@@ -30,6 +30,7 @@ extension ConfigurationKeys {
             SettingKey("balancer", \.settings.policy.balancer) { text throws(InvalidValue) in
                 try SettingValue.choice(text)
             },
+            SettingKey("merge", \.settings.policy.merge) { text throws(InvalidValue) in try SettingValue.choice(text) },
             SettingKey("timeout", \.settings.policy.timeout, duration(.milliseconds(1) ... .seconds(86_400))),
         ]
     }

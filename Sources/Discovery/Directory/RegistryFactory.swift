@@ -22,11 +22,13 @@ extension RegistryConfiguration {
 }
 
 extension RegistryConfiguration {
+    /// Whether it is a file on this machine.
+    var isFile: Bool { (try? RegistryURL(url))?.scheme == .file }
+
     /// When an answer of this registry is believed that takes hosts away.
     var answerLimits: AnswerLimits {
         var limits = AnswerLimits()
         // What a person writes into a file is meant.
-        let isFile = (try? RegistryURL(url))?.scheme == .file
         limits.confirmTime = isFile ? .zero : confirm
         limits.settleTime = isFile ? .zero : settle
         return limits

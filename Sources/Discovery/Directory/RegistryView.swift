@@ -1,6 +1,6 @@
 import Runtime
 
-/// What one registry says of the watched services, as far as it is believed.
+/// What one registry says of the watched services, as far as it is believed, and what it said before this process began.
 final class RegistryView {
     /// What is known about a service.
     enum Answer {
@@ -8,28 +8,54 @@ final class RegistryView {
         case waiting
         /// It could not be read.
         case failed
+        /// It could not be read yet; the hosts are those of the last run.
+        case saved([Instance])
         /// Its hosts.
         case instances([Instance])
+
+        var instances: [Instance]? {
+            switch self {
+            case .waiting, .failed: nil
+            case .saved(let instances), .instances(let instances): instances
+            }
+        }
     }
 
     private struct Service {
         var answer = Answer.waiting
         var doubt = AnswerGuard()
+        let watchedAt: Int64
+        /// What came before it was known whether there are saved hosts: an answer, or that there is none.
+        var early: [Instance]?
+        var hasFailed = false
     }
 
     /// The adapter.
     let registry: any Registry
+    /// Called when more is known about a service without the registry having said anything.
+    var onChange: (ServiceKey) -> Void = { _ in }
+
     private let limits: AnswerLimits
+    private let saved: SavedHosts?
+    private let logger: Logger
     private var services: [ServiceKey: Service] = [:]
     /// Services of which the last answer was not believed as it was.
     private var held: Set<ServiceKey> = []
+    /// Services that no answer is known of.
+    private var unanswered: Set<ServiceKey> = []
 
     /// Most services that are asked for again at one time, because an answer is doubted.
     private static let refreshesPerSweep = 200
+    /// How long the registry's answer is waited for before saved hosts are used.
+    private static let patience: Duration = .milliseconds(500)
 
-    init(_ registry: any Registry, limits: AnswerLimits) {
+    init(_ registry: any Registry, limits: AnswerLimits, saved: SavedHosts? = nil, logger: Logger) {
         self.registry = registry
         self.limits = limits
+        self.saved = saved
+        self.logger = logger
+        saved?.current = { [unowned self] in listed }
+        saved?.onLoaded = { [weak self] in self?.savedHostsLoaded() }
     }
 
     /// What is known about a service.
@@ -39,42 +65,99 @@ final class RegistryView {
     func isHolding(_ key: ServiceKey) -> Bool { held.contains(key) }
 
     /// How often `sweep` is to be called.
-    var sweepPeriod: Duration { max(.milliseconds(10), min(.seconds(1), limits.confirmTime / 4)) }
+    var sweepPeriod: Duration { max(.milliseconds(10), min(.milliseconds(500), limits.confirmTime / 4)) }
 
     func watch(_ key: ServiceKey) {
-        services[key] = Service()
+        services[key] = Service(watchedAt: Clock.nanoseconds)
+        unanswered.insert(key)
         registry.subscribe(key)
     }
 
     func unwatch(_ key: ServiceKey) {
         services[key] = nil
+        unanswered.remove(key)
         held.remove(key)
         registry.unsubscribe(key)
     }
 
     func stop() {
+        saved?.stop()
         services.removeAll()
+        unanswered.removeAll()
         held.removeAll()
         registry.stop()
     }
 
     /// Takes the registry's answer.
     func take(_ instances: [Instance], of key: ServiceKey) {
-        guard services[key] != nil else { return }
-        let believed = services[key]?.doubt.judge(
+        guard var service = services[key] else { return }
+        guard saved?.isLoaded != false else {
+            services[key]?.early = instances
+            return
+        }
+        unanswered.remove(key)
+        // A registry that has just begun, as this process has, lists nothing yet.
+        if case .waiting = service.answer, instances.count < saved?.count(of: key) ?? 0,
+            let before = saved?.hosts(of: key)
+        {
+            service.doubt = AnswerGuard(remembered: before.hosts)
+        }
+        let believed = service.doubt.judge(
             instances, now: Clock.nanoseconds, unsteadyAt: registry.status.unsteadyAt, limits: limits)
-        services[key]?.answer = .instances(believed ?? instances)
-        if services[key]?.doubt.isHolding == true { held.insert(key) } else { held.remove(key) }
+        service.answer = .instances(believed)
+        services[key] = service
+        if service.doubt.isHolding { held.insert(key) } else { held.remove(key) }
+        saved?.changed()
     }
 
     /// A service could not be read: that takes nothing away that is known.
     func fail(_ key: ServiceKey) {
         guard case .waiting = services[key]?.answer else { return }
-        services[key]?.answer = .failed
+        services[key]?.hasFailed = true
+        if saved?.isLoaded != false { useSaved(key) }
     }
 
-    /// Asks for what is doubted again.
+    /// Asks for what is doubted again, and uses saved hosts where the registry takes its time.
     func sweep() {
         for key in held.prefix(Self.refreshesPerSweep) { registry.refresh(key) }
+        guard let saved, saved.isLoaded, !unanswered.isEmpty else { return }
+        let now = Clock.nanoseconds
+        for key in unanswered where saved.count(of: key) > 0 {
+            guard let service = services[key], now - service.watchedAt >= Self.patience.nanoseconds else { continue }
+            useSaved(key)
+            onChange(key)
+        }
+    }
+
+    private func savedHostsLoaded() {
+        for key in unanswered {
+            guard let service = services[key], service.early != nil || service.hasFailed else { continue }
+            if let early = service.early { take(early, of: key) } else { useSaved(key) }
+            onChange(key)
+        }
+    }
+
+    private func useSaved(_ key: ServiceKey) {
+        guard var service = services[key], case .waiting = service.answer else { return }
+        unanswered.remove(key)
+        if let (hosts, age) = saved?.hosts(of: key) {
+            service.answer = .saved(hosts)
+            service.doubt = AnswerGuard(remembered: hosts)
+            logger.log(
+                .warning, "registry.saved_hosts_used",
+                ["url": registry.url, "service": "\(key)", "hosts": "\(hosts.count)", "age_s": "\(age)"], limit: 10,
+                limitKey: registry.url)
+        } else if service.hasFailed {
+            service.answer = .failed
+        }
+        services[key] = service
+    }
+
+    /// What the registry itself has listed.
+    private var listed: [ServiceKey: [Instance]] {
+        services.compactMapValues { service in
+            guard case .instances(let instances) = service.answer else { return nil }
+            return instances
+        }
     }
 }

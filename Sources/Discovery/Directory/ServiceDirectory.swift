@@ -12,6 +12,8 @@ public final class ServiceDirectory {
         public enum State: String, Sendable {
             /// No registry's answer is known, and not all have failed.
             case waiting
+            /// The registries have not answered; the hosts are those of the last run.
+            case saved
             /// At least one registry has answered.
             case ready
             /// All registries have failed to answer.
@@ -30,6 +32,8 @@ public final class ServiceDirectory {
         public let changedAt: Int64?
         /// True: the configuration names it. False: requests have asked for it.
         public let isRequired: Bool
+        /// True while a registry's last answer, which would take hosts away, is doubted.
+        public let isHeld: Bool
     }
 
     private struct Service {
@@ -37,6 +41,8 @@ public final class ServiceDirectory {
         var touchedAt: Int64
         /// What has been told; nil: nothing yet.
         var told: [Instance]?
+        /// The first answer has waited for other registries long enough.
+        var isDue = false
         var changedAt: Int64?
     }
 
@@ -54,23 +60,28 @@ public final class ServiceDirectory {
     private var services: [ServiceKey: Service] = [:]
     private var requiredCount = 0
     private var timer: EventLoop.Timer?
+    private var mergeRule: (ServiceKey) -> MergeRule = { _ in .union }
     private var checks: [EventLoop.Timer?] = []
     private var evictedAt: Int64?
 
     /// A name that nobody registers is let go sooner: anybody can ask for any name.
     private static let emptyIdle = Duration.seconds(60)
+    /// How long the first hosts of a service wait for a registry that has not answered.
+    private static let patience = Duration.milliseconds(250)
 
     /// Creates a directory and its registries' adapters.
     ///
     /// - Parameters:
+    ///   - stateFolder: where hosts are saved for the next start; nil saves none.
     ///   - onChange: a service's hosts, merged and in a fixed order: first when every registry has answered or failed (then
     ///     also when there are none), later whenever they have changed.
     ///   - onRemove: a service is watched no more.
-    /// - Throws: `InvalidValue` where a registry's address cannot be used.
+    /// - Throws: `InvalidValue` where a registry's address cannot be used, `SystemError` where the system refuses.
     public init(
         registries configurations: [RegistryConfiguration], limits: LimitConfiguration, context: DiscoveryContext,
-        onChange: @escaping (ServiceKey, [Instance]) -> Void, onRemove: @escaping (ServiceKey) -> Void = { _ in }
-    ) throws(InvalidValue) {
+        stateFolder: String? = nil, onChange: @escaping (ServiceKey, [Instance]) -> Void,
+        onRemove: @escaping (ServiceKey) -> Void = { _ in }
+    ) throws {
         self.limits = limits
         loop = context.loop
         logger = context.logger
@@ -78,7 +89,13 @@ public final class ServiceDirectory {
         self.onRemove = onRemove
         for (index, configuration) in configurations.enumerated() {
             let registry = try configuration.makeRegistry(context, reports: reports(index))
-            views.append(RegistryView(registry, limits: configuration.answerLimits))
+            let saved =
+                try configuration.isFile
+                ? nil
+                : stateFolder.map {
+                    try SavedHosts(folder: $0, url: registry.url, loop: loop, logger: logger)
+                }
+            add(RegistryView(registry, limits: configuration.answerLimits, saved: saved, logger: logger))
         }
         scheduleSweep()
         scheduleChecks()
@@ -86,7 +103,8 @@ public final class ServiceDirectory {
 
     /// Creates a directory with adapters made by `make`, which gets the reports for each index.
     init(
-        registryCount: Int, limits: LimitConfiguration, answerLimits: AnswerLimits = AnswerLimits(), loop: EventLoop,
+        registryCount: Int, limits: LimitConfiguration, answerLimits: AnswerLimits = AnswerLimits(),
+        saved: SavedHosts? = nil, loop: EventLoop,
         logger: Logger,
         onChange: @escaping (ServiceKey, [Instance]) -> Void, onRemove: @escaping (ServiceKey) -> Void,
         make: (Int, RegistryReports) -> any Registry
@@ -97,10 +115,16 @@ public final class ServiceDirectory {
         self.onChange = onChange
         self.onRemove = onRemove
         for index in 0..<registryCount {
-            views.append(RegistryView(make(index, reports(index)), limits: answerLimits))
+            add(RegistryView(make(index, reports(index)), limits: answerLimits, saved: saved, logger: logger))
         }
         scheduleSweep()
         scheduleChecks()
+    }
+
+    /// Merges the registries' hosts of each service by its rule.
+    public func adopt(mergeRule: @escaping (ServiceKey) -> MergeRule) {
+        self.mergeRule = mergeRule
+        for (key, service) in services where service.told != nil { tell(key) }
     }
 
     /// Watches a service for good.
@@ -142,7 +166,7 @@ public final class ServiceDirectory {
             ServiceStatus(
                 key: key, state: state(key), instances: service.told?.count ?? 0,
                 usable: service.told?.count { $0.available && $0.weight > 0 } ?? 0, changedAt: service.changedAt,
-                isRequired: service.isRequired)
+                isRequired: service.isRequired, isHeld: views.contains { $0.isHolding(key) })
         }.sorted { ($0.key.name, $0.key.kind.rawValue) < ($1.key.name, $1.key.kind.rawValue) }
     }
 
@@ -156,6 +180,11 @@ public final class ServiceDirectory {
         services.removeAll()
         requiredCount = 0
         for view in views { view.stop() }
+    }
+
+    private func add(_ view: RegistryView) {
+        view.onChange = { [weak self] in self?.tell($0) }
+        views.append(view)
     }
 
     private func reports(_ index: Int) -> RegistryReports {
@@ -181,14 +210,22 @@ public final class ServiceDirectory {
         guard let service = services[key] else { return }
         var merged: [Instance] = []
         var seen: Set<Instance.Identity> = []
+        let rule = mergeRule(key)
+        var isWaiting = false
         for view in views {
-            switch view.answer(of: key) {
-            case .waiting: if service.told == nil { return }
-            case .failed: continue
-            case .instances(let instances):
-                for instance in instances where seen.insert(instance.identity).inserted { merged.append(instance) }
+            let answer = view.answer(of: key)
+            if case .waiting = answer { isWaiting = true }
+            for instance in answer.instances ?? [] where seen.insert(instance.identity).inserted {
+                merged.append(instance)
             }
+            if rule == .priority && !merged.isEmpty { break }
         }
+        if isWaiting && service.told == nil && !service.isDue {
+            if !merged.isEmpty { hurry(key) }
+            return
+        }
+        // That nobody has hosts is told only when all have been asked.
+        if isWaiting && service.told == nil && merged.isEmpty { return }
         merged.sort(by: Instance.precedes)
         guard merged != service.told else { return }
         services[key]?.told = merged
@@ -196,17 +233,26 @@ public final class ServiceDirectory {
         onChange(key, merged)
     }
 
+    /// Hosts of one registry do not wait long for those of another.
+    private func hurry(_ key: ServiceKey) {
+        loop.schedule(after: Self.patience) { [weak self] in
+            guard let self, services[key]?.told == nil else { return }
+            services[key]?.isDue = true
+            tell(key)
+        }
+    }
+
     private func state(_ key: ServiceKey) -> ServiceStatus.State {
-        var hasFailed = false
-        var waits = false
+        var state = ServiceStatus.State.failed
         for view in views {
             switch view.answer(of: key) {
             case .instances: return .ready
-            case .failed: hasFailed = true
-            case .waiting: waits = true
+            case .saved: state = .saved
+            case .failed: continue
+            case .waiting: if state == .failed { state = .waiting }
             }
         }
-        return hasFailed && !waits ? .failed : .waiting
+        return views.isEmpty ? .waiting : state
     }
 
     private func letGo(_ key: ServiceKey) {

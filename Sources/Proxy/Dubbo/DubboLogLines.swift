@@ -9,10 +9,10 @@ extension Worker {
         _ body: UnsafeMutablePointer<UInt8>
     ) {
         func quoted(_ range: ByteRange) -> String {
-            JSONText.quoted(ByteString(base: body + Int(range.start), count: Int(range.count)).text)
+            JSONString.quoted(ByteString(base: body + Int(range.start), count: Int(range.count)).text)
         }
         var line = "{\"time\":\"\(Logger.timestamp(Clock.wallNanoseconds))\",\"protocol\":\"dubbo\",\"peer\":"
-        line += JSONText.quoted(consumer.peerText.text)
+        line += JSONString.quoted(consumer.peerText.text)
         line += ",\"interface\":" + quoted(dubbo.invocation.interface)
         line += ",\"method\":" + quoted(dubbo.invocation.calledMethod)
         line += ",\"group\":" + quoted(dubbo.invocation.group)

@@ -8,10 +8,10 @@ extension Worker {
         _ downstream: UnsafeMutablePointer<Downstream>, _ head: HTTP1.RequestHead, _ bytes: UnsafeMutablePointer<UInt8>
     ) {
         var line = "{\"time\":\"\(Logger.timestamp(Clock.wallNanoseconds))\",\"protocol\":\"http\",\"peer\":"
-        line += JSONText.quoted(downstream.peerText.text)
-        line += ",\"method\":" + JSONText.quoted(text(head.methodName, bytes))
-        line += ",\"host\":" + JSONText.quoted(text(head.host, bytes))
-        line += ",\"path\":" + JSONText.quoted(text(head.pathAndQuery, bytes))
+        line += JSONString.quoted(downstream.peerText.text)
+        line += ",\"method\":" + JSONString.quoted(text(head.methodName, bytes))
+        line += ",\"host\":" + JSONString.quoted(text(head.host, bytes))
+        line += ",\"path\":" + JSONString.quoted(text(head.pathAndQuery, bytes))
         buffers.append(line, to: &downstream.pointee.exchange.logLine)
     }
 
@@ -31,8 +31,8 @@ extension Worker {
         _ service: UnsafeMutablePointer<Service>, served: Int32, code: Int32, nanoseconds: Int64
     ) {
         let version = served >= 0 ? service.pointee.labels[Int(served)].text : ""
-        var line = ",\"service\":" + JSONText.quoted(service.pointee.key.name)
-        line += ",\"version\":" + JSONText.quoted(version)
+        var line = ",\"service\":" + JSONString.quoted(service.pointee.key.name)
+        line += ",\"version\":" + JSONString.quoted(version)
         line += ",\"status\":\(code),\"duration_us\":\(nanoseconds / 1000)}\n"
         buffers.append(line, to: &logLines)
     }
@@ -46,24 +46,5 @@ extension Worker {
 
     private func text(_ range: ByteRange, _ bytes: UnsafeMutablePointer<UInt8>) -> String {
         ByteString(base: bytes + Int(range.start), count: Int(range.count)).text
-    }
-}
-
-/// Text as JSON has it.
-enum JSONText {
-    /// A string literal (RFC 8259, section 7).
-    static func quoted(_ text: String) -> String {
-        var result = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": result += "\\\""
-            case "\\": result += "\\\\"
-            case _ where scalar.value < 0x20:
-                let digits = String(scalar.value, radix: 16)
-                result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-            default: result.unicodeScalars.append(scalar)
-            }
-        }
-        return result + "\""
     }
 }

@@ -1,3 +1,5 @@
+import Runtime
+
 /// Who answered one call.
 struct Answer: Hashable {
     var version: String
@@ -68,9 +70,9 @@ struct Tally {
     /// The same for programs, in one line.
     var json: String {
         let answers = rows.map {
-            "{\"version\":\(JSONWriter.string($0.0.version)),\"host\":\(JSONWriter.string($0.0.host)),\"count\":\($0.1)}"
+            "{\"version\":\(JSONString.quoted($0.0.version)),\"host\":\(JSONString.quoted($0.0.host)),\"count\":\($0.1)}"
         }
-        let failures = self.failures.sorted { $0.key < $1.key }.map { "\(JSONWriter.string($0.key)):\($0.value)" }
+        let failures = self.failures.sorted { $0.key < $1.key }.map { "\(JSONString.quoted($0.key)):\($0.value)" }
         return "{\"answered\":\(answered),\"failed\":\(failed),\"p50_us\":\(percentile(0.5)),"
             + "\"p99_us\":\(percentile(0.99)),\"max_us\":\(percentile(1)),"
             + "\"answers\":[\(answers.joined(separator: ","))],\"failures\":{\(failures.joined(separator: ","))}}\n"

@@ -64,7 +64,7 @@ final class HTTPService {
             ("service", identity.service), ("version", identity.version), ("host", identity.host),
             ("path", request.target),
         ]
-        return .json("{" + members.map { "\"\($0)\":\(JSONWriter.string($1))" }.joined(separator: ",") + "}")
+        return .json("{" + members.map { "\"\($0)\":\(JSONString.quoted($1))" }.joined(separator: ",") + "}")
     }
 
     /// The body back, framed as it came.
@@ -129,23 +129,5 @@ final class HTTPService {
         let version = request.isHTTP11 ? "HTTP/1.1" : "HTTP/1.0"
         let fields = request.headers.map { "\($0.name): \($0.value)\n" }.joined()
         return "\(request.method) \(request.target) \(version)\n\(fields)"
-    }
-}
-
-/// Writes JSON.
-enum JSONWriter {
-    /// A string with its quotes.
-    static func string(_ text: String) -> String {
-        var result = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"", "\\": result += "\\\(scalar)"
-            case _ where scalar.value < 0x20:
-                let digits = String(scalar.value, radix: 16)
-                result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-            default: result.unicodeScalars.append(scalar)
-            }
-        }
-        return result + "\""
     }
 }

@@ -58,7 +58,7 @@ final class Registrar {
         if registry.user != nil && token == nil { return login() }
         var parameters = identity
         parameters.append(("weight", registration.weight.map { "\($0)" } ?? "1"))
-        let members = registration.metadata.map { "\(JSONWriter.string($0.key)):\(JSONWriter.string($0.value))" }
+        let members = registration.metadata.map { "\(JSONString.quoted($0.key)):\(JSONString.quoted($0.value))" }
         parameters.append(("metadata", "{\(members.joined(separator: ","))}"))
         call("POST", "/nacos/v1/ns/instance", parameters) { [weak self] result in
             guard let self, !self.isStopped else { return }

@@ -147,6 +147,42 @@ import Testing
         world.directory.stop()
     }
 
+    @Test func priorityTakesTheFirstRegistryThatListsHosts() throws {
+        let world = try World()
+        world.directory.adopt { $0.name == "order" ? .priority : .union }
+        let user = ServiceKey.http("user")
+        for service in [order, user] {
+            world.directory.require(service)
+            world.say(1, service, "10.0.0.2")
+            world.say(0, service, "10.0.0.1")
+        }
+        #expect(world.told[order] == [["10.0.0.1:80 0"]])
+        #expect(world.told[user]?.last == ["10.0.0.1:80 0", "10.0.0.2:80 1"])
+        world.say(0, order)
+        #expect(world.told[order]?.last == ["10.0.0.2:80 1"])
+        // Another rule counts at once.
+        world.say(0, order, "10.0.0.1")
+        world.directory.adopt { _ in .union }
+        #expect(world.told[order]?.last == ["10.0.0.1:80 0", "10.0.0.2:80 1"])
+    }
+
+    @Test func aSilentRegistryDoesNotHoldUpTheOthers() throws {
+        let world = try World()
+        world.directory.require(order)
+        world.say(0, order, "10.0.0.1")
+        #expect(world.told.isEmpty)
+        #expect(world.fixture.wait(.seconds(5)) { world.told[order] == [["10.0.0.1:80 0"]] })
+        world.say(1, order, "10.0.0.2")
+        #expect(world.told[order]?.last?.count == 2)
+        // That there are no hosts is not told before all have been asked.
+        let empty = ServiceKey.http("empty")
+        world.directory.require(empty)
+        world.say(0, empty)
+        #expect(!world.fixture.wait(.milliseconds(300)) { world.told[empty] != nil })
+        world.say(1, empty)
+        #expect(world.told[empty] == [[]])
+    }
+
     @Test func withoutRegistriesAServiceIsEmpty() throws {
         let world = try World(registries: 0)
         world.directory.touch(order)

@@ -82,16 +82,18 @@ final class FakeNacos {
 extension Fixture {
     /// An adapter for some fake servers that polls quickly.
     func nacos(
-        _ servers: FakeNacos..., user: String? = nil, adjust: (inout NacosSettings) -> Void = { _ in }
-    ) -> NacosRegistry { nacos(servers, user: user, adjust: adjust) }
+        _ servers: FakeNacos..., user: String? = nil, reports: RegistryReports? = nil,
+        adjust: (inout NacosSettings) -> Void = { _ in }
+    ) -> NacosRegistry { nacos(servers, user: user, reports: reports, adjust: adjust) }
 
     func nacos(
-        _ servers: [FakeNacos], user: String? = nil, adjust: (inout NacosSettings) -> Void = { _ in }
+        _ servers: [FakeNacos], user: String? = nil, reports: RegistryReports? = nil,
+        adjust: (inout NacosSettings) -> Void = { _ in }
     ) -> NacosRegistry {
         var settings = NacosSettings(servers: servers.map { $0.server.base + "/nacos" })
         settings.poll = .milliseconds(20)
         settings.credentials = user.map { .init(user: $0, password: "s3cret&") }
         adjust(&settings)
-        return NacosRegistry(settings, url: "nacos://test", context: context, reports: reports)
+        return NacosRegistry(settings, url: "nacos://test", context: context, reports: reports ?? self.reports)
     }
 }

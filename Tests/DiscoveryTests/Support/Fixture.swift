@@ -48,9 +48,12 @@ final class Fixture {
     }
 
     /// A directory over one registry; what it tells is in `told`.
-    func directory(limits: AnswerLimits, make: @escaping (RegistryReports) -> any Registry) -> ServiceDirectory {
+    func directory(
+        limits: AnswerLimits, saved: SavedHosts? = nil, make: @escaping (RegistryReports) -> any Registry
+    ) -> ServiceDirectory {
         ServiceDirectory(
-            registryCount: 1, limits: LimitConfiguration(), answerLimits: limits, loop: loop, logger: context.logger,
+            registryCount: 1, limits: LimitConfiguration(), answerLimits: limits, saved: saved, loop: loop,
+            logger: context.logger,
             onChange: { [unowned self] in told[$0, default: []].append($1) }, onRemove: { _ in },
             make: { _, reports in make(reports) })
     }

@@ -1,0 +1,143 @@
+import Glibc
+import Runtime
+
+/// The hosts that one registry listed last, kept on disk so that a start does not depend on the registry. Lives on the
+/// control loop; files are read and written on a thread of their own.
+final class SavedHosts {
+    /// Called when the file of the last run has been read, or it is certain that there is none.
+    var onLoaded: () -> Void = {}
+    /// Asked for the hosts to be saved: those that the registry has listed itself.
+    var current: () -> [ServiceKey: [Instance]] = { [:] }
+    /// False until the file of the last run has been read.
+    private(set) var isLoaded = false
+
+    private enum Outcome: Sendable {
+        case loaded(SavedHostsIndex?)
+        case saved(SavedHostsIndex, nanoseconds: Int64)
+        case failed(String)
+    }
+
+    private let path: String
+    private let url: String
+    private let loop: EventLoop
+    private let logger: Logger
+    private let outcomes: Mailbox<Outcome>
+    private var index: SavedHostsIndex?
+    private var thread: Thread?
+    private var timer: EventLoop.Timer?
+    private var isDirty = false
+    private var hasFailed = false
+    private var pause: Duration
+    private let shortestPause: Duration
+
+    /// Begins to read what the last run has left.
+    ///
+    /// - Parameters:
+    ///   - folder: made when it is missing.
+    ///   - pause: shortest time between two writes.
+    /// - Throws: `SystemError` when the system has no event descriptor left.
+    init(folder: String, url: String, loop: EventLoop, logger: Logger, pause: Duration = .seconds(5)) throws {
+        var checksum = SavedHostsFile.Checksum()
+        checksum.add(url.utf8)
+        path = "\(folder)/hosts-\(String(checksum.value, radix: 16))"
+        self.url = url
+        self.loop = loop
+        self.logger = logger
+        self.pause = pause
+        shortestPause = pause
+        outcomes = try Mailbox()
+        loop.receive(outcomes) { [weak self] in self?.take($0) }
+        mkdir(folder, 0o700)
+        let (path, outcomes) = (path, outcomes)
+        run("load-hosts") {
+            do {
+                outcomes.post(.loaded(try SavedHostsIndex.read(path: path, url: url)))
+            } catch {
+                outcomes.post(.failed("\(path) is not used: \(error)"))
+            }
+        }
+    }
+
+    /// How many hosts a service had; 0 when none are known.
+    func count(of key: ServiceKey) -> Int { index?.entries[key]?.count ?? 0 }
+
+    /// A service's hosts as they were, and how many seconds ago; nil when none are known.
+    func hosts(of key: ServiceKey) -> (hosts: [Instance], age: Int64)? {
+        guard let entry = index?.entries[key], let line = index?.line(entry),
+            let hosts = try? SavedHostsFile.hosts(line), !hosts.isEmpty
+        else { return nil }
+        return (hosts, max(0, Clock.secondsSince1970 - entry.savedAt))
+    }
+
+    /// Something has changed: it is saved before long.
+    func changed() {
+        isDirty = true
+        schedule()
+    }
+
+    /// Saves what is not saved yet and ends.
+    func stop() {
+        loop.cancel(timer)
+        loop.unwatch(outcomes.descriptor)
+        thread?.join()
+        thread = nil
+        for outcome in outcomes.take() { take(outcome) }
+        guard isDirty, isLoaded else { return }
+        do { _ = try writer().write() } catch { fail("\(error)") }
+    }
+
+    private func schedule() {
+        guard isDirty, isLoaded, thread == nil, timer == nil else { return }
+        timer = loop.schedule(after: pause.jittered) { [weak self] in self?.save() }
+    }
+
+    private func writer() -> SavedHostsWriter {
+        SavedHostsWriter(path: path, url: url, current: current(), before: index, now: Clock.secondsSince1970)
+    }
+
+    private func save() {
+        timer = nil
+        isDirty = false
+        let (writer, outcomes) = (writer(), outcomes)
+        run("save-hosts") {
+            let start = Clock.nanoseconds
+            do {
+                let index = try writer.write()
+                outcomes.post(.saved(index, nanoseconds: Clock.nanoseconds - start))
+            } catch {
+                outcomes.post(.failed("\(error)"))
+            }
+        }
+    }
+
+    private func run(_ name: String, _ body: @escaping @Sendable () -> Void) {
+        do { thread = try Thread(name: name, body) } catch { outcomes.post(.failed("\(error)")) }
+    }
+
+    private func take(_ outcome: Outcome) {
+        thread?.join()
+        thread = nil
+        switch outcome {
+        case .loaded(let found): index = found
+        case .saved(let new, let nanoseconds):
+            index = new
+            // At most a fiftieth of a core, however much there is to write.
+            pause = max(shortestPause, .nanoseconds(nanoseconds * 50))
+            if hasFailed { logger.log(.info, "saved_hosts.recovered", ["registry": url]) }
+            hasFailed = false
+        case .failed(let reason):
+            fail(reason)
+            if isLoaded { pause = max(pause, .seconds(30)) }
+        }
+        if !isLoaded {
+            isLoaded = true
+            onLoaded()
+        }
+        schedule()
+    }
+
+    private func fail(_ reason: String) {
+        if !hasFailed { logger.log(.warning, "saved_hosts.failed", ["registry": url, "reason": reason]) }
+        hasFailed = true
+    }
+}

@@ -132,6 +132,14 @@ import Testing
         #expect(rewrite(frame, to: "\"") == [])
     }
 
+    @Test func fastjsonBodyWhoseLastLineHasNoEnd() {
+        let frame = Build.frame(Array("\"2.0.2\"\n\"s\"\n\"1.0\"\n\"m\"\n\"\"".utf8), flags: 0xc6)
+        let changed = rewrite(frame, to: "2")
+        let parsed = ParsedBody(frame: changed)
+        #expect(parsed.result == .parsed && parsed.text(parsed.invocation.version) == "2")
+        #expect(String(decoding: changed, as: UTF8.self).hasSuffix("\"m\"\n\"\"\n{\"version\":\"2\"}\n"))
+    }
+
     @Test func opaqueFramesAreNotRewritten() throws {
         for recorded in RecordedFrame.all where recorded.serialization == 3 && recorded.kind == "request" {
             #expect(rewrite(try recorded.bytes, to: "2") == [])

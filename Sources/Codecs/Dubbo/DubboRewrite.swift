@@ -142,7 +142,11 @@ extension Dubbo {
             }
             let hasMap = invocation.attachmentForm == .untypedMap
             copy(upTo: hasMap ? Int(invocation.attachmentsEndMark) : Int(invocation.attachments.start))
-            if !hasMap { write(0x7b) }
+            if !hasMap {
+                // The last line of a body may lack its end.
+                if frame[consumed &- 1] != 0x0a { write(0x0a) }
+                write(0x7b)
+            }
             if invocation.attachmentCount > 0 { write(0x2c) }
             writeVersionKey(0x22)
             write(0x22)

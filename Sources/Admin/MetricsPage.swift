@@ -122,10 +122,37 @@ extension AdminServer {
             guard let lastSuccess = status.lastSuccess else { continue }
             text.sample(["registry": url], Double(Clock.nanoseconds - lastSuccess) / 1e9)
         }
+        text.begin(
+            "greymesh_registry_last_change_age_seconds", .gauge,
+            "Time since a registry told a changed list of hosts; missing before the first.")
+        for (url, status) in registries {
+            guard let lastChange = status.lastChange else { continue }
+            text.sample(["registry": url], Double(Clock.nanoseconds - lastChange) / 1e9)
+        }
+        text.begin("greymesh_registry_push", .gauge, "1 while a registry tells changes, 0 while it is polled.")
+        for (url, status) in registries { text.sample(["registry": url], status.mode == .push ? 1 : 0) }
         text.begin("greymesh_registry_subscriptions", .gauge, "Services that a registry is asked about.")
         for (url, status) in registries { text.sample(["registry": url], status.subscriptions) }
+        text.begin("greymesh_registry_instances", .gauge, "Hosts that a registry lists and that are used.")
+        for (url, status) in registries { text.sample(["registry": url], status.instances) }
+        text.begin(
+            "greymesh_registry_dropped_instances", .gauge, "Entries that a registry lists and that are not used.")
+        for (url, status) in registries {
+            for reason in DropReason.allCases {
+                text.sample(["registry": url, "reason": reason.rawValue], status.dropped[reason] ?? 0)
+            }
+        }
+        text.begin("greymesh_registry_registrations", .gauge, "Applications that are to be registered.")
+        for (url, status) in registries { text.sample(["registry": url], status.registrations) }
+        text.begin("greymesh_registry_registered", .gauge, "Those of them that the registry has confirmed.")
+        for (url, status) in registries { text.sample(["registry": url], status.registered) }
         text.begin("greymesh_services", .gauge, "Services that are watched.")
         text.sample([:], control.directory.count)
+        let statuses = control.directory.statuses
+        text.begin("greymesh_services_held", .gauge, "Services of which an answer that takes hosts away is doubted.")
+        text.sample([:], statuses.count(where: \.isHeld))
+        text.begin("greymesh_services_saved", .gauge, "Services that are served from the hosts of the last run.")
+        text.sample([:], statuses.count { $0.state == .saved })
     }
 
     private func writeProcess(_ text: inout MetricsText) {

@@ -15,6 +15,7 @@ extension AdminServer {
                         "service": .text(status.key.name), "protocol": .text(status.key.kind.rawValue),
                         "state": .text(status.state.rawValue), "configured": .bool(status.isRequired),
                         "hosts": .count(status.instances), "usable": .count(status.usable),
+                        "held": .bool(status.isHeld),
                         "versions": .texts(Set(versions).filter { !$0.isEmpty }.sorted()),
                         "requests": .unsigned(traffic.services[status.key]?.requests ?? 0),
                         "changedMillisecondsAgo": status.changedAt.map { .integer((now - $0) / 1_000_000) } ?? .null,
@@ -80,11 +81,19 @@ extension AdminServer {
                     let status = registry.status
                     return .object([
                         "url": .text(registry.url), "state": .text(status.state.rawValue),
+                        "mode": .text(status.mode.rawValue),
                         "lastSuccessMillisecondsAgo": age(status.lastSuccess),
                         "lastError": .optional(status.lastError),
                         "lastErrorMillisecondsAgo": age(status.lastErrorAt),
                         "subscriptions": .count(status.subscriptions), "failures": .unsigned(status.failures),
                         "changes": .unsigned(status.changes),
+                        "lastChangeMillisecondsAgo": age(status.lastChange),
+                        "instances": .count(status.instances),
+                        "dropped": .object(
+                            DropReason.allCases.compactMap { reason in
+                                status.dropped[reason].map { JSON.Member(name: reason.rawValue, value: .count($0)) }
+                            }),
+                        "registrations": .count(status.registrations), "registered": .count(status.registered),
                     ])
                 })
         ])

@@ -11,6 +11,8 @@ public enum Command: Equatable, Sendable {
     case services(ClientOptions)
     /// List the version clusters of a running process.
     case clusters(ClientOptions, service: String?)
+    /// List the registries of a running process.
+    case registries(ClientOptions)
     /// Ask a running process where a request would go.
     case explain(ClientOptions, ExplainOptions)
     /// Serve the embedded development registry.

@@ -69,6 +69,7 @@ extension Invocation {
             return .check(file: file)
         case .services: return .services(try client(raw))
         case .clusters: return .clusters(try client(raw), service: raw.operands.first)
+        case .registries: return .registries(try client(raw))
         case .explain: return .explain(try client(raw), try explainOptions(raw))
         case .registry:
             guard let address = try raw.read("listen", SettingValue.address) else {

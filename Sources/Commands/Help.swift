@@ -55,7 +55,7 @@ enum Help {
             """
         case .registry:
             "Speaks the part of the Nacos naming API that clients of version 1 use. Nothing is kept on disk."
-        case .services, .clusters: nil
+        case .services, .clusters, .registries: nil
         }
     }
 

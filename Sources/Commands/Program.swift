@@ -59,6 +59,7 @@ public struct Program {
             return try RunCommand(options: options).run()
         case .services(let client): try ClientCommands(output: output).services(client)
         case .clusters(let client, let service): try ClientCommands(output: output).clusters(client, of: service)
+        case .registries(let client): try ClientCommands(output: output).registries(client)
         case .explain(let client, let question):
             return try ClientCommands(output: output).explain(client, question) ? Exit.success : Exit.failure
         case .registry(let address):

@@ -10,6 +10,8 @@ public enum Verb: String, Equatable, Sendable, CaseIterable {
     case services
     /// List clusters.
     case clusters
+    /// List registries.
+    case registries
     /// Where would a request go?
     case explain
     /// The development registry.
@@ -48,6 +50,7 @@ extension Verb {
         case .check: "validate a configuration file"
         case .services: "list the services of a running process"
         case .clusters: "list the version clusters and hosts of a running process"
+        case .registries: "list the registries of a running process and how they are"
         case .explain: "tell which version and hosts a request would get, and why"
         case .registry: "serve a small registry in memory, for development"
         }
@@ -61,7 +64,7 @@ extension Verb {
         switch self {
         case .run: Self.runFlags
         case .check: [Self.config]
-        case .services, .clusters: Self.client
+        case .services, .clusters, .registries: Self.client
         case .explain: Self.explainFlags
         case .registry:
             [Flag(name: "listen", placeholder: "ADDR", summary: "where to listen, for example 127.0.0.1:8848")]

@@ -74,6 +74,7 @@ private func runOptions(_ line: String, _ environment: [String: String] = [:]) t
         #expect(ClientOptions().admin == SocketAddress("127.0.0.1:15000"))
         #expect(try parse("services", ["GREYMESH_ADMIN": "127.0.0.1:9"]) == .services(admin))
         #expect(try parse("clusters") == .clusters(ClientOptions(), service: nil))
+        #expect(try parse("registries --admin 127.0.0.1:9") == .registries(admin))
         #expect(try parse("clusters a --admin 127.0.0.1:9") == .clusters(admin, service: "a"))
         #expect(try parse("services --json") == .services(ClientOptions(json: true)))
         #expect(try parse("explain --service a") == .explain(ClientOptions(), ExplainOptions(service: "a")))

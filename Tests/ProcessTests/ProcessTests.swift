@@ -172,6 +172,41 @@ struct ProcessTests {
         #expect(try registry.child.waitForExit() == .status(0))
         // A registry that is away changes nothing for hosts already known.
         #expect(try process.get().text == "one")
+        let listed = try GreymeshProcess.command(["registries", "--admin", try process.admin])
+        #expect(listed.output.hasPrefix("REGISTRY") && listed.output.contains("polling         1      1"))
+    }
+
+    @Test("A start without the registry serves from what the last run knew")
+    func survival() throws {
+        let state = try TemporaryDirectory()
+        let registry = try GreymeshProcess(["registry", "--listen", "127.0.0.1:0"])
+        defer { registry.child.terminate() }
+        let url = String(try registry.child.waitForLine("READY registry ").dropFirst("READY registry ".count))
+        let host = try HostThread("one")
+        defer { host.stop() }
+        let parameters = PercentEncoding.form([
+            ("serviceName", "order-service"), ("ip", "127.0.0.1"), ("port", "\(host.address.port)"),
+            ("ephemeral", "false"), ("metadata", #"{"version":"1.0"}"#),
+        ])
+        let base = url.replacing("nacos://", with: "http://")
+        #expect(try HTTPClient.perform(HTTPRequest("POST", "\(base)/nacos/v1/ns/instance?\(parameters)")).status == 200)
+        let arguments = ["--registry", url, "--state", state.path(of: "hosts")]
+        let first = try GreymeshProcess.run(arguments)
+        defer { first.child.terminate() }
+        #expect(try first.get().text == "one")
+        first.child.signal(SIGTERM)
+        #expect(try first.child.waitForExit() == .status(0))
+        registry.child.signal(SIGKILL)
+        _ = try registry.child.waitForExit()
+
+        let second = try GreymeshProcess.run(arguments)
+        defer { second.child.terminate() }
+        let answer = try second.get(headers: [("x-version", "1.0")])
+        #expect(answer.status == 200 && answer.text == "one")
+        #expect(answer.header("x-greymesh-version") == "1.0")
+        #expect(second.child.errors.contains("registry.saved_hosts_used"))
+        let listed = try GreymeshProcess.command(["services", "--admin", try second.admin])
+        #expect(listed.output.contains("order-service  http      saved      1       1  1.0"))
     }
 
     @Test("Wrong use ends with 2, a wrong file with 1")

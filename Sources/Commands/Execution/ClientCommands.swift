@@ -48,6 +48,38 @@ struct ClientCommands {
         output(table.text)
     }
 
+    /// `greymesh registries`
+    func registries(_ options: ClientOptions) throws {
+        let text = try AdminClient(options: options).get("/registries")
+        if options.json { return output(text) }
+        var table = TextTable(
+            ["REGISTRY", "STATE", "MODE", "SERVICES", "HOSTS", "DROPPED", "CHANGED", "REGISTERED", "LAST ERROR"],
+            numbers: [3, 4])
+        for registry in try AdminClient.decode(RegistriesAnswer.self, text).registries {
+            table.add([
+                registry.url, registry.state, registry.mode, "\(registry.subscriptions)", "\(registry.instances)",
+                registry.drops, Self.ago(registry.lastChangeMillisecondsAgo),
+                registry.registrations == 0 ? "" : "\(registry.registered)/\(registry.registrations)",
+                registry.lastError.map { "\(Self.ago(registry.lastErrorMillisecondsAgo)): \($0)" } ?? "",
+            ])
+        }
+        output(table.text)
+    }
+
+    /// `3s ago`, in the largest unit that is not 0.
+    static func ago(_ milliseconds: Int64?) -> String {
+        guard let milliseconds else { return "" }
+        let seconds = milliseconds / 1000
+        let (number, unit) =
+            seconds < 60
+            ? (seconds, "s")
+            : seconds < 3600
+                ? (seconds / 60, "m")
+                : seconds < 86_400
+                    ? (seconds / 3600, "h") : (seconds / 86_400, "d")
+        return "\(number)\(unit) ago"
+    }
+
     /// `greymesh explain`
     ///
     /// - Returns: false when the request would be refused.
@@ -117,6 +149,29 @@ private struct ClustersAnswer: Decodable {
     }
 
     let services: [Service]
+}
+
+private struct RegistriesAnswer: Decodable {
+    struct Registry: Decodable {
+        let url: String
+        let state: String
+        let mode: String
+        let subscriptions: Int
+        let instances: Int
+        let dropped: [String: Int]
+        let lastChangeMillisecondsAgo: Int64?
+        let lastError: String?
+        let lastErrorMillisecondsAgo: Int64?
+        let registrations: Int
+        let registered: Int
+
+        /// `2 unhealthy, 1 disabled`
+        var drops: String {
+            dropped.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map { "\($1) \($0)" }.joined(separator: ", ")
+        }
+    }
+
+    let registries: [Registry]
 }
 
 private struct ExplainDocument: Decodable {

@@ -34,7 +34,7 @@ public struct RegistryURL: Hashable, Sendable {
     public let scheme: Scheme
     /// Empty where there is none.
     public private(set) var user = ""
-    /// Empty where there is none. Never part of `description` or of an error.
+    /// Empty where there is none. For Consul the ACL token. Never part of `description` or of an error.
     public private(set) var password = ""
     /// In the order given; empty for a file.
     public private(set) var servers: [Server] = []
@@ -91,7 +91,7 @@ extension RegistryURL {
         switch scheme {
         case .nacos: (["namespace", "group", "separator"], 8848)
         case .zookeeper: ([], 2181)
-        case .consul: ([], 8500)
+        case .consul: (["dc", "passing", "tag", "token", "version-tags"], 8500)
         case .eureka: ([], 8761)
         case .etcd: ([], 2379)
         case .file: ([], 0)
@@ -131,9 +131,14 @@ extension RegistryURL {
 
     private mutating func readCredentials(_ text: Substring) throws(InvalidValue) {
         let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
-        guard parts.count == 2, !parts[0].isEmpty, !parts[1].isEmpty,
+        // Consul knows tokens, not users.
+        let takesUser = scheme != .consul
+        guard parts.count == 2, parts[0].isEmpty != takesUser, !parts[1].isEmpty,
             let user = Self.decoded(parts[0]), let password = Self.decoded(parts[1])
-        else { throw InvalidValue("credentials must be USER:PASSWORD@ with %XX for special characters") }
+        else {
+            let form = takesUser ? "USER:PASSWORD@" : "an ACL token, :TOKEN@,"
+            throw InvalidValue("credentials must be \(form) with %XX for special characters")
+        }
         (self.user, self.password) = (user, password)
     }
 
@@ -152,6 +157,10 @@ extension RegistryURL {
                 throw InvalidValue("the parameter \(name.shown) needs a value, with %XX for special characters")
             }
             parameters[name] = value
+        }
+        if scheme == .consul, let token = parameters.removeValue(forKey: "token") {
+            guard password.isEmpty else { throw InvalidValue("the ACL token is given twice") }
+            password = token
         }
     }
 

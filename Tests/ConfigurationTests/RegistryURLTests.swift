@@ -22,7 +22,17 @@ import Testing
         #expect(url.description == "file:\(path)")
     }
 
+    @Test(arguments: ["consul://:t%40k@a?dc=x", "consul://a?token=t%40k&dc=x"])
+    func consulsTokenIsAPassword(text: String) throws {
+        let url = try RegistryURL(text)
+        #expect(url.user.isEmpty && url.password == "t@k" && url.parameters == ["dc": "x"])
+        #expect(url.description == "consul://a:8500?dc=x")
+    }
+
     static let wrong: [(String, String)] = [
+        ("consul://u:p@a", "credentials must be an ACL token, :TOKEN@, with %XX for special characters"),
+        ("consul://:@a", "credentials must be an ACL token, :TOKEN@, with %XX for special characters"),
+        ("consul://:t@a?token=u", "the ACL token is given twice"),
         ("", #""" is not a registry URL; write nacos://HOST:8848 or file:PATH"#),
         ("host", #""host" is not a registry URL; write nacos://HOST:8848 or file:PATH"#),
         ("http://host:8848", #""http" is not a kind of registry; for Nacos write nacos://HOST:8848"#),
@@ -68,6 +78,8 @@ import Testing
         "nacos://user:hunter2/@a", "nacos://user:hunter2?x@a", "nacos://user:x@hunter2/y@a", "nacos://us er:hunter2@a",
         "nacos://user:hunter2#@a",
         "nacos://user:hunter2@a?x=y", "nacos://:hunter2@a", "nacos://user:hunter2@a@b", "nacos://user:hunter2,@a",
+        "consul://:hunter2@a:x", "consul://a?token=hunter2&token=x", "consul://a?tken=hunter2",
+        "consul://:x@a?token=hunter2", "consul://a?token=hunter2%",
         "nacos:/user:hunter2@a", "nacos://user:hunter2%@a", "nacos://user:hunter2@a,a", "//user:hunter2@a",
     ])
     func neverTellsThePassword(text: String) {

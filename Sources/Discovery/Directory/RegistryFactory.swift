@@ -12,7 +12,9 @@ extension RegistryConfiguration {
             return NacosRegistry(
                 NacosSettings(address, poll: poll), url: address.description, context: context, reports: reports)
         case .zookeeper: throw InvalidValue("there is no adapter for ZooKeeper in this build")
-        case .consul: throw InvalidValue("there is no adapter for Consul in this build")
+        case .consul:
+            return try ConsulRegistry(
+                ConsulSettings(address, poll: poll), url: address.description, context: context, reports: reports)
         case .eureka: throw InvalidValue("there is no adapter for Eureka in this build")
         case .etcd: throw InvalidValue("there is no adapter for etcd in this build")
         case .file:

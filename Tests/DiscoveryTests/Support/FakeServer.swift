@@ -27,6 +27,8 @@ final class FakeServer {
         case silence
         /// The connection is reset.
         case reset
+        /// Whatever is given to `complete` with this number.
+        case later(Int)
 
         static func ok(_ body: String) -> Answer { .status(200, body) }
     }
@@ -52,6 +54,9 @@ final class FakeServer {
     private var inputs: [Int32: [UInt8]] = [:]
     private var outputs: [Int32: ArraySlice<UInt8>] = [:]
     private var closing: Set<Int32> = []
+    /// Descriptors are used again, these numbers are not.
+    private var numbers: [Int32: Int] = [:]
+    private var postponed: [Int: (connection: Int32, serial: Int?)] = [:]
 
     init(loop: EventLoop, port: UInt16 = 0, handler: @escaping (Request) -> Answer) throws {
         self.loop = loop
@@ -123,6 +128,7 @@ final class FakeServer {
             while let (connection, _) = Socket.accept(listener) {
                 accepted += 1
                 inputs[connection] = []
+                numbers[connection] = accepted
                 watch(connection)
             }
         }
@@ -186,7 +192,16 @@ final class FakeServer {
             flush(connection)
         case .silence: break
         case .reset: abort(connection)
+        case .later(let number): postponed[number] = (connection, numbers[connection])
         }
+    }
+
+    /// Answers a request that was postponed; nothing if its connection is gone.
+    func complete(_ number: Int, _ answer: Answer) {
+        guard let (connection, serial) = postponed.removeValue(forKey: number), serial == numbers[connection] else {
+            return
+        }
+        self.answer(connection, answer)
     }
 
     private func flush(_ connection: Int32) {
@@ -213,6 +228,7 @@ final class FakeServer {
         guard inputs.removeValue(forKey: connection) != nil else { return }
         streams.removeAll { $0 == connection }
         outputs[connection] = nil
+        numbers[connection] = nil
         closing.remove(connection)
         loop.unwatch(connection)
         close(connection)

@@ -70,7 +70,7 @@ extension JSON {
     fileprivate static func listener(_ listener: ListenerConfiguration, _ address: SocketAddress) -> JSON {
         .object([
             "name": .text(listener.name), "protocol": .text(listener.protocol.rawValue),
-            "listen": .text("\(address)"),
+            "listen": .text("\(address)"), "forward": .optional(listener.forward.map { "\($0)" }),
         ])
     }
 

@@ -63,7 +63,10 @@ extension AdminServer {
 
     /// Hosts that the registry says can serve; those with weight 0 are among them.
     private func availableHosts(_ key: ServiceKey, _ identity: VersionCluster.Identity) -> Set<SocketAddress> {
-        let instances = control.directory.instances(of: key) ?? []
+        guard let instances = control.directory.instances(of: key) else {
+            // The application behind an inbound listener is in no registry.
+            return Set(control.snapshots[key]?.clusters.flatMap { $0.hosts.map(\.address) } ?? [])
+        }
         return Set(
             instances.lazy.filter {
                 $0.available && $0.group == identity.group

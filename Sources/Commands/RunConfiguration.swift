@@ -34,12 +34,12 @@ extension RunOptions {
         return registries
     }
 
-    /// The new listener keeps name and place of the first one that it replaces.
+    /// The new listener keeps name and place of the first one that it replaces. Inbound listeners are none of its business.
     private func replace(_ kind: ListenerProtocol, _ choice: ListenerChoice?, in settings: inout Configuration) {
         guard let choice else { return }
-        let first = settings.listeners.firstIndex { $0.protocol == kind }
+        let first = settings.listeners.firstIndex { $0.protocol == kind && $0.forward == nil }
         let name = first.map { settings.listeners[$0].name }
-        settings.listeners.removeAll { $0.protocol == kind }
+        settings.listeners.removeAll { $0.protocol == kind && $0.forward == nil }
         guard case .on(let address) = choice else { return }
         let listener = ListenerConfiguration(
             name: name ?? unusedName(kind.rawValue, settings.listeners), protocol: kind, address: address)

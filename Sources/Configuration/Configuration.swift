@@ -65,12 +65,16 @@ public struct ListenerConfiguration: Equatable, Sendable {
     public var `protocol`: ListenerProtocol
     /// Where it listens.
     public var address: SocketAddress
+    /// An inbound listener: all requests go to the application at this address, whatever service they name. Nil: they go
+    /// where the registries say.
+    public var forward: SocketAddress?
 
     /// A listener.
-    public init(name: String, protocol: ListenerProtocol, address: SocketAddress) {
+    public init(name: String, protocol: ListenerProtocol, address: SocketAddress, forward: SocketAddress? = nil) {
         self.name = name
         self.protocol = `protocol`
         self.address = address
+        self.forward = forward
     }
 
     /// HTTP on 127.0.0.1:8080 and Dubbo on 127.0.0.1:20880.

@@ -74,6 +74,9 @@ public final class ControlPlane {
         explainer = Explainer(loop: loop) { dataPlane.post(.explain(id: $0, $1), to: 0) }
         publisher.onPublish = { [explainer] in explainer.becameKnown($0) }
         dataPlane.post(.routes(plan.routes))
+        for listener in configuration.listeners {
+            if let forward = listener.forward { publisher.publish(listener.serviceKey, [Instance(address: forward)]) }
+        }
         directory.adopt { plan.policy(for: $0).merge }
         for key in plan.required { directory.require(key) }
         loop.receive(dataPlane.events) { [weak self] in self?.handle($0) }

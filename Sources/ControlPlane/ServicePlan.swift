@@ -15,12 +15,16 @@ struct ServicePlan {
 
     private let services: [String: ServiceConfiguration]
     private let defaultPolicy: ServicePolicy
+    /// What stands behind inbound listeners.
+    private let applications: Set<ServiceKey>
 
     init(_ configuration: Configuration) {
         services = configuration.services
         defaultPolicy = configuration.defaultPolicy
+        applications = Set(configuration.listeners.lazy.filter { $0.forward != nil }.map(\.serviceKey))
         versionKeys = configuration.version.instance
-        let listening = Set(configuration.listeners.map { ServiceKey.Kind($0.protocol) })
+        let listening = Set(
+            configuration.listeners.lazy.filter { $0.forward == nil }.map { ServiceKey.Kind($0.protocol) })
         let sections = configuration.services.sorted { $0.key < $1.key }
         required = sections.flatMap { name, section in
             Self.kinds(name, section).filter(listening.contains).map { ServiceKey(kind: $0, name: name) }
@@ -29,7 +33,13 @@ struct ServicePlan {
     }
 
     /// How requests for a service are sent on: its own section's policy, else that of `"*"`.
-    func policy(for key: ServiceKey) -> ServicePolicy { services[key.name]?.policy ?? defaultPolicy }
+    /// The application behind an inbound listener takes what comes.
+    func policy(for key: ServiceKey) -> ServicePolicy {
+        guard applications.contains(key) else { return services[key.name]?.policy ?? defaultPolicy }
+        var policy = ServicePolicy()
+        policy.timeout = defaultPolicy.timeout
+        return policy
+    }
 
     /// What a section's name can stand for. Host names and paths belong to HTTP; what is no Java name cannot be a Dubbo
     /// interface. All other names may be either, and whichever exists is found.

@@ -87,6 +87,11 @@ import Testing
         #expect(answer == hex("dabb2214 0000000000000003 00000001 4e"))
     }
 
+    @Test func readonlyEvent() {
+        let event = written(Dubbo.readonlyEventSize) { Dubbo.writeReadonlyEvent(id: 0, into: $0) }
+        #expect(event == hex("dabba200 0000000000000000 00000002 0152"))
+    }
+
     @Test(arguments: [
         ("4e", 2, "heartbeat"), ("0152", 2, "readonly"), ("0157", 2, "writeable"), ("0158", 2, ""), ("", 2, ""),
         ("4e4e", 2, ""),

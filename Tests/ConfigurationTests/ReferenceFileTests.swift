@@ -33,6 +33,10 @@ import Testing
                 url: "nacos://reader:secret@nacos-1,nacos-2:8848/nacos?namespace=staging&group=DEFAULT_GROUP"),
         ]
         expected.state = "/var/lib/greymesh"
+        expected.listeners.append(
+            ListenerConfiguration(
+                name: "inbound", protocol: .dubbo, address: SocketAddress("0.0.0.0:20881")!,
+                forward: SocketAddress("127.0.0.1:20882")!))
         expected.accessLog = AccessLogConfiguration(path: "-")
         var service = ServiceConfiguration()
         service.policy.stable = "1.0"

@@ -190,6 +190,13 @@ struct WrongFile: CustomTestStringConvertible, Sendable {
         WrongFile(
             "listeners:\n  - {name: a}",
             ":2: listeners[0]: the key \"protocol\" is missing", ":2: listeners[0]: the key \"listen\" is missing"),
+        WrongFile(
+            "listeners:\n  - {name: a, protocol: http, listen: 127.0.0.1:80, forward: 127.0.0.1:80}",
+            ":2: listeners[0].forward: 127.0.0.1:80 is the listener \"a\", not an application: requests would go in a circle"
+        ),
+        WrongFile(
+            "listeners:\n  - {name: a, protocol: http, listen: 127.0.0.1:80, forward: 127.0.0.1:0}",
+            ":2: listeners[0].forward: needs the application's port"),
         WrongFile("listeners: [x]", ":1: listeners[0]: must be a mapping of names to values"),
         WrongFile(
             "listeners:\n  - {name: a, protocol: http, listen: 127.0.0.1:80}\n"

@@ -112,6 +112,17 @@ extension Dubbo {
         return finish(FrameHead(flags: 0xe2, status: 0, id: id, bodyLength: 1), out)
     }
 
+    /// Size of what `writeReadonlyEvent` writes.
+    public static let readonlyEventSize = headSize + 2
+
+    /// Writes the event by which a provider says that it wants no new requests on this connection, as Java providers do when
+    /// they stop. It is not answered.
+    public static func writeReadonlyEvent(id: Int64, into out: UnsafeMutablePointer<UInt8>) -> Int {
+        out[headSize] = 1
+        out[headSize + 1] = 0x52
+        return finish(FrameHead(flags: 0xa2, status: 0, id: id, bodyLength: 2), out)
+    }
+
     private static func write(_ byte: UInt8, _ out: UnsafeMutablePointer<UInt8>, _ at: inout Int) {
         out[at] = byte
         at &+= 1

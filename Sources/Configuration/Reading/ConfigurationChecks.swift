@@ -80,6 +80,14 @@ extension ConfigurationDraft {
                 reader.fail(listenerLines[index], "listeners[\(index)].name", "\(listener.name.shown) is given twice")
             }
         }
+        for (index, listener) in configuration.listeners.enumerated() where index < listenerLines.count {
+            guard let forward = listener.forward,
+                let other = configuration.listeners.first(where: { $0.address.overlaps(forward) })
+            else { continue }
+            reader.fail(
+                listenerLines[index], "listeners[\(index)].forward",
+                "\(forward) is the listener \(other.name.shown), not an application: requests would go in a circle")
+        }
         for clash in configuration.addressClashes() {
             let line = clash.listener < listenerLines.count ? listenerLines[clash.listener] : adminLine
             reader.fail(line, clash.message)

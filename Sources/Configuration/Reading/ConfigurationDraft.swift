@@ -38,6 +38,7 @@ struct ListenerDraft {
     var name: String?
     var `protocol`: ListenerProtocol?
     var address: SocketAddress?
+    var forward: SocketAddress?
 }
 
 /// The access log's section.

@@ -163,6 +163,10 @@ extension ConfigurationKeys {
             },
             Key("protocol", \.protocol) { text throws(InvalidValue) in try SettingValue.choice(text) },
             Key("listen", \.address, SettingValue.address),
+            Key("forward") { node, path, reader, draft in
+                draft.forward = reader.value(node, path, SettingValue.address)
+                if draft.forward?.port == 0 { reader.fail(node.line, path, "needs the application's port") }
+            },
         ]
     }
 
@@ -184,7 +188,7 @@ extension ConfigurationKeys {
                 continue
             }
             draft.configuration.listeners.append(
-                ListenerConfiguration(name: name, protocol: `protocol`, address: address))
+                ListenerConfiguration(name: name, protocol: `protocol`, address: address, forward: listener.forward))
             draft.listenerLines.append(item.line)
         }
     }

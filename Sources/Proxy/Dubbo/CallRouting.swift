@@ -14,7 +14,9 @@ extension Worker {
         let body = frame + Dubbo.headSize
         let result = Dubbo.parseInvocation(
             body, count: head.bodyLength, head.serialization, &dubbo.scratch, into: &dubbo.invocation)
-        guard let service = calledService(result, body) else { return refuse(consumer, head, result, body) }
+        guard let service = calledService(result, body, listener: consumer.pointee.listener) else {
+            return refuse(consumer, head, result, body)
+        }
         let call = dubbo.calls.take()
         call.pointee.service = service
         call.pointee.consumerID = head.id
@@ -52,8 +54,11 @@ extension Worker {
 
     @inline(__always)
     private mutating func calledService(
-        _ result: Dubbo.InvocationResult, _ body: UnsafeMutablePointer<UInt8>
+        _ result: Dubbo.InvocationResult, _ body: UnsafeMutablePointer<UInt8>, listener: Int32
     ) -> UnsafeMutablePointer<Service>? {
+        if let application = listeners[Int(listener)].application {
+            return result == .malformed ? nil : application
+        }
         switch result {
         case .parsed:
             let name = bytes(dubbo.invocation.interface, body)
@@ -107,8 +112,8 @@ extension Worker {
         let milliseconds = Int64(dubbo.invocation.timeoutMilliseconds)
         call.pointee.patience = milliseconds > 0 ? milliseconds * 1_000_000 : service.pointee.timeout
         var asked = Asked()
-        if dubbo.invocation.attachmentForm == .unknown {
-            // Nothing can be read: any interface version will do.
+        if dubbo.invocation.attachmentForm == .unknown || service.pointee.takesAll {
+            // Nothing can be read, or nothing of it matters: any interface version will do.
             asked.isDubbo = true
             asked.interfaceVersion = CallView.anyInterfaceVersion
         } else {
@@ -121,7 +126,8 @@ extension Worker {
             drawChance(&asked, stickyKey: stickyKey(service, body, peer), of: service)
         }
         call.pointee.asked = asked
-        call.pointee.frameVersion = asked.interfaceVersion
+        // What goes to the application behind a listener is never rewritten: there it is as if it had the host's version.
+        call.pointee.frameVersion = service.pointee.takesAll ? 0 : asked.interfaceVersion
     }
 
     @inline(__always)

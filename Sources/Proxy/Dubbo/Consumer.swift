@@ -2,7 +2,8 @@ import Runtime
 
 /// A Dubbo consumer's connection. Carries many calls at a time, answered in any order.
 ///
-/// It is never closed for being idle and never sent the readonly event: to a consumer this is the only address there is.
+/// It is never closed for being idle, and behind an outbound listener never sent the readonly event: to a consumer this is the
+/// only address there is.
 struct Consumer {
     // The first eight bytes do not outlive `Slab.bury`; nobody needs these of a closed connection.
     let descriptor: Int32

@@ -206,8 +206,17 @@ extension Worker {
 
     // MARK: Draining
 
-    /// Consumers are served on: `closeDrainedConsumers` closes each when nothing of it is in flight.
-    mutating func drainConsumers() { dubbo.sweptAt = now }
+    /// Consumers are served on: `closeDrainedConsumers` closes each when nothing of it is in flight. Those of an inbound
+    /// listener have other providers: they are told to use them.
+    mutating func drainConsumers() {
+        dubbo.sweptAt = now
+        var item = dubbo.first
+        while let consumer = item {
+            item = consumer.pointee.next
+            guard listeners[Int(consumer.pointee.listener)].configuration.forward != nil else { continue }
+            send(output, Dubbo.writeReadonlyEvent(id: 0, into: output), to: consumer)
+        }
+    }
 
     /// From a second after draining began, so that a request on its way is still answered.
     mutating func closeDrainedConsumers() {

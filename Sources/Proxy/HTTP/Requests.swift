@@ -40,7 +40,8 @@ extension Worker {
             answer(downstream, 501, "CONNECT is not supported")
             return length
         }
-        guard let service = findService(head, bytes) else {
+        let application = listeners[Int(downstream.pointee.listener)].application
+        guard let service = application ?? findService(head, bytes) else {
             answer(downstream, 404, "no service is known by this host name or path")
             return length
         }

@@ -20,6 +20,8 @@ struct Service: ~Copyable {
     var state = State.pending
     /// Named in the configuration: stays known.
     var isPinned = false
+    /// The application behind an inbound listener: whatever version or group a request names, it goes there.
+    var takesAll = false
     /// Requests in flight and waiting.
     var active = 0
     /// When the last request came.

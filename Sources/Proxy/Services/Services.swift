@@ -75,11 +75,23 @@ extension Worker {
         tables.http.forEach { $1.pointee.isPinned = false }
         tables.dubbo.forEach { $1.pointee.isPinned = false }
         tables.pinned = Set(routes.services).count
+        pinApplications()
         for key in routes.services { service(key).pointee.isPinned = true }
         for (name, key) in routes.hosts { tables.hosts.insert(ownKey(name), service(key)) }
         for (prefix, key) in routes.paths {
             tables.paths.insert(ownKey(prefix), service(key))
             tables.longestPath = max(tables.longestPath, prefix.utf8.count)
+        }
+    }
+
+    /// Applications behind inbound listeners are known before the first request comes.
+    mutating func pinApplications() {
+        for number in listeners.indices where listeners[number].configuration.forward != nil {
+            let application = service(listeners[number].configuration.serviceKey)
+            application.pointee.isPinned = true
+            application.pointee.takesAll = true
+            listeners[number].application = application
+            tables.pinned += 1
         }
     }
 

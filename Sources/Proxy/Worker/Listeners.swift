@@ -1,5 +1,6 @@
 import CLinux
 import Configuration
+import Discovery
 import Glibc
 import Runtime
 
@@ -12,8 +13,17 @@ struct Listener {
     var accepted: UInt64 = 0
     /// Connections open now.
     var open = 0
+    /// Inbound: the application that all requests go to. Nil: they name their service.
+    var application: UnsafeMutablePointer<Service>?
     /// Not watched because the process has no descriptors left.
     var isPaused = false
+}
+
+extension ListenerConfiguration {
+    /// The name under which an inbound listener's application is known. No request can name it.
+    public var serviceKey: ServiceKey {
+        ServiceKey(kind: `protocol` == .http ? .http : .dubbo, name: "listener:\(name)")
+    }
 }
 
 extension Worker {

@@ -78,6 +78,7 @@ public struct Worker: ~Copyable {
 
     /// Serves until it is told to stop or has drained.
     mutating func run() {
+        pinApplications()
         while running {
             let count = poller.wait(milliseconds: pollMilliseconds)
             now = Clock.nanoseconds

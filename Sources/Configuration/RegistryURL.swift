@@ -90,7 +90,7 @@ extension RegistryURL {
     private static func rules(_ scheme: Scheme) -> (parameters: [String], port: UInt16) {
         switch scheme {
         case .nacos: (["namespace", "group", "separator"], 8848)
-        case .zookeeper: ([], 2181)
+        case .zookeeper: (["backup", "group", "services", "session"], 2181)
         case .consul: (["dc", "passing", "tag", "token", "version-tags"], 8500)
         case .eureka: ([], 8761)
         case .etcd: ([], 2379)

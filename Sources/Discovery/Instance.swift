@@ -8,6 +8,8 @@ public struct ServiceKey: Hashable, Sendable, CustomStringConvertible {
         case http
         /// A Dubbo interface: `com.acme.OrderService`. One key covers all its versions and groups.
         case dubbo
+        /// A SOFA RPC interface over Bolt: `com.acme.OrderService`. One key covers all its unique ids. Nothing forwards it yet.
+        case sofa
     }
 
     /// Which kind of name it is.
@@ -37,7 +39,7 @@ public struct Instance: Hashable, Sendable {
     public var metadata: [String: String]
     /// Dubbo: the interface version of the service name; empty where there is none or it is `0.0.0`.
     public var interfaceVersion: String
-    /// Dubbo: the group of the service name; empty where there is none.
+    /// Dubbo: the group of the service name, SOFA RPC: its unique id; empty where there is none.
     public var group: String
 
     /// An instance.

@@ -11,7 +11,9 @@ extension RegistryConfiguration {
         case .nacos:
             return NacosRegistry(
                 NacosSettings(address, poll: poll), url: address.description, context: context, reports: reports)
-        case .zookeeper: throw InvalidValue("there is no adapter for ZooKeeper in this build")
+        case .zookeeper:
+            return ZooKeeperRegistry(
+                try ZooKeeperSettings(address), url: address.description, context: context, reports: reports)
         case .consul:
             return try ConsulRegistry(
                 ConsulSettings(address, poll: poll), url: address.description, context: context, reports: reports)

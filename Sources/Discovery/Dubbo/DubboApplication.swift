@@ -109,7 +109,7 @@ extension DubboApplication.Providers {
             unused[reason, default: 0] += 1
             return
         }
-        var labels = parameters
+        var labels = DubboProvider.labels(parameters)
         labels["application"] = application.name
         let instance = Instance(
             address: .unknown, weight: DubboProvider.weight(parameters), metadata: labels, interfaceVersion: version,

@@ -11,21 +11,47 @@ enum DubboProvider {
         return own.isFinite ? min(max(own, 0), 1_000_000) / 100 : 1
     }
 
+    /// Parameters that are the same everywhere or tell a proxy nothing. There are many hosts, and of each they take more
+    /// memory than all others together.
+    private static let unused: Set<String> = [
+        "REGISTRY_CLUSTER", "anyhost", "background", "bind.ip", "bind.port", "deprecated", "dubbo", "dynamic",
+        "executor-management-mode", "file-cache", "generic", "interface", "metadata-type", "methods", "path", "pid",
+        "qos.enable", "register-mode", "register.ip", "revision", "service-name-mapping", "service.name", "side",
+        "unloadClusterRelated",
+    ]
+
+    /// What is kept of a provider's parameters.
+    static func labels(_ parameters: [String: String]) -> [String: String] {
+        parameters.filter { !unused.contains($0.key) }
+    }
+
     /// Why a provider with these parameters is not used; nil when it is.
     static func dropReason(scheme: String, _ parameters: [String: String]) -> DropReason? {
         guard scheme == "dubbo" else { return .unsupportedProtocol }
         guard parameters["category"] ?? "providers" == "providers" else { return .unsupportedProtocol }
-        return parameters["enabled"] == "false" || parameters["disabled"] == "true" ? .disabled : nil
+        return isDisabled(parameters) ? .disabled : nil
+    }
+
+    /// An operator has switched it off.
+    static func isDisabled(_ parameters: [String: String]) -> Bool {
+        parameters["enabled"] == "false" || parameters["disabled"] == "true"
     }
 }
 
 extension DubboURL {
     /// The provider as a host, or why it is not used.
     var provider: Result<ListedHost, DropReason> {
+        candidate.flatMap { DubboProvider.isDisabled(parameters) ? .failure(.disabled) : .success($0) }
+    }
+
+    /// The provider as a host, also when it is switched off, which an override can undo; or why it can never be used.
+    var candidate: Result<ListedHost, DropReason> {
         guard port > 0, !host.isEmpty, !interface.isEmpty else { return .failure(.unreadable) }
-        if let reason = DubboProvider.dropReason(scheme: scheme, parameters) { return .failure(reason) }
+        if let reason = DubboProvider.dropReason(scheme: scheme, parameters), reason != .disabled {
+            return .failure(reason)
+        }
         let instance = Instance(
-            address: .unknown, weight: DubboProvider.weight(parameters), metadata: parameters,
+            address: .unknown, weight: DubboProvider.weight(parameters), metadata: DubboProvider.labels(parameters),
             interfaceVersion: version, group: group)
         return .success(ListedHost(host: host, port: port, instance: instance))
     }

@@ -84,6 +84,7 @@ public final class FileRegistry: Registry {
         case .dubbo:
             let names = byInterface[service.name[...]] ?? []
             reporter.report(service, names.flatMap { file.services[$0] ?? [] })
+        case .sofa: reporter.report(service, [])
         }
     }
 

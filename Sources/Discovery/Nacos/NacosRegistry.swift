@@ -51,6 +51,8 @@ public final class NacosRegistry: Registry {
             listing.start()
             if let names = listing.names(of: service.name) { setNames(of: service, names) }
             if listing.isKnown { context.loop.schedule(after: .zero) { [weak self] in self?.report(service) } }
+        // SOFA RPC's way to write into Nacos is not read.
+        case .sofa: context.loop.schedule(after: .zero) { [weak self] in self?.reporter.report(service, []) }
         }
         // Nothing is sent while all servers are away, so nothing would come to tell it.
         guard client.health.status.state == .failed else { return }

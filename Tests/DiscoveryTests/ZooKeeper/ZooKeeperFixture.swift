@@ -1,0 +1,52 @@
+import Configuration
+import Runtime
+import TestSupport
+import Testing
+
+@testable import Discovery
+
+/// What tests with a real ZooKeeper share.
+struct ZooKeeperFixture {
+    let fixture: Fixture
+    let server: ZooKeeperServer
+
+    init(tick: Int = 500, names: [String: [String]] = [:]) throws {
+        fixture = try Fixture(names: names)
+        server = try ZooKeeperServer(tick: tick)
+        try server.start()
+    }
+
+    func writer(credentials: String = "") throws -> ZooKeeperWriter {
+        try ZooKeeperWriter(server.address, credentials: credentials)
+    }
+
+    /// A registry on the server; `suffix` stands after its address.
+    func registry(_ suffix: String = "", user: String = "", servers: String = "") throws -> ZooKeeperRegistry {
+        let url = try RegistryURL("zookeeper://\(user)\(servers)127.0.0.1:\(server.port)\(suffix)")
+        var settings = try ZooKeeperSettings(url)
+        settings.backoff = Backoff(first: .milliseconds(50), cap: .milliseconds(200))
+        settings.connectTimeout = .seconds(1)
+        return ZooKeeperRegistry(
+            settings, url: url.description, context: fixture.context, reports: fixture.reports)
+    }
+
+    /// Waits until the last list told for a service has exactly these addresses.
+    func expect(
+        _ service: ServiceKey, _ addresses: [String], _ limit: Duration = .seconds(20),
+        at location: SourceLocation = #_sourceLocation
+    ) {
+        let isRight = fixture.wait(limit) { fixture.addresses(service) == addresses }
+        #expect(isRight, "\(fixture.addresses(service) ?? ["nothing"]) \(fixture.log)", sourceLocation: location)
+    }
+
+    /// The path of a provider's node.
+    static func provider(_ interface: String, _ port: Int, _ parameters: String = "", root: String = "/dubbo") -> String
+    {
+        let url = "dubbo://127.0.0.1:\(port)/\(interface)?interface=\(interface)&timestamp=1&\(parameters)"
+        return "\(root)/\(interface)/providers/\(PercentEncoding.encode(url))"
+    }
+}
+
+extension ServiceKey {
+    static func sofa(_ name: String) -> ServiceKey { ServiceKey(kind: .sofa, name: name) }
+}

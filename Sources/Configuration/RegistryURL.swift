@@ -93,7 +93,7 @@ extension RegistryURL {
         case .zookeeper: (["backup", "group", "services", "session"], 2181)
         case .consul: (["dc", "passing", "tag", "token", "version-tags"], 8500)
         case .eureka: ([], 8761)
-        case .etcd: ([], 2379)
+        case .etcd: (["layout"], 2379)
         case .file: ([], 0)
         }
     }

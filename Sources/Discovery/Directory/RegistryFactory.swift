@@ -18,7 +18,9 @@ extension RegistryConfiguration {
             return try ConsulRegistry(
                 ConsulSettings(address, poll: poll), url: address.description, context: context, reports: reports)
         case .eureka: throw InvalidValue("there is no adapter for Eureka in this build")
-        case .etcd: throw InvalidValue("there is no adapter for etcd in this build")
+        case .etcd:
+            return EtcdRegistry(
+                try EtcdSettings(address), url: address.description, context: context, reports: reports)
         case .file:
             return FileRegistry(path: address.path, url: address.description, context: context, reports: reports)
         }

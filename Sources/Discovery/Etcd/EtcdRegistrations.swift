@@ -1,0 +1,243 @@
+import Runtime
+
+/// Keeps applications registered: each has a lease, its key lives as long as the lease is renewed.
+///
+/// All leases are renewed by one call each third of their life. One that has died, because etcd was wiped or Greymesh was not
+/// heard of for too long, is replaced, and the key is written again.
+final class EtcdRegistrations {
+    private final class Entry {
+        var registration: Registration
+        /// 0 for none.
+        var lease: Int64 = 0
+        /// The key as it was written last; another one replaces it.
+        var written: EtcdEntry?
+        var isConfirmed = false
+        var isBusy = false
+        /// It changed while it was being written.
+        var isStale = false
+        var isRemoved = false
+        /// What was said of it last; nil when nothing was said yet.
+        var told: String??
+        var backoff = Backoff(first: .seconds(1), cap: .seconds(15))
+        var retry: EventLoop.Timer?
+        var completion: ((String?) -> Void)?
+
+        init(_ registration: Registration) { self.registration = registration }
+    }
+
+    private let settings: EtcdSettings
+    private let client: EtcdClient
+    private let watcher: EtcdWatcher
+    private let context: DiscoveryContext
+    private let report: (Registration.Identity, String?) -> Void
+    private var entries: [Registration.Identity: Entry] = [:]
+    private var timer: EventLoop.Timer?
+    private var renewal: EtcdClient.Ticket?
+    private var isStopped = false
+
+    init(
+        _ settings: EtcdSettings, client: EtcdClient, watcher: EtcdWatcher, context: DiscoveryContext,
+        report: @escaping (Registration.Identity, String?) -> Void
+    ) {
+        self.settings = settings
+        self.client = client
+        self.watcher = watcher
+        self.context = context
+        self.report = report
+    }
+
+    var count: Int { entries.values.count { !$0.isRemoved } }
+    var confirmed: Int { entries.values.count { $0.isConfirmed && !$0.isRemoved } }
+
+    func register(_ registration: Registration) {
+        if let entry = entries[registration.identity], !entry.isRemoved {
+            guard entry.registration != registration else { return }
+            entry.registration = registration
+            entry.isStale = true
+            write(entry)
+        } else {
+            let entry = Entry(registration)
+            entries[registration.identity] = entry
+            write(entry)
+        }
+        if timer == nil { scheduleRenewal() }
+    }
+
+    func deregister(_ identity: Registration.Identity, completion: @escaping (String?) -> Void) {
+        guard let entry = entries[identity], !entry.isRemoved else {
+            context.loop.schedule(after: .zero) { completion(nil) }
+            return
+        }
+        context.loop.cancel(entry.retry)
+        entry.isRemoved = true
+        entry.completion = completion
+        if !entry.isBusy { revoke(entry) }
+    }
+
+    func stop() {
+        isStopped = true
+        context.loop.cancel(timer)
+        for entry in entries.values { context.loop.cancel(entry.retry) }
+        entries.removeAll()
+    }
+
+    /// A member with a majority is there: what was not written is, and the leases are looked at.
+    func ready() {
+        for entry in entries.values where !entry.isConfirmed { write(entry) }
+        if entries.values.contains(where: \.isConfirmed) { renew() }
+    }
+
+    /// The member is lost; leases live on for their time.
+    func lost() {
+        guard let renewal else { return }
+        client.cancel(renewal)
+        self.renewal = nil
+    }
+
+    // MARK: Writing
+
+    private func write(_ entry: Entry) {
+        guard !isStopped, !entry.isBusy, !entry.isRemoved, watcher.isUp else { return }
+        context.loop.cancel(entry.retry)
+        entry.retry = nil
+        entry.isBusy = true
+        if entry.lease != 0 { return put(entry) }
+        client.post("/v3/lease/grant", #"{"TTL":"\#(settings.leaseSeconds)"}"#) { [weak self] result in
+            switch result {
+            case .failure(let failure): self?.finish(entry, failure)
+            case .success(let answer):
+                guard let lease = answer.number("ID"), lease != 0 else {
+                    self?.finish(entry, EtcdFailure(.away, "the answer is not etcd's"))
+                    return
+                }
+                entry.lease = lease
+                // The key that died with the former lease need not be taken out.
+                entry.written = nil
+                self?.put(entry)
+            }
+        }
+    }
+
+    private func put(_ entry: Entry) {
+        let key = EtcdEntry(entry.registration, lease: entry.lease, settings)
+        entry.isStale = false
+        var operations = [
+            #"{"request_put":{"key":"\#(Base64.encode(key.key))","value":"\#(Base64.encode(key.value))","#
+                + #""lease":"\#(entry.lease)"}}"#
+        ]
+        // Dubbo's key holds everything about a provider: changed labels are another key.
+        if let former = entry.written, former.key != key.key {
+            operations.append(#"{"request_delete_range":{"key":"\#(Base64.encode(former.key))"}}"#)
+        }
+        let body = #"{"success":[\#(operations.joined(separator: ","))]}"#
+        client.post("/v3/kv/txn", body) { [weak self] result in
+            switch result {
+            case .success:
+                entry.written = key
+                self?.finish(entry, nil)
+            case .failure(let failure):
+                // The lease has died meanwhile.
+                if failure.kind == .missing { entry.lease = 0 }
+                self?.finish(entry, failure)
+            }
+        }
+    }
+
+    private func finish(_ entry: Entry, _ failure: EtcdFailure?) {
+        entry.isBusy = false
+        if entry.isRemoved { return revoke(entry) }
+        guard !isStopped else { return }
+        if let failure {
+            entry.isConfirmed = false
+            tell(entry, failure.description)
+            entry.retry = context.loop.schedule(after: entry.backoff.failed()) { [weak self] in
+                entry.retry = nil
+                self?.write(entry)
+            }
+            if failure.kind == .away || failure.kind == .noQuorum { watcher.lose(failure) }
+        } else {
+            entry.isConfirmed = true
+            entry.backoff.succeeded()
+            tell(entry, nil)
+            if entry.isStale { write(entry) }
+        }
+    }
+
+    private func tell(_ entry: Entry, _ outcome: String?) {
+        if case .some(let told) = entry.told, told == outcome { return }
+        entry.told = .some(outcome)
+        report(entry.registration.identity, outcome)
+    }
+
+    // MARK: Renewing
+
+    private func scheduleRenewal() {
+        let period = Duration.seconds(settings.leaseSeconds) / 3
+        timer = context.loop.schedule(after: period * Double.random(in: 0.9...1)) { [weak self] in
+            self?.renew()
+            self?.scheduleRenewal()
+        }
+    }
+
+    private func renew() {
+        let leased = entries.values.filter { $0.lease != 0 && !$0.isRemoved && !$0.isBusy }
+        guard watcher.isUp, renewal == nil, !leased.isEmpty else { return }
+        let body = leased.map { #"{"ID":"\#($0.lease)"}"# }.joined(separator: "\n")
+        renewal = client.post(EtcdClient.keepAlive, body) { [weak self] result in
+            guard let self else { return }
+            renewal = nil
+            switch result {
+            case .failure(let failure): watcher.lose(failure)
+            case .success(let answer): takeRenewal(answer, leased)
+            }
+        }
+    }
+
+    private func takeRenewal(_ answer: EtcdText, _ leased: [Entry]) {
+        var lives: [Int64: Int64] = [:]
+        for range in answer.elements("lines") ?? [] {
+            guard let line = EtcdText(answer.text, in: range) else { continue }
+            guard let result = line.object("result"), let lease = result.number("ID") else {
+                let words = EtcdFailure.words(Array(answer.text[range]))
+                return watcher.lose(EtcdFailure(.away, "renewing leases: \(words)"))
+            }
+            lives[lease] = result.number("TTL") ?? 0
+        }
+        for entry in leased {
+            // Without a time to live it is dead.
+            guard let life = lives[entry.lease], life <= 0 else { continue }
+            context.logger.log(
+                .warning, "registry.lease_lost",
+                ["url": watcher.health.url, "registration": "\(entry.registration.identity)"], limit: 5,
+                limitKey: watcher.health.url)
+            entry.lease = 0
+            entry.isConfirmed = false
+            tell(entry, "its lease has died")
+            write(entry)
+        }
+    }
+
+    // MARK: Removing
+
+    private func revoke(_ entry: Entry) {
+        let identity = entry.registration.identity
+        guard entry.lease != 0 else { return remove(entry, identity, nil) }
+        let rest = "it is listed until its lease ends, \(settings.leaseSeconds) s at most"
+        guard !isStopped, watcher.isUp else { return remove(entry, identity, "etcd is away; \(rest)") }
+        client.post("/v3/lease/revoke", #"{"ID":"\#(entry.lease)"}"#) { [weak self] result in
+            switch result {
+            case .failure(let failure) where failure.kind != .missing:
+                self?.remove(entry, identity, "\(failure); \(rest)")
+            default: self?.remove(entry, identity, nil)
+            }
+        }
+    }
+
+    private func remove(_ entry: Entry, _ identity: Registration.Identity, _ reason: String?) {
+        if entries[identity] === entry { entries[identity] = nil }
+        let completion = entry.completion
+        entry.completion = nil
+        // Never from within `deregister`.
+        context.loop.schedule(after: .zero) { completion?(reason) }
+    }
+}

@@ -1,0 +1,219 @@
+import Runtime
+
+/// Services from etcd 3.4 or later, over its JSON gateway.
+///
+/// Services are read once and followed by one watch; see `EtcdMirror` and `EtcdWatcher`. What stands in the keys is
+/// `EtcdContent`'s.
+public final class EtcdRegistry: Registrar {
+    private struct Service {
+        /// Where its hosts stand.
+        let places: [EtcdPlace]
+        /// Dubbo's application level: further places, which the contents of others name.
+        var derived: Set<EtcdPlace> = []
+        /// Places that are being read because its list is doubted.
+        var doubted: Set<EtcdPlace> = []
+    }
+
+    /// The address without credentials.
+    public let url: String
+
+    private let settings: EtcdSettings
+    private let context: DiscoveryContext
+    private let client: EtcdClient
+    private let watcher: EtcdWatcher
+    private let mirror: EtcdMirror
+    private let registrations: EtcdRegistrations
+    private let reporter: InstanceReporter
+    private let work: WorkQueue
+    private var services: [ServiceKey: Service] = [:]
+    private var users: [EtcdPlace: Set<ServiceKey>] = [:]
+    private var changed: Set<ServiceKey> = []
+    private var isStopped = false
+
+    /// Most applications of an interface, and most revisions of them, that are followed.
+    private static let mostDerived = 1000
+
+    init(_ settings: EtcdSettings, url: String, context: DiscoveryContext, reports: RegistryReports) {
+        self.url = url
+        self.settings = settings
+        self.context = context
+        client = EtcdClient(settings, context: context)
+        watcher = EtcdWatcher(settings, client: client, url: url, context: context)
+        mirror = EtcdMirror(settings, client: client, watcher: watcher, context: context)
+        registrations = EtcdRegistrations(
+            settings, client: client, watcher: watcher, context: context, report: reports.registration)
+        reporter = InstanceReporter(resolver: context.resolver, reports: reports, logger: context.logger)
+        work = WorkQueue(loop: context.loop)
+        connectParts()
+    }
+
+    private func connectParts() {
+        mirror.onRead = { [weak self] in self?.wasRead($0) }
+        mirror.onChange = { [weak self] in self?.markChanged($0) }
+        mirror.onFailure = { [weak self] place, _ in self?.markChanged(place) }
+        watcher.delegate = EtcdWatcher.Delegate(
+            spans: { [weak self] in self?.mirror.spans ?? [] },
+            witnesses: { [weak self] in self?.mirror.witnesses ?? [] },
+            ready: { [weak self] in
+                self?.mirror.ready()
+                self?.registrations.ready()
+            },
+            event: { [weak self] in self?.mirror.apply($0) },
+            lost: { [weak self] reason, isLast in
+                self?.mirror.lost()
+                self?.registrations.lost()
+                if isLast { self?.failUnanswered(reason) }
+            },
+            silent: { [weak self] in self?.mirror.readCopies() },
+            missed: { [weak self] in self?.mirror.missed($0) },
+            historyChanged: { [weak self] in self?.mirror.historyChanged() },
+            refused: { [weak self] in self?.mirror.refused($0, $1) })
+    }
+
+    /// How it is now.
+    public var status: RegistryStatus {
+        var status = watcher.health.status
+        status.mode = .push
+        status.unsteadyAt = watcher.unsteadyAt
+        status.subscriptions = services.count
+        status.registrations = registrations.count
+        status.registered = registrations.confirmed
+        reporter.describe(&status)
+        return status
+    }
+
+    /// Starts to report a service.
+    public func subscribe(_ service: ServiceKey) {
+        guard !isStopped, services[service] == nil else { return }
+        let places = settings.layouts.flatMap { EtcdPlace.places(of: service, $0) }
+        services[service] = Service(places: places)
+        for place in places { use(place, service) }
+        watcher.start()
+        if places.contains(where: { mirror.folder($0) != nil }) || places.isEmpty { markChanged(service) }
+        guard watcher.health.status.state == .failed else { return }
+        context.loop.schedule(after: .zero) { [weak self] in
+            guard let self, services[service] != nil else { return }
+            reporter.fail(service, watcher.health.status.lastError ?? "the registry is away")
+        }
+    }
+
+    /// Ends reports of a service.
+    public func unsubscribe(_ service: ServiceKey) {
+        guard let entry = services.removeValue(forKey: service) else { return }
+        for place in entry.places { leave(place, service) }
+        for place in entry.derived { leave(place, service) }
+        changed.remove(service)
+        reporter.forget(service)
+    }
+
+    /// Reads a service anew.
+    public func refresh(_ service: ServiceKey) {
+        guard let entry = services[service] else { return }
+        services[service]?.doubted = entry.derived.union(entry.places)
+        for place in entry.derived.union(entry.places) { mirror.refresh(place) }
+        if entry.places.isEmpty {
+            reporter.doubt(service)
+            markChanged(service)
+        }
+    }
+
+    /// Registers an application and keeps it registered.
+    public func register(_ registration: Registration) {
+        guard !isStopped else { return }
+        registrations.register(registration)
+        watcher.start()
+    }
+
+    /// Takes an application out.
+    public func deregister(_ identity: Registration.Identity, completion: @escaping (String?) -> Void) {
+        registrations.deregister(identity, completion: completion)
+    }
+
+    /// Ends all work. What is registered stays for the rest of its lease.
+    public func stop() {
+        isStopped = true
+        registrations.stop()
+        watcher.stop()
+        mirror.stop()
+        client.stop()
+        work.removeAll()
+        services.removeAll()
+        users.removeAll()
+        reporter.stop()
+    }
+
+    // MARK: Places
+
+    private func use(_ place: EtcdPlace, _ service: ServiceKey) {
+        if users[place, default: []].insert(service).inserted { mirror.follow(place) }
+    }
+
+    private func leave(_ place: EtcdPlace, _ service: ServiceKey) {
+        guard users[place]?.remove(service) != nil else { return }
+        mirror.unfollow(place)
+        if users[place]?.isEmpty == true { users[place] = nil }
+    }
+
+    private func wasRead(_ place: EtcdPlace) {
+        for service in users[place] ?? [] {
+            if services[service]?.doubted.remove(place) != nil, services[service]?.doubted.isEmpty == true {
+                reporter.doubt(service)
+            }
+            markChanged(service)
+        }
+    }
+
+    private func markChanged(_ place: EtcdPlace) {
+        for service in users[place] ?? [] { markChanged(service) }
+    }
+
+    private func markChanged(_ service: ServiceKey) {
+        guard changed.insert(service).inserted else { return }
+        work.add { [weak self] in
+            guard let self, changed.remove(service) != nil else { return }
+            report(service)
+        }
+    }
+
+    private func failUnanswered(_ reason: String) {
+        for service in services.keys { reporter.fail(service, reason) }
+    }
+
+    // MARK: Lists
+
+    /// Tells what is known about a service, once all its places were read.
+    private func report(_ service: ServiceKey) {
+        guard let entry = services[service] else { return }
+        var listing = EtcdListing(interface: service.kind == .dubbo ? service.name : nil)
+        for place in entry.places { listing.add(place, mirror) }
+        if service.kind == .dubbo { follow(&listing, of: service) }
+        guard !listing.isWaiting else { return }
+        let (hosts, unused) = listing.finished
+        if let failure = listing.failure, hosts.isEmpty {
+            reporter.fail(service, failure)
+        } else {
+            reporter.report(service, hosts, unused: unused)
+        }
+    }
+
+    /// Follows the places that are named by what is known, and adds what they hold.
+    private func follow(_ listing: inout EtcdListing, of service: ServiceKey) {
+        var wanted: Set<EtcdPlace> = []
+        for name in listing.applications.prefix(Self.mostDerived) {
+            let place = EtcdPlace.application(name)
+            wanted.insert(place)
+            use(place, service)
+            listing.add(place, mirror)
+        }
+        for layout in settings.layouts where layout.kind == .dubbo {
+            for (name, revision) in listing.revisions.prefix(Self.mostDerived) {
+                let place = EtcdPlace.metadata(name, revision, layout)
+                wanted.insert(place)
+                use(place, service)
+                listing.add(place, mirror, revision: (name, revision))
+            }
+        }
+        for place in services[service]?.derived.subtracting(wanted) ?? [] { leave(place, service) }
+        services[service]?.derived = wanted
+    }
+}

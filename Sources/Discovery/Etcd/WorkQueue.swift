@@ -1,0 +1,34 @@
+import Runtime
+
+/// Small pieces of work done in order, over as many turns of the loop as they need, so that nothing else waits long.
+final class WorkQueue {
+    private let loop: EventLoop
+    private var items = Fifo<() -> Void>()
+    private var isDue = false
+
+    init(loop: EventLoop) { self.loop = loop }
+
+    func add(_ item: @escaping () -> Void) {
+        items.append(item)
+        schedule()
+    }
+
+    func removeAll() { items = Fifo() }
+
+    private func schedule() {
+        guard !isDue else { return }
+        isDue = true
+        loop.schedule(after: .zero) { [weak self] in self?.run() }
+    }
+
+    private func run() {
+        isDue = false
+        let end = Clock.nanoseconds + SlicedWork.slice.nanoseconds
+        while let item = items.popFirst() {
+            item()
+            if Clock.nanoseconds >= end { break }
+        }
+        // What was done is let go with all that it holds.
+        if items.isEmpty { items = Fifo() } else { schedule() }
+    }
+}

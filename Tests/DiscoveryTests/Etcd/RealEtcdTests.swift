@@ -1,0 +1,79 @@
+import Glibc
+import Runtime
+import TestSupport
+import Testing
+
+@testable import Discovery
+
+/// Against real etcd servers.
+@Suite(.enabled(if: EtcdServer.isAvailable)) struct RealEtcdTests {
+    let fixture: Fixture
+    let order = ServiceKey.http("order")
+    let echo = ServiceKey.dubbo("demo.Echo")
+
+    init() throws { fixture = try Fixture() }
+
+    private func started(_ arguments: String...) throws -> (EtcdServer, EtcdTool) {
+        let server = try EtcdServer(arguments)
+        try server.start()
+        let tool = EtcdTool(server, fixture)
+        try tool.waitUntilReady()
+        return (server, tool)
+    }
+
+    private static func provider(_ port: Int, _ parameters: String = "version=1.0.0") -> String {
+        let url = "dubbo://127.0.0.1:\(port)/demo.Echo?application=shop&interface=demo.Echo&\(parameters)"
+        return "/dubbo/demo.Echo/providers/" + PercentEncoding.encode(url)
+    }
+
+    @Test func followsChanges() throws {
+        let (server, tool) = try started()
+        try tool.putKratos("order", 9001)
+        try tool.put("/dubbo/demo.Echo/providers", "")
+        try tool.put(Self.provider(9101), "123")
+        let registry = fixture.etcd([server.base])
+        defer { registry.stop() }
+        for service in [order, echo, .http("none"), .dubbo("demo.None")] { registry.subscribe(service) }
+        #expect(fixture.wait { fixture.told.count == 4 })
+        #expect(fixture.ports(order) == [9001] && fixture.ports(echo) == [9101])
+        #expect(fixture.told[.http("none")] == [[]] && fixture.told[.dubbo("demo.None")] == [[]])
+        #expect(fixture.wait { registry.status.state == .connected && registry.status.mode == .push })
+
+        try tool.putKratos("order", 9002, version: "v2", weight: 250)
+        try tool.putKratos("order2", 9003)
+        try tool.put("/microservices/order/deeper/9004", EtcdTool.kratos("order", 9004, "v1", nil))
+        try tool.put("/microservices/order/grpc", #"{"endpoints":["grpc://127.0.0.1:9005"]}"#)
+        try tool.put("/microservices/order/bad", "garbage")
+        #expect(fixture.wait { registry.status.dropped == [.unsupportedProtocol: 1, .unreadable: 1] })
+        #expect(fixture.ports(order) == [9001, 9002])
+        #expect(fixture.told[order]?.last?.map(\.metadata) == [["version": "v1"], ["version": "v2", "weight": "250"]])
+        #expect(fixture.told[order]?.last?.map(\.weight) == [1, 2.5])
+
+        try tool.put(Self.provider(9102, "version=2.0.0&group=blue&weight=200&dubbo.tag=gray"), "")
+        try tool.put("/dubbo/demo.Echo/providers/" + PercentEncoding.encode("tri://127.0.0.1:9103/demo.Echo"), "")
+        try tool.put("/dubbo/demo.Echo/configurators/" + PercentEncoding.encode("override://0.0.0.0/demo.Echo"), "")
+        #expect(fixture.wait { fixture.ports(echo) == [9101, 9102] })
+        let echoes = try #require(fixture.told[echo]?.last)
+        #expect(echoes.map(\.interfaceVersion) == ["1.0.0", "2.0.0"] && echoes.map(\.group) == ["", "blue"])
+        #expect(echoes.map(\.weight) == [1, 2])
+
+        try tool.delete("/microservices/order/9001")
+        try tool.delete(Self.provider(9101))
+        #expect(fixture.wait { fixture.ports(order) == [9002] && fixture.ports(echo) == [9102] })
+        // Many keys in one revision, and a service that is asked for now.
+        registry.subscribe(.http("order2"))
+        #expect(fixture.wait { fixture.ports(.http("order2")) == [9003] })
+        try tool.deleteAll()
+        #expect(fixture.wait { fixture.ports(order) == [] && fixture.ports(echo) == [] })
+        // Nothing is told for nothing; a doubted list is told again.
+        let count = fixture.told[order]?.count ?? 0
+        registry.refresh(order)
+        #expect(fixture.wait { fixture.told[order]?.count == count + 1 })
+        registry.unsubscribe(order)
+        try tool.putKratos("order", 9009)
+        try tool.putKratos("none", 9010)
+        #expect(fixture.wait { fixture.ports(.http("none")) == [9010] })
+        #expect(fixture.told[order]?.count == count + 1)
+        #expect(registry.status.unsteadyAt == nil && registry.status.failures == 0)
+    }
+}

@@ -89,7 +89,7 @@ extension RegistryURL {
     /// Parameters that a scheme takes, and its usual port.
     private static func rules(_ scheme: Scheme) -> (parameters: [String], port: UInt16) {
         switch scheme {
-        case .nacos: (["namespace", "group", "separator"], 8848)
+        case .nacos: (["namespace", "group", "clusters", "separator", "push"], 8848)
         case .zookeeper: (["backup", "group", "services", "session"], 2181)
         case .consul: (["dc", "passing", "tag", "token", "version-tags"], 8500)
         case .eureka: ([], 8761)

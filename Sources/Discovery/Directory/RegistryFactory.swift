@@ -9,6 +9,9 @@ extension RegistryConfiguration {
         let address = try RegistryURL(url)
         switch address.scheme {
         case .nacos:
+            guard ["on", "off"].contains(address.parameters["push"] ?? "on") else {
+                throw InvalidValue("the parameter \"push\" of a nacos URL is on or off")
+            }
             return NacosRegistry(
                 NacosSettings(address, poll: poll), url: address.description, context: context, reports: reports)
         case .zookeeper:

@@ -30,6 +30,8 @@ final class NacosClient {
     let health: RegistryHealth
     /// Called when no server can be asked: whoever waits for a first answer should be told.
     var onUnavailable: (String) -> Void = { _ in }
+    /// Called when a server that was away has answered.
+    var onReturn: () -> Void = {}
     private(set) var api = NacosAPI.v1
     /// When a server was last found away, another was taken, or one came back; monotonic nanoseconds.
     private(set) var unsteadyAt: Int64?
@@ -40,6 +42,7 @@ final class NacosClient {
     private var session: NacosSession
     private var first = Fifo<Ticket>()
     private var later = Fifo<Ticket>()
+    private var authorizing = Fifo<(String?) -> Void>()
     private var underWay = 0
     private var lastSuccess: [Int64]
     private var reportedAPI = NacosAPI.v1
@@ -68,11 +71,14 @@ final class NacosClient {
     ) -> Ticket {
         let ticket = Ticket(question, skip: skip, completion: completion)
         if isUrgent { first.append(ticket) } else { later.append(ticket) }
-        if !isPumpDue {
-            isPumpDue = true
-            context.loop.schedule(after: .zero) { [weak self] in self?.pump() }
-        }
+        schedulePump()
         return ticket
+    }
+
+    private func schedulePump() {
+        guard !isPumpDue else { return }
+        isPumpDue = true
+        context.loop.schedule(after: .zero) { [weak self] in self?.pump() }
     }
 
     /// Forgets a question.
@@ -87,9 +93,25 @@ final class NacosClient {
         pump()
     }
 
+    /// Calls `action` with the token to use, at once or after a login; with nil where none is needed, or none can be had.
+    func authorize(_ action: @escaping (String?) -> Void) {
+        if authorizing.isEmpty, session.need(now: Clock.nanoseconds) == .nothing { return action(session.token) }
+        authorizing.append(action)
+        schedulePump()
+    }
+
+    /// A server refused this token.
+    func reject(_ token: String) { session.reject(token) }
+
+    /// Why there is no token though there are credentials, or that there should be.
+    var refusal: String {
+        session.refusal ?? "the server wants a login: put USER:PASSWORD@ into the address"
+    }
+
     /// Forgets everything.
     func stop() {
         isStopped = true
+        authorizing = Fifo()
         context.loop.cancel(wakeUp)
         if let login { context.http.cancel(login) }
         (first, later) = (Fifo(), Fifo())
@@ -100,7 +122,7 @@ final class NacosClient {
         while !isStopped, underWay < Self.mostUnderWay {
             while let ticket = first.front, ticket.completion == nil { _ = first.popFirst() }
             while let ticket = later.front, ticket.completion == nil { _ = later.popFirst() }
-            guard let ticket = first.front ?? later.front else { return }
+            guard !first.isEmpty || !later.isEmpty || !authorizing.isEmpty else { return }
             let now = Clock.nanoseconds
             switch session.need(now: now) {
             case .nothing: break
@@ -110,6 +132,11 @@ final class NacosClient {
                 guard logIn(now: now) else { return }
                 continue
             }
+            if let action = authorizing.popFirst() {
+                action(session.token)
+                continue
+            }
+            guard let ticket = first.front ?? later.front else { return }
             switch pool.choose(now: now, skip: ticket.skip) {
             case .wait(let time): return wake(after: time)
             case .probing: return
@@ -160,7 +187,10 @@ final class NacosClient {
     private func succeed(_ ticket: Ticket, _ body: [UInt8]) {
         let now = Clock.nanoseconds
         lastSuccess[ticket.server] = now
-        if pool.succeeded(ticket.server) { unsteadyAt = now }
+        if pool.succeeded(ticket.server) {
+            unsteadyAt = now
+            onReturn()
+        }
         if ticket.switches > 0 && ticket.api != reportedAPI {
             reportedAPI = ticket.api
             context.logger.log(.info, "registry.api_changed", ["url": health.url, "api": "\(ticket.api)"])
@@ -208,7 +238,7 @@ final class NacosClient {
     private func refuseToken(_ ticket: Ticket, _ response: HTTPResponse, _ token: String?) {
         pool.released(ticket.server)
         guard let token else {
-            return refuse(ticket, session.refusal ?? "the server wants a login: put USER:PASSWORD@ into the address")
+            return refuse(ticket, refusal)
         }
         let isForbidden = response.text.contains("authorization failed")
         guard ticket.logins == 0, !isForbidden else { return refuse(ticket, Self.words(response)) }

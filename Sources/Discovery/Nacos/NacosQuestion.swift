@@ -27,9 +27,11 @@ enum NacosQuestion: Equatable {
             path = "/v1/ns/instance/list"
             // Otherwise unhealthy hosts are listed, as healthy ones when too many are unhealthy ("protect threshold").
             parameters += [("serviceName", name), ("healthyOnly", "true")]
+            if !settings.clusters.isEmpty { parameters.append(("clusters", settings.clusters)) }
         case (.hosts(let name), .v3):
             path = "/v3/client/ns/instance/list"
             parameters += [("serviceName", name), ("healthyOnly", "true")]
+            if !settings.clusters.isEmpty { parameters.append(("clusterName", settings.clusters)) }
         case (.services, _):
             path = "/v1/ns/service/list"
             // The order changes from page to page, so all must be on one.

@@ -1,10 +1,12 @@
 import Runtime
 
-/// Services from a Nacos server (1.4, 2.x, 3.x) over its HTTP API, by polling.
+/// Services from a Nacos server (1.4, 2.x, 3.x): pushed over its gRPC port where it has one, polled over its HTTP API where
+/// it has none or while that is away.
 ///
 /// - An HTTP service is the Nacos service of its name. A Dubbo interface is all services `providers:INTERFACE:VERSION:GROUP`.
-/// - Only hosts that are healthy and enabled are told. A host that the server drops disappears with the next poll.
-/// - Every service is asked for once a period, give or take 10 %, from one server as long as it answers.
+/// - Only hosts that are healthy and enabled are told.
+/// - Which services are looked at is decided here; how their lists are learnt is `NacosWatcher`'s, which names there are is
+///   `NacosListing`'s business.
 public final class NacosRegistry: Registry {
     /// The address without credentials.
     public let url: String
@@ -12,12 +14,11 @@ public final class NacosRegistry: Registry {
     private let settings: NacosSettings
     private let context: DiscoveryContext
     private let client: NacosClient
+    private let push: NacosPush
+    let watcher: NacosWatcher
     private let listing: NacosListing
     private let reporter: InstanceReporter
-    private var polls: [String: NacosPoll] = [:]
     private var services: [ServiceKey: Set<String>] = [:]
-    /// Services whose last question was refused, so that each is logged once.
-    private var refused: Set<String> = []
     private var isStopped = false
 
     init(_ settings: NacosSettings, url: String, context: DiscoveryContext, reports: RegistryReports) {
@@ -25,18 +26,35 @@ public final class NacosRegistry: Registry {
         self.settings = settings
         self.context = context
         client = NacosClient(settings, url: url, context: context)
-        listing = NacosListing(client: client, settings: settings, context: context)
+        push = NacosPush(client: client, settings: settings, context: context)
+        watcher = NacosWatcher(client: client, push: push, settings: settings, context: context)
+        listing = NacosListing(client: client, push: push, settings: settings, context: context)
         reporter = InstanceReporter(resolver: context.resolver, reports: reports, logger: context.logger)
         client.onUnavailable = { [weak self] in self?.failUnanswered($0) }
+        client.onReturn = { [weak self] in self?.push.hurry() }
+        watcher.onChange = { [weak self] in self?.changed($0) }
+        watcher.onConfirmed = { [weak self] in self?.confirmed($0) }
+        watcher.onFailure = { [weak self] in for service in $0.users { self?.report(service) } }
         listing.onChange = { [weak self] in self?.namesChanged($0) }
         listing.onFailure = { [weak self] reason in self?.failUnanswered(reason, of: .dubbo) }
+        push.onReady = { [weak self] in
+            self?.watcher.pushIsReady()
+            self?.listing.pushIsReady()
+        }
+        push.onLost = { [weak self] in
+            self?.watcher.pushIsLost()
+            self?.listing.pushIsLost()
+        }
+        push.onRequest = { [weak self] in self?.take($0) }
+        push.start()
     }
 
     /// How it is now.
     public var status: RegistryStatus {
         var status = client.health.status
+        status.mode = push.isReady ? .push : .polling
         status.subscriptions = services.count
-        status.unsteadyAt = client.unsteadyAt
+        status.unsteadyAt = [client.unsteadyAt, push.unsteadyAt].compactMap { $0 }.max()
         reporter.describe(&status)
         return status
     }
@@ -75,111 +93,54 @@ public final class NacosRegistry: Registry {
     public func refresh(_ service: ServiceKey) {
         guard let names = services[service] else { return }
         reporter.doubt(service)
-        for name in names { polls[name]?.isDoubted = true }
+        let watched = names.compactMap { watcher.services[$0] }
+        for one in watched { one.isDoubted = true }
         if names.isEmpty { report(service) }
-        for poll in names.compactMap({ polls[$0] }) where poll.ticket == nil {
-            context.loop.cancel(poll.timer)
-            ask(poll)
-        }
+        for one in watched { watcher.refresh(one) }
     }
 
     /// Ends all work.
     public func stop() {
         isStopped = true
         listing.stop()
-        for poll in polls.values { end(poll) }
-        polls.removeAll()
+        watcher.stop()
+        push.stop()
         services.removeAll()
         client.stop()
         reporter.stop()
+    }
+
+    /// Takes a request of the server.
+    private func take(_ message: NacosMessage) {
+        switch message.type {
+        case "NotifySubscriberRequest": watcher.takePush(message)
+        case "NamingFuzzyWatchSyncRequest", "NamingFuzzyWatchChangeNotifyRequest": listing.takePush(message)
+        default: break
+        }
     }
 
     /// Makes a service use exactly these Nacos services.
     private func setNames(of service: ServiceKey, _ names: Set<String>) {
         let before = services[service] ?? []
         services[service] = names
-        for name in names.subtracting(before) {
-            let poll = polls[name] ?? NacosPoll(name: name, period: settings.poll)
-            poll.users.insert(service)
-            if polls.updateValue(poll, forKey: name) == nil { ask(poll) }
-        }
+        for name in names.subtracting(before) { watcher.watch(name).users.insert(service) }
         for name in before.subtracting(names) {
-            guard let poll = polls[name] else { continue }
-            poll.users.remove(service)
-            if poll.users.isEmpty { end(poll) }
+            guard let watched = watcher.services[name] else { continue }
+            watched.users.remove(service)
+            if watched.users.isEmpty { watcher.unwatch(watched) }
         }
-    }
-
-    private func end(_ poll: NacosPoll) {
-        polls[poll.name] = nil
-        refused.remove(poll.name)
-        context.loop.cancel(poll.timer)
-        if let ticket = poll.ticket { client.cancel(ticket) }
-    }
-
-    private func ask(_ poll: NacosPoll) {
-        poll.ticket = client.ask(.hosts(poll.name), isUrgent: !poll.isAnswered, skip: poll.skip) { [weak self] result in
-            poll.ticket = nil
-            self?.take(result, poll)
-        }
-    }
-
-    private func askAgain(_ poll: NacosPoll, after time: Duration) {
-        guard polls[poll.name] === poll else { return }
-        poll.timer = context.loop.schedule(after: time) { [weak self] in self?.ask(poll) }
-    }
-
-    private func take(_ result: Result<[UInt8], NacosFailure>, _ poll: NacosPoll) {
-        do {
-            let body = try result.get()
-            let isNew = try poll.take(body)
-            client.health.succeeded()
-            if refused.remove(poll.name) != nil {
-                context.logger.log(
-                    .info, "registry.service_recovered", ["url": url, "service": poll.name], limit: 20, limitKey: url)
-            }
-            askAgain(poll, after: period.jittered)
-            let isDoubted = poll.isDoubted
-            poll.isDoubted = false
-            if isNew { changed(poll) } else if isDoubted { confirmed(poll) }
-        } catch let failure as NacosFailure where failure.kind == .away {
-            poll.missed(failure.description)
-            ask(poll)
-        } catch {
-            refuse(poll, "\(error)")
-        }
-    }
-
-    /// With very many services each is asked for less often.
-    private var period: Duration {
-        max(settings.poll, .nanoseconds(polls.count * (1_000_000_000 / NacosSettings.mostPollsPerSecond)))
-    }
-
-    private func refuse(_ poll: NacosPoll, _ reason: String) {
-        client.health.failed("\(poll.name): \(reason)", isAway: false)
-        if refused.insert(poll.name).inserted {
-            context.logger.log(
-                .warning, "registry.service_failed", ["url": url, "service": poll.name, "reason": reason], limit: 20,
-                limitKey: url)
-        }
-        askAgain(poll, after: poll.refused(reason))
-        if !poll.isAnswered { for service in poll.users { report(service) } }
     }
 
     /// The answer is as before, and somebody wanted to know.
-    private func confirmed(_ poll: NacosPoll) {
-        for service in poll.users where services[service]?.contains(where: { polls[$0]?.isDoubted == true }) != true {
-            report(service)
+    private func confirmed(_ watched: NacosService) {
+        for service in watched.users {
+            let others = services[service]?.compactMap { watcher.services[$0] } ?? []
+            if !others.contains(where: \.isDoubted) { report(service) }
         }
     }
 
-    private func changed(_ poll: NacosPoll) {
-        if let unreadable = poll.unused[.unreadable] {
-            context.logger.log(
-                .warning, "registry.hosts_unreadable",
-                ["url": url, "service": poll.name, "count": "\(unreadable)"], limit: 5, limitKey: poll.name)
-        }
-        for service in poll.users {
+    private func changed(_ watched: NacosService) {
+        for service in watched.users {
             dropVanishedNames(of: service)
             report(service)
         }
@@ -192,12 +153,12 @@ public final class NacosRegistry: Registry {
         var unused: [DropReason: Int] = [:]
         var failure: String?
         for name in names.sorted() {
-            guard let poll = polls[name], poll.isAnswered || poll.failure != nil else { return }
-            if poll.isAnswered {
-                hosts += listedHosts(poll, service.kind, &unused)
-                unused.merge(poll.unused, uniquingKeysWith: +)
+            guard let watched = watcher.services[name], watched.isAnswered || watched.failure != nil else { return }
+            if watched.isAnswered {
+                hosts += listedHosts(watched, service.kind, &unused)
+                unused.merge(watched.unused, uniquingKeysWith: +)
             } else {
-                failure = poll.failure
+                failure = watched.failure
             }
         }
         if let failure, hosts.isEmpty {
@@ -208,11 +169,11 @@ public final class NacosRegistry: Registry {
     }
 
     private func listedHosts(
-        _ poll: NacosPoll, _ kind: ServiceKey.Kind, _ unused: inout [DropReason: Int]
+        _ watched: NacosService, _ kind: ServiceKey.Kind, _ unused: inout [DropReason: Int]
     ) -> [ListedHost] {
-        let name = NacosDubboName(poll.name, separator: settings.separator)
+        let name = NacosDubboName(watched.name, separator: settings.separator)
         var hosts: [ListedHost] = []
-        for entry in poll.hosts.values.joined() {
+        for entry in watched.hosts.values.joined() {
             switch kind == .http ? entry.httpHost : entry.dubboHost(name) {
             case .success(let host): hosts.append(host)
             case .failure(let reason): unused[reason, default: 0] += 1
@@ -226,7 +187,7 @@ public final class NacosRegistry: Registry {
             if let interfaces, !interfaces.contains(service.name) { continue }
             guard let listed = listing.names(of: service.name) else { continue }
             // A name that is not listed any more is asked for until it is believed to be empty.
-            let kept = (services[service] ?? []).filter { polls[$0]?.hosts.isEmpty == false }
+            let kept = (services[service] ?? []).filter { watcher.services[$0]?.hosts.isEmpty == false }
             setNames(of: service, listed.union(kept))
             report(service)
         }
@@ -235,7 +196,7 @@ public final class NacosRegistry: Registry {
     private func dropVanishedNames(of service: ServiceKey) {
         guard service.kind == .dubbo, let names = services[service], let listed = listing.names(of: service.name)
         else { return }
-        let gone = names.filter { !listed.contains($0) && polls[$0]?.hosts.isEmpty != false }
+        let gone = names.filter { !listed.contains($0) && watcher.services[$0]?.hosts.isEmpty != false }
         if !gone.isEmpty { setNames(of: service, names.subtracting(gone)) }
     }
 

@@ -84,6 +84,12 @@ struct JSONCursor {
         return position < end ? text[position] : nil
     }
 
+    /// Steps over a member's name and colon; returns what is between the quotes.
+    mutating func key() -> Range<Int>? {
+        guard let key = value(), text[key.lowerBound] == UInt8(ascii: "\""), take(UInt8(ascii: ":")) else { return nil }
+        return key.lowerBound + 1..<key.upperBound - 1
+    }
+
     /// Steps over one value; nil when there is none or it does not end.
     mutating func value() -> Range<Int>? {
         while position < end, Self.isBlank(text[position]) { position += 1 }

@@ -10,19 +10,22 @@ enum JSONText {
     }
 
     /// The members of an object that fills `range`. Nil when it is not one object.
-    static func members(_ text: [UInt8], in range: Range<Int>) -> [(
-        key: Range<Int>, value: Range<Int>
-    )]? {
+    ///
+    /// - Parameter upToContainers: stop in front of the first value that is a list or an object.
+    static func members(
+        _ text: [UInt8], in range: Range<Int>, upToContainers: Bool = false
+    ) -> [(key: Range<Int>, value: Range<Int>)]? {
         var cursor = JSONCursor(text, range)
         var members: [(key: Range<Int>, value: Range<Int>)] = []
         guard cursor.take(UInt8(ascii: "{")) else { return nil }
         if cursor.take(UInt8(ascii: "}")) { return cursor.isAtEnd ? members : nil }
         repeat {
-            guard let key = cursor.value(), text[key.lowerBound] == UInt8(ascii: "\""),
-                cursor.take(UInt8(ascii: ":")),
-                let value = cursor.value()
-            else { return nil }
-            members.append((key.lowerBound + 1..<key.upperBound - 1, value))
+            guard let key = cursor.key() else { return nil }
+            if upToContainers, let next = cursor.peek(), next == UInt8(ascii: "{") || next == UInt8(ascii: "[") {
+                return members
+            }
+            guard let value = cursor.value() else { return nil }
+            members.append((key, value))
         } while cursor.take(UInt8(ascii: ","))
         return cursor.take(UInt8(ascii: "}")) && cursor.isAtEnd ? members : nil
     }
@@ -68,7 +71,8 @@ enum JSONText {
         return UInt64(bitPattern: Int64(hasher.finalize()))
     }
 
-    fileprivate static func equals(_ name: StaticString, _ text: [UInt8], _ range: Range<Int>) -> Bool {
+    /// Whether a raw key is this name.
+    static func equals(_ name: StaticString, _ text: [UInt8], _ range: Range<Int>) -> Bool {
         guard name.utf8CodeUnitCount == range.count else { return false }
         for index in 0..<range.count where name.utf8Start[index] != text[range.lowerBound + index] {
             return false

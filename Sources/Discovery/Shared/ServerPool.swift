@@ -70,6 +70,11 @@ struct ServerPool {
         if index == current { current = (current + 1) % count }
     }
 
+    /// The server asks to be left: the next one is used from now on.
+    mutating func leave(_ index: Int) {
+        if index == current { current = (current + 1) % count }
+    }
+
     /// A request ended without telling anything about the server: it was cancelled.
     mutating func released(_ index: Int) { states[index].isProbed = false }
 }

@@ -1,7 +1,15 @@
 import Runtime
 
-/// One Nacos service that is asked for again and again.
-final class NacosPoll {
+/// One Nacos service that is watched: what it lists, and how that is learnt.
+final class NacosService {
+    /// How its list is learnt.
+    enum Feed: Equatable {
+        /// It is asked for again and again.
+        case polled
+        /// The server tells. It is read anew now and then all the same.
+        case pushed
+    }
+
     /// Its name in Nacos.
     let name: String
     /// Who wants it. A Dubbo interface wants several names.
@@ -12,14 +20,22 @@ final class NacosPoll {
     private(set) var isAnswered = false
     /// It could not be read the last time.
     private(set) var failure: String?
-    /// The next question, when it waits for its time.
+    /// How its list is learnt now.
+    var feed = Feed.polled
+    /// When it is asked for next, by whichever way.
     var timer: EventLoop.Timer?
-    /// The question, when it is asked.
+    /// The question, when it is polled just now.
     var ticket: NacosClient.Ticket?
+    /// It is being subscribed or read anew over the push connection.
+    var isSubscribing = false
+    /// When it is subscribed again after that was refused.
+    var retry: EventLoop.Timer?
+    /// What is pushed says of unhealthy hosts that they are healthy: the truth is asked for.
+    var isProtected = false
     /// Its next answer is told also when it is as before.
     var isDoubted = false
 
-    private var list = NacosAnswer.HostList()
+    private(set) var list = NacosAnswer.HostList()
     private var backoff: Backoff
 
     init(name: String, period: Duration) {
@@ -36,17 +52,17 @@ final class NacosPoll {
         return [.unreadable: list.unreadable, .unhealthy: unusable].filter { $0.value > 0 }
     }
 
-    /// Takes an answer. Tells whether users have something new to hear.
-    func take(_ body: [UInt8]) throws(NacosAnswer.Unreadable) -> Bool {
-        let isNew = try NacosAnswer.read(body, into: &list)
+    /// Takes an answer; nil is one that is as the last. Tells whether users have something new to hear.
+    func take(_ next: NacosAnswer.HostList?) -> Bool {
+        if let next { list = next }
         let wasAnswered = isAnswered
         isAnswered = true
         failure = nil
         backoff.succeeded()
-        guard isNew || !wasAnswered else { return false }
-        let next = Dictionary(grouping: list.hosts.filter(\.isUsable), by: \.identity)
-        if wasAnswered && Self.isSame(next, hosts) { return false }
-        hosts = next
+        guard next != nil || !wasAnswered else { return false }
+        let usable = Dictionary(grouping: list.hosts.filter(\.isUsable), by: \.identity)
+        if wasAnswered && Self.isSame(usable, hosts) { return false }
+        hosts = usable
         return true
     }
 

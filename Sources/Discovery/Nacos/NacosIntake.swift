@@ -12,7 +12,7 @@ final class NacosIntake {
         case protected
     }
 
-    private struct Job {
+    private final class Job {
         var reader: NacosListReader
         var maker: NacosAnswer.HostListMaker?
         var service: NacosService?
@@ -20,6 +20,16 @@ final class NacosIntake {
         let isTruth: Bool
         let find: (NacosListReader) -> NacosService?
         let completion: (NacosService?, Result<Outcome, NacosAnswer.Unreadable>) -> Void
+
+        init(
+            _ text: [UInt8], isTruth: Bool, find: @escaping (NacosListReader) -> NacosService?,
+            completion: @escaping (NacosService?, Result<Outcome, NacosAnswer.Unreadable>) -> Void
+        ) {
+            reader = NacosListReader(text)
+            self.isTruth = isTruth
+            self.find = find
+            self.completion = completion
+        }
     }
 
     private let loop: EventLoop
@@ -43,14 +53,13 @@ final class NacosIntake {
         _ text: [UInt8], isTruth: Bool, find: @escaping (NacosListReader) -> NacosService?,
         completion: @escaping (NacosService?, Result<Outcome, NacosAnswer.Unreadable>) -> Void
     ) {
-        let job = Job(reader: NacosListReader(text), isTruth: isTruth, find: find, completion: completion)
+        let job = Job(text, isTruth: isTruth, find: find, completion: completion)
         guard self.job == nil, text.count <= Self.small else {
             jobs.append(job)
             if self.job == nil { startNext() }
             return
         }
-        var small = job
-        _ = advance(&small, limit: .max)
+        _ = advance(job, limit: .max)
     }
 
     private func startNext() {
@@ -60,17 +69,16 @@ final class NacosIntake {
     }
 
     private func goOn() {
-        guard var current = job else { return }
+        guard let job else { return }
         let deadline = Clock.nanoseconds + SlicedWork.slice.nanoseconds
         repeat {
-            if advance(&current, limit: Self.piece) { return startNext() }
+            if advance(job, limit: Self.piece) { return startNext() }
         } while Clock.nanoseconds < deadline
-        job = current
         loop.schedule(after: .zero) { [weak self] in self?.goOn() }
     }
 
     /// True when the job is done.
-    private func advance(_ job: inout Job, limit: Int) -> Bool {
+    private func advance(_ job: Job, limit: Int) -> Bool {
         do throws(NacosAnswer.Unreadable) {
             if job.maker == nil {
                 guard try job.reader.advance(limit: limit) else { return false }

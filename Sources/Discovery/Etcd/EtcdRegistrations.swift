@@ -7,6 +7,8 @@ import Runtime
 final class EtcdRegistrations {
     private final class Entry {
         var registration: Registration
+        /// Milliseconds since 1970.
+        let startedAt = Clock.wallNanoseconds / 1_000_000
         /// 0 for none.
         var lease: Int64 = 0
         /// The key as it was written last; another one replaces it.
@@ -119,7 +121,7 @@ final class EtcdRegistrations {
     }
 
     private func put(_ entry: Entry) {
-        let key = EtcdEntry(entry.registration, lease: entry.lease, settings)
+        let key = EtcdEntry(entry.registration, startedAt: entry.startedAt, lease: entry.lease, settings)
         entry.isStale = false
         var operations = [
             #"{"request_put":{"key":"\#(Base64.encode(key.key))","value":"\#(Base64.encode(key.value))","#

@@ -19,7 +19,7 @@ struct EtcdSettings: Equatable {
     /// Longest time for one exchange. etcd itself gives up after 7 s without a quorum.
     var timeout: Duration = .seconds(5)
     /// How often the cluster is asked whether it still is the one that is watched.
-    var probePeriod: Duration = .seconds(30)
+    var probePeriod: Duration = .seconds(15)
     /// Longest silence of the watch: etcd says something every 10 minutes.
     var idle: Duration = .seconds(660)
     /// After this time without a first answer a member's own copy is read.

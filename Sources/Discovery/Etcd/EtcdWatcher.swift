@@ -68,6 +68,8 @@ final class EtcdWatcher {
     private var reopening: EventLoop.Timer?
     private var probe: EtcdClient.Ticket?
     private var openedAt: Int64 = 0
+    /// Attempts and members lost since the watch was last confirmed.
+    private var losses = 0
     private var isStopped = false
 
     init(_ settings: EtcdSettings, client: EtcdClient, url: String, context: DiscoveryContext) {
@@ -174,20 +176,48 @@ final class EtcdWatcher {
                 guard let header = EtcdHeader(answer), header.revision > 0, let pages = EtcdPage.list(answer) else {
                     return completion(EtcdFailure(.away, "the answer is not etcd's"))
                 }
-                if header.revision < since || cluster != "" && cluster != header.cluster
-                    || !Self.isSame(witnesses, pages)
+                if header.revision < since || cluster != "" && cluster != header.cluster {
+                    takeProbe(header, isSame: false, completion)
+                } else if let newest = witnesses.max(by: { $0.revision < $1.revision }), !Self.isSame(witnesses, pages)
                 {
-                    let wasOpen = isUp
-                    if wasOpen { lose(EtcdFailure(.away, "the cluster has another history"), isFault: false) }
-                    forgetHistory()
-                    if wasOpen { return }
+                    // All of them have changed; whether that is another history shows the past.
+                    askForPast(newest, header, completion)
+                } else {
+                    takeProbe(header, isSame: true, completion)
                 }
-                cluster = header.cluster
-                seen = max(seen, header.revision)
-                if isUp { health.succeeded() }
-                completion(nil)
             }
         }
+    }
+
+    /// Asks how a known key was when it was written.
+    private func askForPast(
+        _ witness: EtcdWitness, _ header: EtcdHeader, _ completion: @escaping (EtcdFailure?) -> Void
+    ) {
+        let range = #""key":"\#(Base64.encode(witness.key))","revision":"\#(witness.revision)""#
+        probe = client.post("/v3/kv/txn", #"{"success":[{"request_range":{\#(range)}}]}"#) { [weak self] result in
+            guard let self else { return }
+            probe = nil
+            switch result {
+            case .failure(let failure) where failure.kind != .noHistory: completion(failure)
+            case .failure: takeProbe(header, isSame: false, completion)
+            case .success(let answer):
+                takeProbe(header, isSame: Self.isSame([witness], EtcdPage.list(answer) ?? []), completion)
+            }
+        }
+    }
+
+    private func takeProbe(_ header: EtcdHeader, isSame: Bool, _ completion: (EtcdFailure?) -> Void) {
+        if !isSame {
+            let wasUp = isUp
+            if wasUp { lose(EtcdFailure(.away, "the cluster has another history"), isFault: false) }
+            forgetHistory()
+            // Then there is another attempt.
+            if wasUp { return }
+        }
+        cluster = header.cluster
+        seen = max(seen, header.revision)
+        if isUp { health.succeeded() }
+        completion(nil)
     }
 
     /// Whether at least one known key still is as it was. Revisions of a new history can be the same by chance, leases not.
@@ -300,6 +330,7 @@ final class EtcdWatcher {
 
     private func opened() {
         state = .open
+        losses = 0
         health.succeeded()
         _ = pool.succeeded(client.server)
         context.loop.cancel(timer)
@@ -361,15 +392,10 @@ final class EtcdWatcher {
         close()
         let now = Clock.nanoseconds
         if isFault { pool.failed(client.server, sentAt: now, now: now) }
-        var isLast = false
-        var pause = Duration.zero
-        switch pool.choose(now: now) {
-        case .wait(let time): (isLast, pause) = (true, time)
-        case .use(let server): pool.released(server)
-        case .probing: break
-        }
+        losses += 1
+        let isLast = losses >= settings.servers.count
         health.failed("\(client.address): \(failure)", isAway: isLast)
-        wait(pause)
+        wait(.zero)
         delegate.lost(failure.description, isLast)
     }
 

@@ -56,6 +56,7 @@ extension JSON {
             Member(name: "sticky", value: sticky),
             Member(name: "balancer", value: .text(policy.balancer.rawValue)),
             Member(name: "merge", value: .text(policy.merge.rawValue)),
+            Member(name: "warmup", value: policy.warmup.map { .duration($0) } ?? .null),
             Member(name: "timeout", value: .duration(policy.timeout)),
         ]
     }

@@ -29,7 +29,7 @@ public final class ServiceSnapshot: Sendable {
         }
         clusters = members.map { identity, hosts in
             VersionCluster(
-                identity: identity, hosts: hosts.values.sorted { $0.address.description < $1.address.description })
+                identity: identity, hosts: hosts.values.sorted { $0.address < $1.address })
         }.sorted { $0.identity < $1.identity }
     }
 

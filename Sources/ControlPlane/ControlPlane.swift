@@ -31,6 +31,7 @@ public final class ControlPlane {
     let explainer: Explainer
     var drained: Set<Int> = []
     var drainTimer: EventLoop.Timer?
+    private var ticker: EventLoop.Timer?
     private let accessLog: AccessLog?
     private let context: DiscoveryContext
     private let reload: (() throws -> Configuration)?
@@ -79,6 +80,7 @@ public final class ControlPlane {
         }
         directory.adopt { plan.policy(for: $0).merge }
         for key in plan.required { directory.require(key) }
+        scheduleTick()
         loop.receive(dataPlane.events) { [weak self] in self?.handle($0) }
     }
 
@@ -98,6 +100,13 @@ public final class ControlPlane {
                 ["name": listener.name, "protocol": listener.protocol.rawValue, "address": "\(address)"])
         }
         for registry in directory.registries { logger.log(.info, "registry.watched", ["url": registry.url]) }
+    }
+
+    private func scheduleTick() {
+        ticker = loop.schedule(after: .seconds(1)) { [weak self] in
+            self?.publisher.tick()
+            self?.scheduleTick()
+        }
     }
 
     private func handle(_ event: WorkerEvent) {
@@ -166,6 +175,7 @@ public final class ControlPlane {
     /// Ends everything at once.
     public func stop() {
         loop.cancel(drainTimer)
+        loop.cancel(ticker)
         loop.unwatch(dataPlane.events.descriptor)
         directory.stop()
         context.resolver.stop()

@@ -1,6 +1,7 @@
 import Balancing
 import Discovery
 import Proxy
+import Runtime
 
 /// Turns a service's hosts into the snapshot that workers use, and hands it over when it differs from the last one.
 final class SnapshotPublisher {
@@ -12,6 +13,7 @@ final class SnapshotPublisher {
     private let post: (WorkerMessage) -> Void
     private var plan: ServicePlan
     private var instances: [ServiceKey: [Instance]] = [:]
+    private var warmup = Warmup()
 
     init(plan: ServicePlan, post: @escaping (WorkerMessage) -> Void) {
         self.plan = plan
@@ -27,6 +29,7 @@ final class SnapshotPublisher {
     /// A service is not watched any more.
     func withdraw(_ key: ServiceKey) {
         instances[key] = nil
+        warmup.forget(key)
         if snapshots.removeValue(forKey: key) != nil { post(.remove(key)) }
     }
 
@@ -43,9 +46,20 @@ final class SnapshotPublisher {
         for (key, hosts) in instances { build(key, hosts) }
     }
 
+    /// Hosts that warm up have grown older.
+    func tick() {
+        for key in warmup.due(now: Self.now) {
+            if let hosts = instances[key] { build(key, hosts) }
+        }
+    }
+
+    private static var now: Int64 { Clock.wallNanoseconds / 1_000_000 }
+
     private func build(_ key: ServiceKey, _ hosts: [Instance]) {
+        let policy = plan.policy(for: key)
         let snapshot = ServiceSnapshot(
-            key: key, policy: plan.policy(for: key), instances: hosts, versionKeys: plan.versionKeys)
+            key: key, policy: policy, instances: warmup.weigh(key, hosts, policy, now: Self.now),
+            versionKeys: plan.versionKeys)
         if let last = snapshots[key], last.hasSameContent(as: snapshot) { return }
         snapshots[key] = snapshot
         post(.update(snapshot))

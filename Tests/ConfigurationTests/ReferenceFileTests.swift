@@ -42,6 +42,7 @@ import Testing
         service.policy.stable = "1.0"
         service.policy.split = [VersionWeight(version: "1.0", weight: 90), VersionWeight(version: "2.0", weight: 10)]
         service.policy.sticky = .header("x-user-id")
+        service.policy.warmup = .seconds(120)
         service.policy.timeout = .seconds(3)
         service.hosts = ["orders.example.com"]
         service.paths = ["/api/orders"]

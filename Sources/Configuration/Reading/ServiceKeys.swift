@@ -31,6 +31,10 @@ extension ConfigurationKeys {
                 try SettingValue.choice(text)
             },
             SettingKey("merge", \.settings.policy.merge) { text throws(InvalidValue) in try SettingValue.choice(text) },
+            SettingKey("warmup") { node, path, reader, draft in
+                let range: ClosedRange<Duration> = .zero ... .seconds(86_400)
+                if let time = reader.value(node, path, duration(range)) { draft.settings.policy.warmup = time }
+            },
             SettingKey("timeout", \.settings.policy.timeout, duration(.milliseconds(1) ... .seconds(86_400))),
         ]
     }

@@ -193,7 +193,7 @@ extension Instance {
     private var labels: [String] { metadata.sorted { $0.key < $1.key }.flatMap { [$0.key, $0.value] } }
 
     static func precedes(_ left: Instance, _ right: Instance) -> Bool {
-        if left.address != right.address { return SocketAddress.precedes(left.address, right.address) }
+        if left.address != right.address { return left.address < right.address }
         return (left.interfaceVersion, left.group) < (right.interfaceVersion, right.group)
     }
 }

@@ -152,16 +152,7 @@ public final class NameResolver {
             next = entry.pointee.ai_next
         }
         let wanted = found.contains { !$0.isIPv6 } ? found.filter { !$0.isIPv6 } : found
-        return wanted.isEmpty ? .failed("no address") : .addresses(wanted.sorted(by: SocketAddress.precedes))
-    }
-}
-
-extension SocketAddress {
-    /// A fixed order: IPv4 first, then by number and port.
-    static func precedes(_ left: SocketAddress, _ right: SocketAddress) -> Bool {
-        (left.isIPv6 ? 1 : 0, left.high, left.low, left.port) < (
-            right.isIPv6 ? 1 : 0, right.high, right.low, right.port
-        )
+        return wanted.isEmpty ? .failed("no address") : .addresses(wanted.sorted())
     }
 }
 

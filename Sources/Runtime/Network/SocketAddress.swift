@@ -135,3 +135,12 @@ extension SocketAddress: CustomStringConvertible {
     /// `10.0.0.1:80` or `[fe80::1]:80`
     public var description: String { isIPv6 ? "[\(ip)]:\(port)" : "\(ip):\(port)" }
 }
+
+extension SocketAddress: Comparable {
+    /// A fixed order: IPv4 first, then by number and port.
+    public static func < (left: SocketAddress, right: SocketAddress) -> Bool {
+        (left.isIPv6 ? 1 : 0, left.high, left.low, left.port) < (
+            right.isIPv6 ? 1 : 0, right.high, right.low, right.port
+        )
+    }
+}

@@ -17,7 +17,11 @@ struct ConsulEntry: Equatable {
 
     /// The host for a kind of service, or why it is not used.
     func host(_ kind: ServiceKey.Kind) -> Result<ListedHost, DropReason> {
-        kind == .http ? http : dubbo
+        switch kind {
+        case .http: http
+        case .dubbo: dubbo
+        case .sofa: .failure(.unsupportedProtocol)
+        }
     }
 
     /// Reads the entry in `range`.

@@ -14,6 +14,7 @@ public final class ConsulRegistry: Registry {
     let settings: ConsulSettings
     let context: DiscoveryContext
     private let client: ConsulClient
+    let registrar: ConsulRegistrar
     private let reporter: InstanceReporter
     private var watches: [String: ConsulWatch] = [:]
     private var subscribed: Set<ServiceKey> = []
@@ -34,6 +35,7 @@ public final class ConsulRegistry: Registry {
         self.settings = settings
         self.context = context
         client = ConsulClient(settings, url: url, http: http, context: context)
+        registrar = ConsulRegistrar(settings, url: url, context: context, reports: reports)
         reporter = InstanceReporter(
             resolver: context.resolver, reports: reports, logger: context.logger)
         client.onUnavailable = { [weak self] in self?.failUnanswered($0) }
@@ -45,6 +47,9 @@ public final class ConsulRegistry: Registry {
         status.mode = watches.count <= settings.mostBlocking ? .push : .polling
         status.subscriptions = subscribed.count
         status.unsteadyAt = client.unsteadyAt
+        registrar.describe(&status)
+        // Where applications are only registered, nothing else tells.
+        if status.state == .connecting, status.registered > 0 { status.state = .connected }
         reporter.describe(&status)
         return status
     }
@@ -89,6 +94,7 @@ public final class ConsulRegistry: Registry {
         for watch in watches.values { end(watch) }
         subscribed.removeAll()
         client.stop()
+        registrar.stop()
         reporter.stop()
     }
 

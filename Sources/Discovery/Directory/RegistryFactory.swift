@@ -20,7 +20,9 @@ extension RegistryConfiguration {
         case .consul:
             return try ConsulRegistry(
                 ConsulSettings(address, poll: poll), url: address.description, context: context, reports: reports)
-        case .eureka: throw InvalidValue("there is no adapter for Eureka in this build")
+        case .eureka:
+            return EurekaRegistry(
+                try EurekaSettings(address, poll: poll), url: address.description, context: context, reports: reports)
         case .etcd:
             return EtcdRegistry(
                 try EtcdSettings(address), url: address.description, context: context, reports: reports)

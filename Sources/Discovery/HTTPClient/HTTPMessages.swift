@@ -14,6 +14,8 @@ public struct HTTPRequest: Sendable {
     public var timeout: Duration
     /// Largest answer body in bytes that is taken; a larger one is an error.
     public var maximumBody: Int
+    /// Offers to take the answer compressed. The body is unpacked; its limit counts what was unpacked.
+    public var acceptsGzip = false
 
     /// A request.
     public init(

@@ -77,6 +77,11 @@ final class HTTPTransfer {
         } else {
             prepareStream(easy)
         }
+        if request.acceptsGzip {
+            ccurl_set_text(easy, CURLOPT_ACCEPT_ENCODING, "gzip")
+            // libcurl unpacks up to a hundred buffers in one go; with small ones the loop is not held up for long.
+            ccurl_set_long(easy, CURLOPT_BUFFERSIZE, 1024)
+        }
         prepareBody(easy)
         prepareHeaders(easy)
         ccurl_set_pointer(easy, CURLOPT_HEADERDATA, context)

@@ -67,9 +67,7 @@ struct JSONCursor {
         switch next(UInt8(ascii: "}")) {
         case .end: return nil
         case .element:
-            if let key = value(), text[key.lowerBound] == UInt8(ascii: "\""), take(UInt8(ascii: ":")) {
-                return key.lowerBound + 1..<key.upperBound - 1
-            }
+            if let key = key() { return key }
             isBroken = true
             return nil
         case .broken:

@@ -75,6 +75,9 @@ struct ServerPool {
         if index == current { current = (current + 1) % count }
     }
 
+    /// The server with this index is used from now on, as long as it answers.
+    mutating func prefer(_ index: Int) { current = index }
+
     /// A request ended without telling anything about the server: it was cancelled.
     mutating func released(_ index: Int) { states[index].isProbed = false }
 }

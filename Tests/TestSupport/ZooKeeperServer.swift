@@ -25,7 +25,7 @@ public final class ZooKeeperServer {
 
     /// A server that is not started.
     ///
-    /// - Parameter tick: milliseconds; sessions time out after 2 to 20 of them.
+    /// - Parameter tick: milliseconds; sessions time out after 2 of them or more.
     public init(tick: Int = 500) throws {
         port = try FreePort.next()
         directory = try TemporaryDirectory()
@@ -44,6 +44,7 @@ public final class ZooKeeperServer {
             clientPort=\(port)
             clientPortAddress=127.0.0.1
             maxClientCnxns=0
+            maxSessionTimeout=60000
             admin.enableServer=false
             4lw.commands.whitelist=*
             """ + "\n")

@@ -8,6 +8,9 @@ public final class ZooKeeperWriter {
     public struct Refusal: Error, Equatable {
         /// -101 no node, -102 not allowed, -110 exists already, …
         public let code: Int32
+
+        /// A refusal.
+        public init(code: Int32) { self.code = code }
     }
 
     /// The session's number.

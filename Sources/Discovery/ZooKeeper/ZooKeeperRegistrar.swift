@@ -13,6 +13,8 @@ final class ZooKeeperRegistrar {
         let watch: UInt64
         var path: String
         var data: [UInt8]
+        /// What was written last.
+        var written: [UInt8]?
         /// Nodes of former content that are to be deleted when the present one is there.
         var former: Set<String> = []
         var isWorking = false
@@ -193,17 +195,24 @@ final class ZooKeeperRegistrar {
 
     /// It is there; its data may be old.
     private func refill(_ entry: Entry) {
-        guard entry.registration.service.kind == .http else { return removeFormer(entry) }
-        send(.set(entry.path, data: entry.data), entry) { self.removeFormer(entry, isWatched: false) }
+        let data = entry.data
+        guard entry.registration.service.kind == .http, entry.written != data else { return removeFormer(entry) }
+        send(.set(entry.path, data: data), entry) {
+            entry.written = data
+            self.removeFormer(entry, isWatched: false)
+        }
     }
 
     private func create(_ entry: Entry) {
+        let data = entry.data
         let request = ZooKeeperRequest.create(
-            entry.path, data: entry.data, isEphemeral: true, isOwnerOnly: !settings.credentials.isEmpty)
+            entry.path, data: data, isEphemeral: true, isOwnerOnly: !settings.credentials.isEmpty)
         client.send(request, isUrgent: true) { [weak self] result in
             guard let self else { return }
             switch result {
-            case .success: removeFormer(entry, isWatched: false)
+            case .success:
+                entry.written = data
+                removeFormer(entry, isWatched: false)
             case .failure(.noNode): createParents(entry, Self.parents(entry.path)[...])
             case .failure(.nodeExists): again(entry)
             case .failure(let error): failed(entry, error)
@@ -312,17 +321,18 @@ final class ZooKeeperRegistrar {
 
     private func done(_ entry: Entry, _ failure: String?) {
         entry.isWorking = false
-        if entry.isStale || entry.deregistered != nil { return work(entry) }
-        let wasConfirmed = entry.isConfirmed
+        guard entry.deregistered == nil else { return work(entry) }
+        let isNews = failure != entry.failure || entry.isConfirmed != (failure == nil)
         entry.isConfirmed = failure == nil
+        entry.failure = failure
         if failure == nil {
             entry.backoff.succeeded()
         } else {
             entry.timer = context.loop.schedule(after: entry.backoff.failed()) { [weak self] in self?.work(entry) }
         }
-        guard failure != entry.failure || entry.isConfirmed != wasConfirmed else { return }
-        entry.failure = failure
-        reports.registration(entry.registration.identity, failure)
+        // Its own writing is among what has happened; looking once more is cheap.
+        if entry.isStale { work(entry) }
+        if isNews { reports.registration(entry.registration.identity, failure) }
     }
 
     private static func newID() -> String {

@@ -21,11 +21,19 @@ struct ZooKeeperFixture {
     }
 
     /// A registry on the server; `suffix` stands after its address.
-    func registry(_ suffix: String = "", user: String = "", servers: String = "") throws -> ZooKeeperRegistry {
-        let url = try RegistryURL("zookeeper://\(user)\(servers)127.0.0.1:\(server.port)\(suffix)")
+    ///
+    /// - Parameters:
+    ///   - at: another address of the server.
+    ///   - session: session timeout.
+    func registry(
+        _ suffix: String = "", user: String = "", servers: String = "", at address: SocketAddress? = nil,
+        session: Duration = .seconds(10)
+    ) throws -> ZooKeeperRegistry {
+        let url = try RegistryURL("zookeeper://\(user)\(servers)\(address ?? server.address)\(suffix)")
         var settings = try ZooKeeperSettings(url)
+        settings.sessionTimeout = session
         settings.backoff = Backoff(first: .milliseconds(50), cap: .milliseconds(200))
-        settings.connectTimeout = .seconds(1)
+        settings.connectTimeout = .milliseconds(500)
         return ZooKeeperRegistry(
             settings, url: url.description, context: fixture.context, reports: fixture.reports)
     }

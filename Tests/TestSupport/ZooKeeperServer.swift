@@ -80,6 +80,10 @@ public final class ZooKeeperServer {
 
     private var isServing: Bool {
         guard let connection = try? Connection(to: address) else { return false }
+        // One that is just starting takes the question and may never answer it.
+        var limit = timeval(tv_sec: 0, tv_usec: 100_000)
+        setsockopt(
+            connection.descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
         connection.send("srvr")
         return String(decoding: connection.receiveAll(), as: UTF8.self).contains("Mode:")
     }

@@ -1,0 +1,47 @@
+import Runtime
+import TestSupport
+import Testing
+
+@testable import Discovery
+
+/// Real Dubbo providers of both generations in a real ZooKeeper.
+@Suite(.enabled(if: ZooKeeperServer.isAvailable && Peers.areAvailable)) struct RealDubboInZooKeeperTests {
+    @Test func seesProvidersOfAllGenerations() throws {
+        let zookeeper = try ZooKeeperFixture(tick: 2000)
+        let fixture = zookeeper.fixture
+        let registry = try zookeeper.registry()
+        defer { registry.stop() }
+        let echo = ServiceKey.dubbo("demo.EchoService")
+        registry.subscribe(echo)
+        let ports = try (0..<4).map { _ in Int(try FreePort.next()) }
+        let address = "registry=zookeeper://\(zookeeper.server.address)"
+        let programs = try [
+            ("dubbo27-provider", ["port=\(ports[0])", "version=1.0.0", "tag=gray", "app=old", "weight=150"]),
+            ("dubbo33-provider", ["port=\(ports[1])", "version=2.0.0", "group=g", "app=both"]),
+            ("dubbo33-provider", ["port=\(ports[2])", "version=2.0.0", "app=local", "register=instance"]),
+            (
+                "dubbo33-provider",
+                [
+                    "port=\(ports[3])", "version=3.0.0", "tag=blue", "app=remote", "register=instance",
+                    "metadata=remote",
+                ]
+            ),
+        ].map { try Peers.launch($0.0, $0.1 + [address]) }
+        defer { for program in programs { program.terminate(grace: .seconds(3)) } }
+        let isComplete = fixture.wait(.seconds(60)) { fixture.told[echo]?.last?.count == 4 }
+        #expect(isComplete, "\(fixture.addresses(echo) ?? []) \(programs.map(\.errors))")
+        let hosts = Dictionary(
+            (fixture.told[echo]?.last ?? []).map { (Int($0.address.port), $0) }, uniquingKeysWith: { first, _ in first }
+        )
+        let found = ports.map { hosts[$0] }
+        // That of the third is only to be had by asking it.
+        #expect(found.map { $0?.interfaceVersion } == ["1.0.0", "2.0.0", "", "3.0.0"])
+        #expect(found.map { $0?.group } == ["", "g", "", ""] && found.map { $0?.weight } == [1.5, 1, 1, 1])
+        #expect(found.map { $0?.metadata["dubbo.tag"] } == ["gray", nil, nil, "blue"])
+        #expect(found.map { $0?.metadata["application"] } == ["old", "both", "local", "remote"])
+
+        for program in programs { program.signal(15) }
+        zookeeper.expect(echo, [])
+        #expect(registry.status.unsteadyAt == nil)
+    }
+}

@@ -53,7 +53,7 @@ import Testing
     @Test func beginsAnewAfterItsSessionHasExpired() throws {
         let zookeeper = try ZooKeeperFixture(tick: 100)
         let fixture = zookeeper.fixture
-        let relay = try Relay(to: zookeeper.server.address)
+        let relay = try FreezingRelay(to: zookeeper.server.address)
         let registry = try zookeeper.registry(at: relay.address, session: .milliseconds(600))
         defer { registry.stop() }
         let writer = try zookeeper.writer()

@@ -3,7 +3,7 @@ import Runtime
 import Synchronization
 
 /// Hands bytes on between clients and a server, and can stop doing so: the way to lose a connection without losing the server.
-public final class Relay: Sendable {
+public final class FreezingRelay: Sendable {
     /// Where clients connect.
     public var address: SocketAddress { server.address }
     /// Connections accepted so far.

@@ -76,6 +76,7 @@ final class ZooKeeperTree {
     /// How many nodes are kept known at each path.
     private var users: [String: Int] = [:]
     private var nextID: UInt64 = 1
+    private var rereading: SlicedWork?
 
     /// A busy node takes at most one part in this many of the loop's time.
     private static let rest: Int64 = 4
@@ -127,16 +128,26 @@ final class ZooKeeperTree {
 
     /// Reads everything: watches are gone with the connection.
     func readAll() {
-        for node in nodes.values {
-            node.isWatched = false
+        // Nothing of the former connection counts, also where its turn comes later.
+        for node in nodes.values { node.isWatched = false }
+        let all = Array(nodes.values)
+        var position = 0
+        rereading?.cancel()
+        rereading = SlicedWork(loop: loop) { [weak self] in
+            guard let self, position < all.count else { return false }
+            let node = all[position]
+            position += 1
+            if node.isForgotten { return true }
             loop.cancel(node.timer)
             node.timer = nil
             read(node, isUrgent: false)
+            return true
         }
     }
 
     /// Forgets everything; nothing is called any more.
     func stop() {
+        rereading?.cancel()
         for node in nodes.values {
             node.isForgotten = true
             loop.cancel(node.timer)

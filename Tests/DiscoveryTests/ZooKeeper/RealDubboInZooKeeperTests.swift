@@ -26,8 +26,8 @@ import Testing
                     "metadata=remote",
                 ]
             ),
-        ].map { try Peers.launch($0.0, $0.1 + [address]) }
-        defer { for program in programs { program.terminate(grace: .seconds(3)) } }
+        ].map { try Peers.launch($0.0, $0.1 + [address, "shutdown-wait=100"]) }
+        defer { for program in programs { program.terminate(grace: .zero) } }
         let isComplete = fixture.wait(.seconds(60)) { fixture.told[echo]?.last?.count == 4 }
         #expect(isComplete, "\(fixture.addresses(echo) ?? []) \(programs.map(\.errors))")
         let hosts = Dictionary(

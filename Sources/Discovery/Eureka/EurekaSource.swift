@@ -45,6 +45,8 @@ final class EurekaSource {
     private var lastGoodAt: Int64 = 0
     private var nextAllAt: Int64 = 0
     private var nextPollAt: Int64 = 0
+    /// Hashes of the changes that the last answer held: servers repeat each for three minutes.
+    private var applied: Set<UInt64> = []
     private var mismatches: Backoff
     private var notAgainBefore: Int64 = 0
     private var wanted: [String] = []
@@ -78,7 +80,7 @@ final class EurekaSource {
     func stop() {
         isRunning = false
         table = nil
-        (wanted, doubted, suspect, server) = ([], [], nil, nil)
+        (wanted, doubted, suspect, server, applied) = ([], [], nil, nil, [])
         context.loop.cancel(timer)
         work?.cancel()
         work = nil
@@ -250,12 +252,18 @@ extension EurekaSource {
         var next = EurekaTable()
         var single: [EurekaInstance] = []
         var changed: Set<String> = []
+        var repeated: Set<UInt64> = []
         let reading = SlicedWork(loop: context.loop) { [weak self] in
             guard let self else { return false }
             do {
                 switch try reader.step() {
                 case .other: return true
                 case .instance(let range, let name):
+                    if question == .changes {
+                        let hash = JSONText.hash(body, in: range)
+                        repeated.insert(hash)
+                        if applied.contains(hash) { return true }
+                    }
                     let found = EurekaInstance(body, range, application: name, settings) { self.isKept($0, question) }
                     guard let instance = found else { return true }
                     switch question {
@@ -277,7 +285,9 @@ extension EurekaSource {
             work = nil
             switch question {
             case .all: takeAll(next, index)
-            case .changes: takeChanges(changed, reader.checksum)
+            case .changes:
+                applied = repeated
+                takeChanges(changed, reader.checksum)
             case .application(let name), .doubted(let name): takeApplication(name, single, question, index)
             }
             advance()
@@ -322,6 +332,7 @@ extension EurekaSource {
         if let server, server != index { unsteadyAt = now }
         if server != index { hasNoChanges = false }
         (table, server, suspect) = (next, index, nil)
+        applied = []
         pool.prefer(index)
         needsAll = false
         lastGoodAt = now

@@ -87,6 +87,20 @@ import Testing
         registry.stop()
     }
 
+    @Test func aChangeThatIsTakenBackAndMadeAgainCounts() throws {
+        let registry = fixture.eureka(eureka)
+        registry.subscribe(order)
+        #expect(fixture.wait { fixture.told[order] != nil })
+        for _ in 0..<3 {
+            eureka.remove("ORDER", "10.0.0.1")
+            #expect(fixture.wait { fixture.addresses(order) == ["10.0.0.2:8080"] })
+            eureka.put("ORDER", "10.0.0.1")
+            #expect(fixture.wait { fixture.addresses(order)?.count == 2 })
+        }
+        #expect(eureka.count("/apps") == 1)
+        registry.stop()
+    }
+
     @Test func anExchangeThatTheChecksumHidesIsFoundByTheNextWholeList() throws {
         let registry = fixture.eureka(eureka) { $0.fullPeriod = .milliseconds(200) }
         registry.subscribe(order)

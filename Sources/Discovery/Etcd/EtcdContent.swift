@@ -7,6 +7,9 @@ enum EtcdContent {
     /// Applications that offer an interface.
     case mapping([String])
     case metadata(DubboMetadata)
+    case override(DubboOverride)
+    /// All overrides of an interface are withdrawn.
+    case withdrawal
 
     /// Reads a key; nil where it says nothing by being there.
     ///
@@ -16,7 +19,13 @@ enum EtcdContent {
         case .providers:
             // Parents are keys as well, and anything may lie about.
             if !name.contains("%3A%2F%2F") && !name.contains("%3a%2f%2f") && !name.contains("://") { return nil }
-            self.init(DubboURL(encoded: name)?.provider ?? .failure(.unreadable))
+            self.init(DubboURL(encoded: name)?.candidate ?? .failure(.unreadable))
+        case .configurators(let interface):
+            switch DubboOverride.read(name, interface: interface) {
+            case .override(let override): self = .override(override)
+            case .clear: self = .withdrawal
+            case .ignored, nil: return nil
+            }
         case .kratos: self.init(Self.kratos(record.value))
         case .goZero: self.init(Self.goZero(record.value))
         case .goMicro: self.init(Self.goMicro(record.value))
@@ -43,6 +52,7 @@ enum EtcdContent {
         case (.host(let one), .host(let other)): one == other
         case (.unused(let one), .unused(let other)): one == other
         case (.application(let one), .application(let other)): one == other
+        case (.override(let one), .override(let other)): one == other
         case (.mapping(let one), .mapping(let other)): one == other
         case (nil, nil): true
         default: false

@@ -12,6 +12,8 @@ struct EtcdListing {
     private var hosts: [ListedHost] = []
     private var unused: [DropReason: Int] = [:]
     private var instances: [DubboApplication] = []
+    private var overrides: [DubboOverride] = []
+    private var isWithdrawn = false
     private var metadata: [String: DubboMetadata] = [:]
 
     init(interface: String?) { self.interface = interface }
@@ -41,6 +43,8 @@ struct EtcdListing {
             case .unused(let reason): unused[reason, default: 0] += 1
             case .mapping(let names): applications = Array(Set(applications).union(names)).sorted()
             case .application(let instance): if !instance.isEmpty { instances.append(instance) }
+            case .override(let override): overrides.append(override)
+            case .withdrawal: isWithdrawn = true
             case .metadata(let metadata): if let revision { self.metadata[Self.key(revision.0, revision.1)] = metadata }
             }
         }
@@ -48,19 +52,33 @@ struct EtcdListing {
 
     /// The hosts, and how many entries are not used.
     var finished: ([ListedHost], [DropReason: Int]) {
-        guard let interface, !instances.isEmpty else { return (hosts, unused) }
-        var providers = DubboApplication.Providers(hosts: hosts, unused: unused)
+        guard let interface else { return (hosts, unused) }
+        var candidates = hosts
+        var unused = unused
         // A provider that stands at both levels says more of itself at the interface's.
-        let listed = Set(hosts.map { "\($0.host) \($0.port)" })
+        let listed = Set(instances.isEmpty ? [] : hosts.map { "\($0.host) \($0.port)" })
         for instance in instances {
             let known = instance.revision.flatMap { metadata[Self.key(instance.name, $0)] }
-            var offered = instance.providers(of: interface, known)
-            let count = offered.hosts.count
-            offered.hosts.removeAll { listed.contains("\($0.host) \($0.port)") }
-            if offered.hosts.count < count { offered.unused[.duplicate, default: 0] += count - offered.hosts.count }
-            providers.add(offered)
+            let offered = instance.providers(of: interface, known)
+            unused.merge(offered.unused, uniquingKeysWith: +)
+            for host in offered.hosts {
+                if listed.contains("\(host.host) \(host.port)") {
+                    unused[.duplicate, default: 0] += 1
+                } else {
+                    candidates.append(host)
+                }
+            }
         }
-        return (providers.hosts, providers.unused)
+        let ordered = isWithdrawn ? [] : DubboOverride.ordered(overrides)
+        var used: [ListedHost] = []
+        used.reserveCapacity(candidates.count)
+        for candidate in candidates {
+            switch DubboOverride.apply(ordered, to: candidate) {
+            case .success(let host): used.append(host)
+            case .failure(let reason): unused[reason, default: 0] += 1
+            }
+        }
+        return (used, unused)
     }
 
     private static func key(_ application: String, _ revision: String) -> String { "\(application)/\(revision)" }

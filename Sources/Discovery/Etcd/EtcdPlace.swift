@@ -37,6 +37,8 @@ struct EtcdPlace: Hashable {
     enum Content: Hashable {
         /// Dubbo's URLs, as names.
         case providers
+        /// Override URLs for an interface, as names.
+        case configurators(String)
         case kratos
         case goZero
         case goMicro
@@ -63,6 +65,9 @@ struct EtcdPlace: Hashable {
         case .dubbo:
             let name = PercentEncoding.encode(service.name)
             return [
+                EtcdPlace(
+                    content: .configurators(service.name),
+                    span: EtcdSpan(prefix: "\(layout.prefix)/\(name)/configurators/"), root: root),
                 EtcdPlace(
                     content: .providers, span: EtcdSpan(prefix: "\(layout.prefix)/\(name)/providers/"), root: root),
                 EtcdPlace(

@@ -16,6 +16,8 @@ import Testing
             return "\(application.name) \(application.host) \(application.endpoints.map(\.port)) "
                 + (application.revision ?? "-")
         case .mapping(let names): return names.joined(separator: "|")
+        case .override(let override): return "\(override.host ?? "*") \(override.parameters)"
+        case .withdrawal: return "withdrawal"
         case .metadata(let metadata): return metadata.interfaces.sorted().joined(separator: "|")
         case nil: return nil
         }
@@ -64,7 +66,10 @@ import Testing
             url("dubbo://10.0.0.1:20880/a.B?application=shop&weight=50")
                 == "10.0.0.1 20880 0.5 application=shop,weight=50")
         #expect(url("tri://10.0.0.1:20880/a.B") == "unsupported_protocol")
-        #expect(url("dubbo://10.0.0.1:20880/a.B?enabled=false") == "disabled")
+        let rule = { (text: String) in read(.configurators("a.B"), PercentEncoding.encode(text)) }
+        #expect(rule("override://10.0.0.1/a.B?weight=10") == "10.0.0.1 [\"weight\": \"10\"]")
+        #expect(rule("override://0.0.0.0/a.B") == "withdrawal")
+        #expect(rule("override://0.0.0.0/other?weight=1") == nil && rule("x") == nil)
         #expect(url("dubbo://10.0.0.1/a.B") == "unreadable")
         for directory in ["", "providers", "%zz"] { #expect(read(.providers, directory) == nil) }
         #expect(read(.mapping, "", "a, b,,c\n") == "a|b|c")

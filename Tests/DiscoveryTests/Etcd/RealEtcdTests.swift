@@ -76,4 +76,50 @@ import Testing
         #expect(fixture.told[order]?.count == count + 1)
         #expect(registry.status.unsteadyAt == nil && registry.status.failures == 0)
     }
+
+    /// dubbo-go 3: instances of applications, which interfaces they offer, and what is known of a revision.
+    @Test func dubboApplicationsAndOverrides() throws {
+        let (server, tool) = try started()
+        let registry = fixture.etcd([server.base])
+        defer { registry.stop() }
+        registry.subscribe(echo)
+        #expect(fixture.wait { fixture.told[echo] == [[]] })
+        func put(_ port: Int, _ revision: String, _ storage: String) throws {
+            let endpoints = "[{\\\"port\\\":\(port),\\\"protocol\\\":\\\"dubbo\\\"}]"
+            try tool.put(
+                "/services/shop/127.0.0.1:\(port)",
+                #"{"ServiceName":"shop","Host":"127.0.0.1","Port":\#(port),"Enable":true,"Healthy":true,"Metadata":"#
+                    + #"{"dubbo.endpoints":"\#(endpoints)","dubbo.metadata.revision":"\#(revision)","#
+                    + #""dubbo.metadata.storage-type":"\#(storage)"}}"#)
+        }
+        try put(9201, "r1", "remote")
+        try tool.put(
+            "/dubbo/metadata/shop/r1",
+            #"{"app":"shop","revision":"r1","services":{"g/demo.Echo:2.0.0:dubbo":{"name":"demo.Echo","group":"g","#
+                + #""version":"2.0.0","protocol":"dubbo","params":{"weight":"50"}}}}"#)
+        try tool.put("/dubbo/mapping/demo.Echo", "shop")
+        #expect(fixture.wait { fixture.ports(echo) == [9201] })
+        let host = try #require(fixture.told[echo]?.last?.first)
+        #expect(host.interfaceVersion == "2.0.0" && host.group == "g" && host.weight == 0.5)
+        // A second instance, a revision that offers it no more, and one that nothing is known of.
+        try put(9202, "r1", "remote")
+        #expect(fixture.wait { fixture.ports(echo) == [9201, 9202] })
+        try tool.put("/dubbo/metadata/shop/r2", #"{"app":"shop","revision":"r2","services":{}}"#)
+        try put(9201, "r2", "remote")
+        #expect(fixture.wait { fixture.ports(echo) == [9202] })
+        try put(9203, "r3", "local")
+        #expect(fixture.wait { fixture.ports(echo) == [9202, 9203] })
+        // A provider that stands at both levels counts once.
+        try tool.put(Self.provider(9202, "version=2.0.0&group=g"), "1")
+        #expect(fixture.wait { registry.status.dropped == [.duplicate: 1] })
+        #expect(fixture.told[echo]?.last?.map(\.weight) == [1, 1])
+        // An operator's rule, and its end.
+        let rule = "/dubbo/demo.Echo/configurators/" + PercentEncoding.encode("override://127.0.0.1:9202/demo.Echo?")
+        try tool.put(rule + PercentEncoding.encode("category=configurators&version=2.0.0&group=g&weight=7"), "1")
+        #expect(fixture.wait { fixture.told[echo]?.last?.map(\.weight) == [0.07, 1] })
+        try tool.delete(rule + PercentEncoding.encode("category=configurators&version=2.0.0&group=g&weight=7"))
+        #expect(fixture.wait { fixture.told[echo]?.last?.map(\.weight) == [1, 1] })
+        try tool.delete("/dubbo/mapping/demo.Echo")
+        #expect(fixture.wait { fixture.ports(echo) == [9202] && registry.status.dropped.isEmpty })
+    }
 }

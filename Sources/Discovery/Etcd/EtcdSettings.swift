@@ -27,8 +27,8 @@ struct EtcdSettings: Equatable {
     /// A change of what is watched waits this long for others, and this much follows the last.
     var gatherTime: Duration = .milliseconds(20)
     var reopenPause: Duration = .seconds(1)
-    /// Prefixes asked for in one exchange; etcd takes up to 128.
-    var batch = 16
+    /// Prefixes asked for in one exchange: an answer is cut into its parts in one go. etcd takes up to 128.
+    var batch = 8
     /// Keys of a prefix asked for in one exchange.
     var pageSize = 64
     /// Exchanges that read, under way at one time.

@@ -88,7 +88,7 @@ import Testing
         try tool.revoke(lease)
         #expect(fixture.wait { fixture.ports(user.service) == [] })
         #expect(fixture.wait { fixture.ports(user.service) == [9001] })
-        #expect(fixture.registrations[user.identity] == [nil, "its lease has died", nil])
+        #expect(fixture.wait { fixture.registrations[user.identity] == [nil, "its lease has died", nil] })
         #expect(fixture.log.contains("registry.lease_lost"))
         // While it is away, nothing is confirmed; a wiped one has it again.
         try server.kill()

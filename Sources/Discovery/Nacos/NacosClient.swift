@@ -160,7 +160,7 @@ final class NacosClient {
         underWay += 1
         let target = ticket.question.target(api, settings)
         let request = HTTPRequest(
-            "GET", settings.servers[server] + target, headers: headers, timeout: settings.timeout,
+            ticket.question.method(api), settings.servers[server] + target, headers: headers, timeout: settings.timeout,
             maximumBody: settings.largestAnswer)
         ticket.call = context.http.send(request) { [weak self] result in
             self?.take(result, ticket, token: token, sentAt: now)
@@ -177,6 +177,7 @@ final class NacosClient {
             switch response.status {
             case 200: succeed(ticket, response.body)
             case 403: refuseToken(ticket, response, token)
+            case 404 where ticket.question.isConfig: succeed(ticket, [])
             case 404, 410, 501: switchAPI(ticket, response)
             case 502, 503, 504: takeAway(ticket, Self.words(response), sentAt: sentAt)
             default: refuse(ticket, Self.words(response))
@@ -249,7 +250,7 @@ final class NacosClient {
 
     private func switchAPI(_ ticket: Ticket, _ response: HTTPResponse) {
         pool.released(ticket.server)
-        guard case .hosts = ticket.question else {
+        guard ticket.question.isInBothAPIs else {
             return complete(ticket, .failure(NacosFailure(kind: .unsupported, description: Self.words(response))))
         }
         guard ticket.switches == 0 else {

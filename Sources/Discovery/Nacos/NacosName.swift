@@ -51,7 +51,8 @@ extension NacosHost {
         return .success(
             listed(
                 Instance(
-                    address: .unknown, weight: weight > 0 ? DubboProvider.weight(metadata) : 0, metadata: labels,
+                    address: .unknown, weight: weight > 0 ? DubboProvider.weight(metadata) : 0,
+                    metadata: DubboProvider.labels(labels),
                     interfaceVersion: name.version, group: name.group)))
     }
 

@@ -14,11 +14,38 @@ enum NacosQuestion: Equatable {
     case services
     /// The same where only administrators may ask: one page, counted from 1.
     case adminServices(page: Int)
+    /// A configuration.
+    case config(NacosConfig.Name)
+    /// Not a question but a request: to list a host, to keep it listed, to list it no more.
+    case register(NacosEntry)
+    case beat(NacosEntry)
+    case deregister(NacosEntry)
 
     /// Most names on a page of the administrators' list.
     static let adminPageSize = 500
 
-    /// Path and query behind a server's base. Only instances can be asked for in both APIs.
+    /// The HTTP method.
+    func method(_ api: NacosAPI) -> String {
+        switch self {
+        case .hosts, .services, .adminServices, .config: "GET"
+        case .register: "POST"
+        case .beat: api == .v1 ? "PUT" : "POST"
+        case .deregister: "DELETE"
+        }
+    }
+
+    /// It asks for a configuration: one that does not exist is an answer as well.
+    var isConfig: Bool { if case .config = self { true } else { false } }
+
+    /// It can be asked in the other API where the one is not there.
+    var isInBothAPIs: Bool {
+        switch self {
+        case .hosts, .register, .beat, .deregister: true
+        case .services, .adminServices, .config: false
+        }
+    }
+
+    /// Path and query behind a server's base.
     func target(_ api: NacosAPI, _ settings: NacosSettings) -> String {
         var parameters: [(String, String)] = []
         let path: String
@@ -39,10 +66,38 @@ enum NacosQuestion: Equatable {
         case (.adminServices(let page), _):
             path = "/v3/admin/ns/service/list"
             parameters += [("pageNo", String(page)), ("pageSize", String(Self.adminPageSize))]
+        case (.config(let name), _): return Self.configTarget(name, api, settings)
+        case (.register(let entry), .v1):
+            path = "/v1/ns/instance"
+            parameters += entry.parameters
+        case (.register(let entry), .v3):
+            path = "/v3/client/ns/instance"
+            parameters += entry.parameters
+        case (.beat(let entry), .v1):
+            path = "/v1/ns/instance/beat"
+            parameters += entry.address
+        case (.beat(let entry), .v3):
+            path = "/v3/client/ns/instance"
+            parameters += entry.parameters + [("heartBeat", "true")]
+        case (.deregister(let entry), .v1):
+            path = "/v1/ns/instance"
+            parameters += entry.address
+        case (.deregister(let entry), .v3):
+            path = "/v3/client/ns/instance"
+            parameters += entry.address
         }
         parameters.append(("groupName", settings.group))
         if !settings.namespace.isEmpty { parameters.append(("namespaceId", settings.namespace)) }
         return path + "?" + PercentEncoding.form(parameters)
+    }
+
+    private static func configTarget(_ name: NacosConfig.Name, _ api: NacosAPI, _ settings: NacosSettings) -> String {
+        var parameters = [("dataId", name.dataID), (api == .v1 ? "group" : "groupName", name.group)]
+        // 2.x knows no configuration of a namespace "public".
+        if !settings.namespace.isEmpty {
+            parameters.append((api == .v1 ? "tenant" : "namespaceId", settings.namespace))
+        }
+        return (api == .v1 ? "/v1/cs/configs" : "/v3/client/cs/config") + "?" + PercentEncoding.form(parameters)
     }
 }
 

@@ -4,21 +4,25 @@ import Runtime
 /// it has none or while that is away.
 ///
 /// - An HTTP service is the Nacos service of its name. A Dubbo interface is all services `providers:INTERFACE:VERSION:GROUP`.
+///   Dubbo 3 applications that offer it are looked at as well: `NacosApplications` tells which.
 /// - Only hosts that are healthy and enabled are told.
 /// - Which services are looked at is decided here; how their lists are learnt is `NacosWatcher`'s, which names there are is
-///   `NacosListing`'s business.
-public final class NacosRegistry: Registry {
+///   `NacosListing`'s business, and `NacosRegistrar` registers.
+public final class NacosRegistry: Registrar {
     /// The address without credentials.
     public let url: String
 
-    private let settings: NacosSettings
+    let settings: NacosSettings
+    let watcher: NacosWatcher
+    let listing: NacosListing
+    let applications: NacosApplications
+    let reporter: InstanceReporter
+    private(set) var services: [ServiceKey: Set<String>] = [:]
     private let context: DiscoveryContext
     private let client: NacosClient
     private let push: NacosPush
-    let watcher: NacosWatcher
-    private let listing: NacosListing
-    private let reporter: InstanceReporter
-    private var services: [ServiceKey: Set<String>] = [:]
+    private let configs: NacosConfigs
+    private let registrar: NacosRegistrar
     private var isStopped = false
 
     init(_ settings: NacosSettings, url: String, context: DiscoveryContext, reports: RegistryReports) {
@@ -29,6 +33,9 @@ public final class NacosRegistry: Registry {
         push = NacosPush(client: client, settings: settings, context: context)
         watcher = NacosWatcher(client: client, push: push, settings: settings, context: context)
         listing = NacosListing(client: client, push: push, settings: settings, context: context)
+        configs = NacosConfigs(client: client, push: push, settings: settings, context: context)
+        applications = NacosApplications(configs)
+        registrar = NacosRegistrar(client: client, push: push, settings: settings, context: context)
         reporter = InstanceReporter(resolver: context.resolver, reports: reports, logger: context.logger)
         client.onUnavailable = { [weak self] in self?.failUnanswered($0) }
         client.onReturn = { [weak self] in self?.push.hurry() }
@@ -37,14 +44,15 @@ public final class NacosRegistry: Registry {
         watcher.onFailure = { [weak self] in for service in $0.users { self?.report(service) } }
         listing.onChange = { [weak self] in self?.namesChanged($0) }
         listing.onFailure = { [weak self] reason in self?.failUnanswered(reason, of: .dubbo) }
-        push.onReady = { [weak self] in
-            self?.watcher.pushIsReady()
-            self?.listing.pushIsReady()
+        applications.onChange = { [weak self] in self?.namesChanged([$0]) }
+        applications.onMetadata = { [weak self] in
+            for service in self?.watcher.services[$0]?.users ?? [] where service.kind == .dubbo {
+                self?.report(service)
+            }
         }
-        push.onLost = { [weak self] in
-            self?.watcher.pushIsLost()
-            self?.listing.pushIsLost()
-        }
+        registrar.onOutcome = reports.registration
+        push.onReady = { [weak self] in self?.pushIsReady() }
+        push.onLost = { [weak self] in self?.pushIsLost() }
         push.onRequest = { [weak self] in self?.take($0) }
         push.start()
     }
@@ -55,8 +63,18 @@ public final class NacosRegistry: Registry {
         status.mode = push.isReady ? .push : .polling
         status.subscriptions = services.count
         status.unsteadyAt = [client.unsteadyAt, push.unsteadyAt].compactMap { $0 }.max()
+        status.registrations = registrar.count
+        status.registered = registrar.registeredCount
         reporter.describe(&status)
         return status
+    }
+
+    /// Registers an application and keeps it registered.
+    public func register(_ registration: Registration) { registrar.register(registration) }
+
+    /// Takes an application out.
+    public func deregister(_ identity: Registration.Identity, completion: @escaping (String?) -> Void) {
+        registrar.deregister(identity, completion: completion)
     }
 
     /// Starts to report a service.
@@ -67,8 +85,9 @@ public final class NacosRegistry: Registry {
         case .http: setNames(of: service, [service.name])
         case .dubbo:
             listing.start()
-            if let names = listing.names(of: service.name) { setNames(of: service, names) }
-            if listing.isKnown { context.loop.schedule(after: .zero) { [weak self] in self?.report(service) } }
+            applications.watch(service.name)
+            setNames(of: service, wantedNames(service.name))
+            if isKnown(service) { context.loop.schedule(after: .zero) { [weak self] in self?.report(service) } }
         // SOFA RPC's way to write into Nacos is not read.
         case .sofa: context.loop.schedule(after: .zero) { [weak self] in self?.reporter.report(service, []) }
         }
@@ -86,6 +105,7 @@ public final class NacosRegistry: Registry {
         setNames(of: service, [])
         services[service] = nil
         reporter.forget(service)
+        if service.kind == .dubbo { applications.unwatch(service.name) }
         if service.kind == .dubbo && !services.keys.contains(where: { $0.kind == .dubbo }) { listing.stop() }
     }
 
@@ -102,6 +122,8 @@ public final class NacosRegistry: Registry {
     /// Ends all work.
     public func stop() {
         isStopped = true
+        registrar.stop()
+        applications.stop()
         listing.stop()
         watcher.stop()
         push.stop()
@@ -110,11 +132,26 @@ public final class NacosRegistry: Registry {
         reporter.stop()
     }
 
+    private func pushIsReady() {
+        registrar.pushIsReady()
+        watcher.pushIsReady()
+        listing.pushIsReady()
+        configs.pushIsReady()
+    }
+
+    private func pushIsLost() {
+        registrar.pushIsLost()
+        watcher.pushIsLost()
+        listing.pushIsLost()
+        configs.pushIsLost()
+    }
+
     /// Takes a request of the server.
     private func take(_ message: NacosMessage) {
         switch message.type {
         case "NotifySubscriberRequest": watcher.takePush(message)
         case "NamingFuzzyWatchSyncRequest", "NamingFuzzyWatchChangeNotifyRequest": listing.takePush(message)
+        case "ConfigChangeNotifyRequest": configs.takePush(message)
         default: break
         }
     }
@@ -127,8 +164,19 @@ public final class NacosRegistry: Registry {
         for name in before.subtracting(names) {
             guard let watched = watcher.services[name] else { continue }
             watched.users.remove(service)
+            if !watched.users.contains(where: { $0.kind == .dubbo }) { applications.setRevisions([], of: name) }
             if watched.users.isEmpty { watcher.unwatch(watched) }
         }
+    }
+
+    /// The Nacos services of an interface, as far as they are known.
+    private func wantedNames(_ interface: String) -> Set<String> {
+        (listing.names(of: interface) ?? []).union(applications.names(of: interface) ?? [])
+    }
+
+    /// It is known which Nacos services it uses.
+    func isKnown(_ service: ServiceKey) -> Bool {
+        service.kind != .dubbo || listing.isKnown && applications.names(of: service.name) != nil
     }
 
     /// The answer is as before, and somebody wanted to know.
@@ -140,63 +188,29 @@ public final class NacosRegistry: Registry {
     }
 
     private func changed(_ watched: NacosService) {
+        if watched.users.contains(where: { $0.kind == .dubbo }) {
+            applications.setRevisions(watched.revisions, of: watched.name)
+        }
         for service in watched.users {
             dropVanishedNames(of: service)
             report(service)
         }
     }
 
-    /// Tells what is known about a service, once all its names have been asked for.
-    private func report(_ service: ServiceKey) {
-        guard let names = services[service], service.kind == .http || listing.isKnown else { return }
-        var hosts: [ListedHost] = []
-        var unused: [DropReason: Int] = [:]
-        var failure: String?
-        for name in names.sorted() {
-            guard let watched = watcher.services[name], watched.isAnswered || watched.failure != nil else { return }
-            if watched.isAnswered {
-                hosts += listedHosts(watched, service.kind, &unused)
-                unused.merge(watched.unused, uniquingKeysWith: +)
-            } else {
-                failure = watched.failure
-            }
-        }
-        if let failure, hosts.isEmpty {
-            reporter.fail(service, failure)
-        } else {
-            reporter.report(service, hosts, unused: unused)
-        }
-    }
-
-    private func listedHosts(
-        _ watched: NacosService, _ kind: ServiceKey.Kind, _ unused: inout [DropReason: Int]
-    ) -> [ListedHost] {
-        let name = NacosDubboName(watched.name, separator: settings.separator)
-        var hosts: [ListedHost] = []
-        for entry in watched.hosts.values.joined() {
-            switch kind == .http ? entry.httpHost : entry.dubboHost(name) {
-            case .success(let host): hosts.append(host)
-            case .failure(let reason): unused[reason, default: 0] += 1
-            }
-        }
-        return hosts
-    }
-
     private func namesChanged(_ interfaces: Set<String>?) {
         for service in Array(services.keys) where service.kind == .dubbo {
             if let interfaces, !interfaces.contains(service.name) { continue }
-            guard let listed = listing.names(of: service.name) else { continue }
             // A name that is not listed any more is asked for until it is believed to be empty.
             let kept = (services[service] ?? []).filter { watcher.services[$0]?.hosts.isEmpty == false }
-            setNames(of: service, listed.union(kept))
+            setNames(of: service, wantedNames(service.name).union(kept))
             report(service)
         }
     }
 
     private func dropVanishedNames(of service: ServiceKey) {
-        guard service.kind == .dubbo, let names = services[service], let listed = listing.names(of: service.name)
-        else { return }
-        let gone = names.filter { !listed.contains($0) && watcher.services[$0]?.hosts.isEmpty != false }
+        guard service.kind == .dubbo, isKnown(service), let names = services[service] else { return }
+        let wanted = wantedNames(service.name)
+        let gone = names.filter { !wanted.contains($0) && watcher.services[$0]?.hosts.isEmpty != false }
         if !gone.isEmpty { setNames(of: service, names.subtracting(gone)) }
     }
 

@@ -32,6 +32,10 @@ struct NacosSettings: Equatable {
     var pushBackoff = Backoff(cap: .seconds(60))
     /// The same after one was lost.
     var pushReturnBackoff = Backoff(first: .milliseconds(200), cap: .seconds(5))
+    /// How long a push connection is waited for before applications are registered over HTTP.
+    var registrarPatience: Duration = .seconds(3)
+    /// Time between two beats of an application that is registered over HTTP, where the server does not say.
+    var beat: Duration = .seconds(5)
     /// Time after which a service that is pushed is read anew all the same.
     var reread: Duration = .seconds(60)
 

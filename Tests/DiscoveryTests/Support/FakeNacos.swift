@@ -28,6 +28,10 @@ final class FakeNacos {
     /// Which calls exist.
     var hasV1 = true
     var hasV3 = false
+    /// Configurations by `GROUP/DATA-ID`.
+    var configs: [String: String] = [:]
+    /// What applications have registered, by service: `IP:PORT` and the metadata.
+    var registered: [String: [String: String]] = [:]
     /// Tokens that are good; nil wants none.
     var tokens: Set<String>?
     private var time = 1_700_000_000_000
@@ -69,8 +73,36 @@ final class FakeNacos {
             return .ok(#"{"code":0,"message":"success","data":[\#(list(request))]}"#)
         case _ where request.path.hasPrefix("/nacos/v1/") && !hasV1 && hasV3:
             return .status(410, #"{"status":410,"error":"Gone"}"#)
+        case "/nacos/v1/cs/configs" where hasV1:
+            let name = "\(request.query["group"] ?? "")/\(request.query["dataId"] ?? "")"
+            return configs[name].map { .ok($0) } ?? .status(404, "config data not exist\n")
+        case "/nacos/v3/client/cs/config" where hasV3:
+            let name = "\(request.query["groupName"] ?? "")/\(request.query["dataId"] ?? "")"
+            guard let text = configs[name] else {
+                return .ok(#"{"code":20004,"message":"resource not found","data":null}"#)
+            }
+            return .ok(#"{"code":0,"data":{"content":\#(NacosJSON.string(text).text)}}"#)
+        case "/nacos/v1/ns/instance" where hasV1, "/nacos/v1/ns/instance/beat" where hasV1,
+            "/nacos/v3/client/ns/instance" where hasV3:
+            return write(request)
         default: return .status(404, #"{"status":404}"#)
         }
+    }
+
+    private func write(_ request: FakeServer.Request) -> FakeServer.Answer {
+        let service = request.query["serviceName"] ?? ""
+        let address = "\(request.query["ip"] ?? ""):\(request.query["port"] ?? "")"
+        let isNew = request.path.contains("/v3/")
+        if request.method == "DELETE" {
+            registered[service]?[address] = nil
+        } else if request.method == "PUT" || request.query["heartBeat"] == "true" {
+            let isKnown = registered[service]?[address] != nil
+            if isNew { return .ok(isKnown ? #"{"code":0,"data":"ok"}"# : #"{"code":21003,"data":null}"#) }
+            return .ok(isKnown ? #"{"clientBeatInterval":5000,"code":10200}"# : #"{"code":20404}"#)
+        } else {
+            registered[service, default: [:]][address] = request.query["metadata"] ?? ""
+        }
+        return .ok(isNew ? #"{"code":0,"data":"ok"}"# : "ok")
     }
 
     /// In another order each time.

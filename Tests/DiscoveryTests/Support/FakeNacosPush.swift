@@ -28,8 +28,8 @@ final class FakeNacosPush {
         fileprivate(set) var subscribed: Set<String> = []
         /// What it has answered on the stream: type and request id.
         fileprivate(set) var answers: [(type: String, requestID: String)] = []
-        /// What it has registered, by service.
-        fileprivate(set) var instances: [String: [String]] = [:]
+        /// What it has registered, by service: `IP:PORT` and the metadata.
+        fileprivate(set) var instances: [String: [String: String]] = [:]
 
         fileprivate init(_ descriptor: Int32) { self.descriptor = descriptor }
     }
@@ -46,6 +46,19 @@ final class FakeNacosPush {
             JSONText.members(body)?.first { body[$0.key].elementsEqual(name.utf8) }.flatMap {
                 JSONText.string(body, $0.value) ?? String(decoding: body[$0.value], as: UTF8.self)
             }
+        }
+
+        /// The hosts in a member: one, or a list of them.
+        func instances(_ name: StaticString) -> [String: String] {
+            guard let range = JSONText.object(body)?[name] else { return [:] }
+            var found: [String: String] = [:]
+            for element in JSONText.elements(body, in: range) ?? [range] {
+                guard let host = NacosHost(body, in: element), let object = JSONText.object(body, in: element),
+                    let metadata = object["metadata"]
+                else { continue }
+                found["\(host.ip):\(host.port)"] = String(decoding: body[metadata], as: UTF8.self)
+            }
+            return found
         }
     }
 
@@ -153,9 +166,6 @@ final class FakeNacosPush {
         close(client.descriptor)
         nghttp2_session_del(client.session)
         client.session = nil
-        for (name, hosts) in client.instances {
-            nacos.services[name]?.removeAll { hosts.contains("\($0.ip):\($0.port)") }
-        }
     }
 
     // MARK: Answers
@@ -194,6 +204,22 @@ final class FakeNacosPush {
             let names = nacos.services.keys.map { "\"\($0)\"" }.joined(separator: ",")
             return ok("ServiceListResponse", #","count":1,"serviceNames":[\#(names)]"#)
         case "NamingFuzzyWatchRequest": return ok("NamingFuzzyWatchResponse")
+        case "InstanceRequest":
+            let isLeaving = call.member("type") == "deregisterInstance"
+            call.client.instances[name] = isLeaving ? nil : call.instances("instance")
+            return ok("InstanceResponse")
+        case "BatchInstanceRequest":
+            call.client.instances[name] = call.instances("instances")
+            return ok("BatchInstanceResponse")
+        case "ConfigQueryRequest":
+            guard let text = nacos.configs["\(call.member("group") ?? "")/\(call.member("dataId") ?? "")"] else {
+                return .message(
+                    "ConfigQueryResponse",
+                    #"{"resultCode":500,"errorCode":300,"message":"config data not exist","success":false}"#)
+            }
+            return ok("ConfigQueryResponse", #","content":\#(NacosJSON.string(text).text),"md5":"\#(text.hashValue)""#)
+        case "ConfigBatchListenRequest":
+            return ok("ConfigChangeBatchListenResponse", #","changedConfigs":[]"#)
         default: return .error(302, "RequestHandler Not Found")
         }
     }

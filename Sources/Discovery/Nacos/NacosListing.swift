@@ -190,7 +190,8 @@ final class NacosListing {
         pushQuestion += 1
         let question = pushQuestion
         let json: NacosJSON = .object([
-            ("namespace", .string(settings.namespace)), ("groupName", .string(settings.group)), ("serviceName", ""),
+            ("namespace", .string(settings.namingNamespace)), ("groupName", .string(settings.group)),
+            ("serviceName", ""),
             ("pageNo", 1), ("pageSize", 1_000_000),
         ])
         push.call("ServiceListRequest", json) { [weak self] result in
@@ -214,8 +215,11 @@ final class NacosListing {
     private func watchNames(begins: Bool) {
         let epoch = push.epoch
         let json: NacosJSON = .object([
-            ("namespace", .string(space)),
-            ("groupKeyPattern", .string("\(space)>>\(settings.group)>>providers\(settings.separator)*")),
+            ("namespace", .string(settings.namingNamespace)),
+            (
+                "groupKeyPattern",
+                .string("\(settings.namingNamespace)>>\(settings.group)>>providers\(settings.separator)*")
+            ),
             ("receivedGroupKeys", .list([])), ("watchType", begins ? "WATCH" : "CANCEL_WATCH"),
             ("initializing", .flag(begins)),
         ])
@@ -224,8 +228,6 @@ final class NacosListing {
             isTold = isRunning
         }
     }
-
-    private var space: String { settings.namespace.isEmpty ? "public" : settings.namespace }
 
     /// Takes names that the server tells. What has gone is seen with the next list: its hosts are gone anyway.
     func takePush(_ message: NacosMessage) {
@@ -244,7 +246,7 @@ final class NacosListing {
     }
 
     private func add(_ keys: [String]) {
-        let prefix = "\(space)@@\(settings.group)@@"
+        let prefix = "\(settings.namingNamespace)@@\(settings.group)@@"
         var changed: Set<String> = []
         for key in keys where key.hasPrefix(prefix) {
             let name = String(key.dropFirst(prefix.count))

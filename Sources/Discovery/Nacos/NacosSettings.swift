@@ -60,6 +60,9 @@ struct NacosSettings: Equatable {
     /// The gRPC port is the HTTP port and this: Nacos has no setting for it.
     static let pushPortOffset = 1000
 
+    /// The namespace as naming calls want it over gRPC. There, unlike over HTTP, the empty one is another than the public one.
+    var namingNamespace: String { namespace.isEmpty ? "public" : namespace }
+
     init(servers: [String]) { self.servers = servers }
 
     init(_ url: RegistryURL, poll: Duration) {

@@ -60,6 +60,14 @@ import Testing
             guard response.status == 200 else { throw TestFailure("register: \(response.status) \(response.text)") }
         }
 
+        /// How many hosts a service has, over HTTP.
+        func count(_ service: String) throws -> Int {
+            let response = try exchange("GET", "/v1/ns/instance/list", [("serviceName", service)])
+            var list = NacosAnswer.HostList()
+            _ = try NacosAnswer.read(response.body, into: &list)
+            return list.hosts.count
+        }
+
         func deregister(_ service: String, _ port: Int) throws {
             _ = try exchange(
                 "DELETE", "/v1/ns/instance", [("serviceName", service), ("ip", "127.0.0.1"), ("port", "\(port)")])
@@ -98,7 +106,7 @@ import Testing
         settings.serverBackoff = Backoff(first: .milliseconds(100), cap: .milliseconds(500))
         let pushing = try Pushing(settings, server, fixture)
         defer { pushing.stop() }
-        try pushing.expectRegistrations(fixture)
+        try pushing.expectRegistrations(fixture, server)
         if name == "nacos2" {
             try server.resetConnections()
             pushing.expectMove(fixture)
@@ -161,6 +169,7 @@ import Testing
         /// Fewest hosts of `cart` that were told.
         private var fewest = 0
         private let cart = ServiceKey.http("cart")
+        private let shelf = ServiceKey.http("shelf")
         private let lamp = ServiceKey.dubbo("demo.Lamp")
 
         init(_ polling: NacosSettings, _ server: Server, _ fixture: Fixture) throws {
@@ -194,7 +203,8 @@ import Testing
             seen[cart] == ["127.0.0.1:9011 ", "127.0.0.1:9012 "] && seen[lamp] == ["127.0.0.1:9013 1.0.0"]
         }
 
-        func expectRegistrations(_ fixture: Fixture) throws {
+        func expectRegistrations(_ fixture: Fixture, _ server: Server) throws {
+            watcher.subscribe(shelf)
             watcher.subscribe(cart)
             watcher.subscribe(lamp)
             #expect(fixture.wait { seen[cart] == [] && watcher.watcher.services["cart"]?.feed == .pushed })
@@ -203,6 +213,10 @@ import Testing
             owner.register(registration(lamp, 9013))
             // The name of a Dubbo service that is new is told by 3.x; others list names from time to time.
             #expect(fixture.wait { seen[cart]?.count == 2 && owner.status.registered == 3 }, "\(seen) \(fixture.log)")
+            // Both ways see the same.
+            #expect(try server.count("cart") == 2 && server.count("providers:demo.Lamp:1.0.0:") == 1)
+            try server.register("shelf", 9016, "{}")
+            #expect(fixture.wait { seen[shelf] == ["127.0.0.1:9016 "] })
             watcher.refresh(lamp)
             // What a process that ends has registered ends with it.
             let leaver = NacosRegistry(

@@ -184,6 +184,7 @@ final class FakeNacosPush {
         if let tokens = nacos.tokens, !["ServerCheckRequest", "HealthCheckRequest"].contains(call.type) {
             guard let token = call.token, tokens.contains(token) else { return .error(403, "token invalid!") }
         }
+        if let namespace = call.member("namespace"), namespace != "public" { return .error(400, "not this namespace") }
         switch call.type {
         case "ServerCheckRequest":
             return ok("ServerCheckResponse", #","connectionId":"1","supportAbilityNegotiation":\#(acknowledges)"#)

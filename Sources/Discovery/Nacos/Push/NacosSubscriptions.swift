@@ -49,7 +49,7 @@ final class NacosSubscriptions {
     private func request(_ service: NacosService, _ rest: [(String, NacosJSON)]) -> NacosJSON {
         .object(
             [
-                ("namespace", .string(settings.namespace)), ("serviceName", .string(service.name)),
+                ("namespace", .string(settings.namingNamespace)), ("serviceName", .string(service.name)),
                 ("groupName", .string(settings.group)),
             ] + rest)
     }

@@ -175,7 +175,7 @@ final class NacosRegistrar {
         group.written = sent.values.first ?? group.written
         let json: NacosJSON = .object(
             [
-                ("namespace", .string(settings.namespace)), ("serviceName", .string(group.service)),
+                ("namespace", .string(settings.namingNamespace)), ("serviceName", .string(group.service)),
                 ("groupName", .string(settings.group)),
             ] + rest)
         push.call(type, json) { [weak self] result in

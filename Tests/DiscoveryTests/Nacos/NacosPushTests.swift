@@ -1,3 +1,4 @@
+import Configuration
 import Runtime
 import Testing
 
@@ -39,6 +40,23 @@ import Testing
                     let service = registry.watcher.services[$0]
                     return service?.feed == .pushed && service?.isSubscribing == false && service?.ticket == nil
                 }
+        }
+    }
+
+    @Test func theAddressSaysWhereServersPush() throws {
+        func settings(_ text: String) throws -> NacosSettings {
+            NacosSettings(try RegistryURL(text), poll: .seconds(2))
+        }
+        let plain = try settings("nacos://a,[::1]:7000?clusters=A,B")
+        #expect(plain.pushServers.map(\.authority) == ["a:9848", "[::1]:8000"] && plain.clusters == "A,B")
+        #expect(NacosQuestion.hosts("s").target(.v1, plain).contains("clusters=A%2CB"))
+        #expect(NacosQuestion.hosts("s").target(.v3, plain).contains("clusterName=A%2CB"))
+        #expect(try settings("nacos://a:65000").pushServers.isEmpty)
+        #expect(try settings("nacos://a?push=off").pushServers.isEmpty)
+        #expect(try settings("nacos://a?push=on").pushServers.count == 1)
+        #expect(throws: InvalidValue.self) {
+            try RegistryConfiguration(url: "nacos://a?push=maybe").makeRegistry(
+                fixture.context, reports: fixture.reports)
         }
     }
 

@@ -42,7 +42,7 @@ let package = Package(
             name: "Commands",
             dependencies: ["Admin", "Configuration", "ControlPlane", "DevelopmentRegistry", "Discovery", "Runtime"]),
         .executableTarget(name: "greymesh", dependencies: ["Commands"]),
-        .executableTarget(name: "sample", dependencies: ["Runtime", "WebServer"]),
+        .executableTarget(name: "sample", dependencies: ["Configuration", "Discovery", "Runtime", "WebServer"]),
 
         // Tests
         .target(name: "TestSupport", dependencies: ["CLinux", "Runtime"], path: "Tests/TestSupport"),

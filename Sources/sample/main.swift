@@ -24,6 +24,10 @@ let usage = """
           --expect V=PERCENT  what share of the answers must come from a version (repeatable); --tolerance POINTS, default 5
           --json
 
+      greymesh-sample fleet --registry URL [--sidecars N] [--services S] [--seconds T] [--ramp-ms N]
+          watches S services (default 5, named fleet-0, fleet-1, ...) from N sidecars (default 1000) that start within
+          the ramp (default 10000); prints a line a second: requests to the registry, failures, sidecars connected
+
     Exit status: 0 good, 1 a call failed or a share is not as expected, 2 wrong use.
     """
 
@@ -33,6 +37,7 @@ func run(_ words: [String]) throws -> Int32 {
     case "http": try ServeCommand.http(rest)
     case "dubbo": try ServeCommand.dubbo(rest)
     case "call": return try CallCommand.run(rest)
+    case "fleet": try FleetCommand.run(rest)
     case "--help", "-h", "help": print(usage)
     case let other: throw UsageError(description: "unknown command '\(other ?? "")'; see greymesh-sample --help")
     }

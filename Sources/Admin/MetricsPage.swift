@@ -16,6 +16,7 @@ extension AdminServer {
         writeListeners(traffic, &text)
         writeHosts(traffic, &text)
         writeRegistries(&text)
+        writeUpdates(traffic, &text)
         writeProcess(&text)
         return text.text
     }
@@ -111,6 +112,8 @@ extension AdminServer {
         let registries = control.directory.registries.map { (url: $0.url, status: $0.status) }
         text.begin("greymesh_registry_up", .gauge, "1 when the last exchange with a registry was good.")
         for (url, status) in registries { text.sample(["registry": url], status.state == .connected ? 1 : 0) }
+        text.begin("greymesh_registry_requests_total", .counter, "Exchanges with a registry.")
+        for (url, status) in registries { text.sample(["registry": url], status.exchanges) }
         text.begin("greymesh_registry_failures_total", .counter, "Exchanges with a registry that failed.")
         for (url, status) in registries { text.sample(["registry": url], status.failures) }
         text.begin("greymesh_registry_changes_total", .counter, "Changed lists of hosts that a registry told.")
@@ -153,6 +156,19 @@ extension AdminServer {
         text.sample([:], statuses.count(where: \.isHeld))
         text.begin("greymesh_services_saved", .gauge, "Services that are served from the hosts of the last run.")
         text.sample([:], statuses.count { $0.state == .saved })
+    }
+
+    private func writeUpdates(_ traffic: Traffic, _ text: inout MetricsText) {
+        let times = [("control", control.directory.updates), ("worker", traffic.updates)]
+        text.begin(
+            "greymesh_update_duration_seconds", .summary,
+            "Time that changes of services take, by kind of thread.")
+        for (thread, time) in times {
+            text.summary(["thread": thread], count: time.count, sum: Double(time.nanoseconds) / 1e9)
+        }
+        text.begin(
+            "greymesh_update_longest_seconds", .gauge, "The longest time that such a change has held a thread up.")
+        for (thread, time) in times { text.sample(["thread": thread], Double(time.longest) / 1e9) }
     }
 
     private func writeProcess(_ text: inout MetricsText) {

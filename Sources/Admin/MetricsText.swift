@@ -8,6 +8,7 @@ struct MetricsText {
         case counter
         case gauge
         case histogram
+        case summary
     }
 
     typealias Labels = KeyValuePairs<String, String>
@@ -36,6 +37,12 @@ struct MetricsText {
         }
         line(name + "_sum", labels, "\(sum)")
         line(name + "_count", labels, String(total))
+    }
+
+    /// One series of a summary without quantiles.
+    mutating func summary(_ labels: Labels, count: UInt64, sum: Double) {
+        line(name + "_sum", labels, "\(sum)")
+        line(name + "_count", labels, String(count))
     }
 
     private mutating func line(

@@ -68,6 +68,8 @@ public struct Traffic {
     public private(set) var services: [ServiceKey: Service] = [:]
     /// Hosts that clusters list or connections lead to.
     public private(set) var hosts: [HostKey: Host] = [:]
+    /// What changes of services have taken of the workers' time; the longest is one worker's.
+    public private(set) var updates = WorkTime()
     /// Listeners by name.
     public private(set) var listeners: [String: Listener] = [:]
 
@@ -78,6 +80,7 @@ public struct Traffic {
 
     init(_ reports: [WorkerReport]) {
         for report in reports {
+            updates.add(report.updates)
             for service in report.services { services[service.key, default: Service()].add(service) }
             for endpoint in report.endpoints {
                 hosts[HostKey(kind: endpoint.kind, address: endpoint.address), default: Host()].add(endpoint)

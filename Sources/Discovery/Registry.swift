@@ -93,6 +93,8 @@ public struct RegistryStatus: Equatable, Sendable {
     public var unsteadyAt: Int64?
     /// Services subscribed.
     public var subscriptions = 0
+    /// Exchanges since the start, good and bad: requests and their answers, and lists that were pushed.
+    public var exchanges: UInt64 = 0
     /// Exchanges that failed since the start.
     public var failures: UInt64 = 0
     /// Reports with changed content since the start.

@@ -244,7 +244,7 @@ private struct Metrics {
             for suffix in ["_bucket", "_sum", "_count"] where name.hasSuffix(suffix) && types[name] == nil {
                 base = String(name.dropLast(suffix.count))
             }
-            guard let type = types[base], (base == name) != (type == "histogram") else {
+            guard let type = types[base], (base == name) != (["histogram", "summary"].contains(type)) else {
                 throw TestFailure("no fitting type: \(line)")
             }
             guard values.updateValue(value, forKey: series) == nil else { throw TestFailure("twice: \(series)") }

@@ -51,6 +51,9 @@ public final class ServiceDirectory {
     /// How many services are watched.
     public var count: Int { services.count }
 
+    /// What registries' reports have taken of the control loop's time, from the report to the workers' mailboxes.
+    public private(set) var updates = WorkTime()
+
     private var views: [RegistryView] = []
     private let limits: LimitConfiguration
     private let loop: EventLoop
@@ -190,8 +193,11 @@ public final class ServiceDirectory {
     private func reports(_ index: Int) -> RegistryReports {
         RegistryReports(
             instances: { [weak self] key, instances in
-                self?.views[index].take(instances, of: key)
-                self?.tell(key)
+                guard let self else { return }
+                let start = Clock.nanoseconds
+                views[index].take(instances, of: key)
+                tell(key)
+                updates.add(nanoseconds: Clock.nanoseconds - start)
             },
             failed: { [weak self] key, _ in
                 self?.views[index].fail(key)

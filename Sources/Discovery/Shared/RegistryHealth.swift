@@ -16,6 +16,7 @@ final class RegistryHealth {
     /// An exchange was good.
     func succeeded() {
         status.lastSuccess = Clock.nanoseconds
+        status.exchanges += 1
         failuresInARow = 0
         guard status.state != .connected else { return }
         logger.log(.info, status.state == .failed ? "registry.recovered" : "registry.connected", ["url": url])
@@ -29,6 +30,7 @@ final class RegistryHealth {
     ///   - isNew: the operator has done something that failed again: a line for it even when the state stays.
     func failed(_ reason: String, isAway: Bool, isNew: Bool = false) {
         status.failures += 1
+        status.exchanges += 1
         status.lastError = reason
         status.lastErrorAt = Clock.nanoseconds
         failuresInARow += 1

@@ -12,6 +12,8 @@ public struct WorkerReport: Sendable {
     public var listeners: [ListenerReport] = []
     /// Times that buffer memory was taken from the system.
     public var bufferAllocations: UInt64 = 0
+    /// What taking over changes of services, and answering the control plane, has taken of its time.
+    public var updates = WorkTime()
 }
 
 /// A service's counters in one worker.
@@ -85,6 +87,7 @@ extension Worker {
     func makeReport() -> WorkerReport {
         var report = WorkerReport()
         report.bufferAllocations = buffers.allocations
+        report.updates = mailTime
         report.listeners = listeners.map {
             ListenerReport(name: $0.configuration.name, accepted: $0.accepted, open: $0.open)
         }

@@ -39,7 +39,14 @@ public struct Worker: ~Copyable {
     /// When draining began; 0 before.
     var drainingSince: Int64 = 0
     private var running = true
+    /// Messages that were taken from the inbox, and how many of them are done.
+    private var mail: [WorkerMessage] = []
+    private var mailDone = 0
+    /// What messages have taken of the worker's time.
+    var mailTime = WorkTime()
 
+    /// Nanoseconds for messages at a time: what is left then waits until requests have had their turn.
+    private static let mailTurn: Int64 = 300_000
     /// Bytes of `scratch`.
     static let scratchSize = 65_536
     /// Bytes of `output`: more than the largest head with what is added to it.
@@ -80,6 +87,7 @@ public struct Worker: ~Copyable {
     mutating func run() {
         pinApplications()
         while running {
+            if mailDone < mail.count { readMail() }
             let count = poller.wait(milliseconds: pollMilliseconds)
             now = Clock.nanoseconds
             for number in 0..<count {
@@ -113,6 +121,7 @@ public struct Worker: ~Copyable {
 
     @inline(__always)
     private var pollMilliseconds: Int32 {
+        if mailDone < mail.count { return 0 }
         let wait = wheel.waitMilliseconds(now: now)
         // Draining is looked after between batches, so these must not be far apart then.
         let longest: Int32 = drainingSince == 0 ? 1000 : 50
@@ -131,7 +140,9 @@ public struct Worker: ~Copyable {
         case .provider:
             providerReady(token.record.assumingMemoryBound(to: Provider.self), readiness)
         case .listener: acceptConnections(Int(token.rawValue >> 4))
-        case .mailbox: readMail()
+        case .mailbox:
+            mail += inbox.take()
+            readMail()
         }
     }
 
@@ -174,17 +185,31 @@ public struct Worker: ~Copyable {
         writeAccessLog()
     }
 
+    /// Many services can change at once: requests do not wait until all of them are taken over.
     private mutating func readMail() {
-        for message in inbox.take() {
-            switch message {
-            case .routes(let routes): adopt(routes)
-            case .update(let snapshot): adopt(snapshot)
-            case .remove(let key): removeService(key)
-            case .report(let id): outbox.post(.report(worker: index, id: id, makeReport()))
-            case .explain(let id, let request): outbox.post(.explanation(id: id, explain(request)))
-            case .drain: beginDrain()
-            case .stop: running = false
-            }
+        let start = Clock.nanoseconds
+        var time = start
+        while mailDone < mail.count && time - start < Self.mailTurn && running {
+            handle(mail[mailDone])
+            mailDone += 1
+            time = Clock.nanoseconds
+        }
+        mailTime.add(nanoseconds: time - start)
+        if mailDone == mail.count {
+            mail = []
+            mailDone = 0
+        }
+    }
+
+    private mutating func handle(_ message: WorkerMessage) {
+        switch message {
+        case .routes(let routes): adopt(routes)
+        case .update(let snapshot): adopt(snapshot)
+        case .remove(let key): removeService(key)
+        case .report(let id): outbox.post(.report(worker: index, id: id, makeReport()))
+        case .explain(let id, let request): outbox.post(.explanation(id: id, explain(request)))
+        case .drain: beginDrain()
+        case .stop: running = false
         }
     }
 

@@ -24,6 +24,10 @@ public struct Configuration: Equatable, Sendable {
     public var logLevel = LogLevel.info
     /// Limits on what peers may send.
     public var limits = LimitConfiguration()
+    /// Applications to be listed in registries.
+    public var registrations: [RegistrationConfiguration] = []
+    /// How long a stop goes on serving after what was registered was taken out: others work with lists they have.
+    public var withdrawWait: Duration = .seconds(5)
     /// Longest time that a stop waits for requests in flight.
     public var drainTimeout: Duration = .seconds(30)
 

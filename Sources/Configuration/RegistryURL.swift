@@ -199,7 +199,7 @@ extension RegistryURL {
     }
 
     /// Undoes percent-encoding; nil where it is broken or not UTF-8, or hides control characters.
-    private static func decoded(_ text: Substring) -> String? {
+    static func decoded(_ text: Substring) -> String? {
         var bytes: [UInt8] = []
         var rest = text.utf8[...]
         while let byte = rest.popFirst() {

@@ -15,7 +15,9 @@ public final class ControlPlane {
     public var workerCount: Int { dataPlane.workerCount }
     /// The registries and the services watched.
     public let directory: ServiceDirectory
-    /// True once a stop was asked for: nothing new is accepted.
+    /// The applications that are listed in registries.
+    public let registrations: Registrations
+    /// True once a stop was asked for.
     public internal(set) var isDraining = false
     /// Why the process cannot go on; nil while it can.
     public internal(set) var failure: String?
@@ -32,6 +34,8 @@ public final class ControlPlane {
     var drained: Set<Int> = []
     var drainTimer: EventLoop.Timer?
     private var ticker: EventLoop.Timer?
+    /// What applications want watched.
+    var subscriptions: Set<Subscription> = []
     private let accessLog: AccessLog?
     private let context: DiscoveryContext
     private let reload: (() throws -> Configuration)?
@@ -63,6 +67,9 @@ public final class ControlPlane {
             accessLog?.stop()
             throw error
         }
+        registrations = Registrations(
+            configuration, registries: directory.registries, listeners: dataPlane.addresses, context: context)
+        directory.onRegistration = { [registrations] in registrations.take($1, from: $0, $2) }
         self.configuration = configuration
         self.loop = loop
         self.logger = logger
@@ -164,9 +171,10 @@ public final class ControlPlane {
         plan = ServicePlan(configuration)
         dataPlane.post(.routes(plan.routes))
         for key in plan.required where !before.contains(key) { directory.require(key) }
-        for key in before.subtracting(plan.required) { directory.release(key) }
+        for key in before.subtracting(plan.required) where !isRequired(key) { directory.release(key) }
         publisher.adopt(plan)
         directory.adopt { [plan] in plan.policy(for: $0).merge }
+        registrations.adopt(configuration)
         logger.log(.info, "configuration.loaded", ["services": "\(configuration.services.count)"])
     }
 
@@ -177,6 +185,7 @@ public final class ControlPlane {
         loop.cancel(drainTimer)
         loop.cancel(ticker)
         loop.unwatch(dataPlane.events.descriptor)
+        registrations.stop()
         directory.stop()
         context.resolver.stop()
         context.http.close()

@@ -1,10 +1,21 @@
 import Runtime
 
 extension ControlPlane {
-    /// Accepts nothing new and lets what is in flight end, at most for the configured time; then `onStopped` is called.
+    /// Takes what is registered out of the registries, serves on until others know, then accepts nothing new and lets what is
+    /// in flight end, at most for the configured time; then `onStopped` is called.
     public func drain() {
         guard !isDraining else { return }
         isDraining = true
+        registrations.withdraw { [weak self] wasListed in
+            guard let self else { return }
+            let wait = configuration.withdrawWait
+            guard wasListed, wait > .zero else { return drainWorkers() }
+            logger.log(.info, "withdraw.waiting", ["time_ms": "\(wait.nanoseconds / 1_000_000)"])
+            drainTimer = loop.schedule(after: wait) { [weak self] in self?.drainWorkers() }
+        }
+    }
+
+    private func drainWorkers() {
         logger.log(.info, "drain.started", ["timeout_ms": "\(configuration.drainTimeout.nanoseconds / 1_000_000)"])
         dataPlane.post(.drain)
         drainTimer = loop.schedule(after: configuration.drainTimeout) { [weak self] in

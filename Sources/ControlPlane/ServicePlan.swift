@@ -44,22 +44,12 @@ struct ServicePlan {
     /// What a section's name can stand for. Host names and paths belong to HTTP; what is no Java name cannot be a Dubbo
     /// interface. All other names may be either, and whichever exists is found.
     private static func kinds(_ name: String, _ section: ServiceConfiguration) -> [ServiceKey.Kind] {
-        if !section.hosts.isEmpty || !section.paths.isEmpty || !isJavaName(name) { return [.http] }
+        if !section.hosts.isEmpty || !section.paths.isEmpty || !ServiceName.isJavaName(name) { return [.http] }
         return [.http, .dubbo]
     }
 
     /// What a name is most likely meant as where nothing is known about it: `com.acme.OrderService` is an interface.
-    static func likelyKind(_ name: String) -> ServiceKey.Kind {
-        let parts = name.split(separator: ".")
-        return parts.count > 1 && isJavaName(name) && parts.last?.first?.isUppercase == true ? .dubbo : .http
-    }
-
-    private static func isJavaName(_ name: String) -> Bool {
-        name.split(separator: ".", omittingEmptySubsequences: false).allSatisfy { part in
-            guard let first = part.first, !first.isNumber else { return false }
-            return part.allSatisfy { $0.isLetter || $0.isNumber || $0 == "_" || $0 == "$" }
-        }
-    }
+    static func likelyKind(_ name: String) -> ServiceKey.Kind { ServiceKey.Kind(ServiceName.likelyProtocol(name)) }
 
     /// Applications may write a service's name in a URL, where upper and lower case are the same.
     private static func routes(

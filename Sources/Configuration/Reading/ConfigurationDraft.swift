@@ -7,6 +7,8 @@ struct ConfigurationDraft {
     var folder = ""
     var adminLine = 0
     var listenerLines: [Int] = []
+    /// Where each registration and its settings stand.
+    var registrationPlaces: [(path: String, lines: [String: Int])] = []
     var services: [ServiceDraft] = []
     /// What `"*"` says.
     var defaults = ServiceDraft()

@@ -23,6 +23,7 @@ extension Configuration {
         if let root = document.root { reader.section(root, "", keys: ConfigurationKeys.all, into: &draft) }
         draft.readServices(reader)
         draft.checkListeners(reader)
+        draft.checkRegistrations(reader)
         if !reader.errors.isEmpty { throw ConfigurationErrors(reader.errors) }
         return draft.configuration
     }

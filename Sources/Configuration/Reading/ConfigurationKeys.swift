@@ -22,6 +22,8 @@ enum ConfigurationKeys {
             },
             Key("access_log", each: ".", keys: accessLog, read: readAccessLog),
             Key("limits", section: \.configuration.limits, keys: limits),
+            Key("register", each: "[].", keys: registration, read: readRegistrations),
+            Key("withdraw_wait", \.configuration.withdrawWait, duration(.zero ... .seconds(3600))),
             Key("drain_timeout", \.configuration.drainTimeout, duration(.zero ... .seconds(3600))),
             Key("log", section: \.configuration, keys: [Key("level", \.logLevel, SettingValue.logLevel)]),
         ]

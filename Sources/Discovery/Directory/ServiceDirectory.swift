@@ -48,6 +48,9 @@ public final class ServiceDirectory {
 
     /// The registries, in order.
     public var registries: [any Registry] { views.map(\.registry) }
+    /// What has become of a registration: the index of the registry, and nil for success, otherwise the reason. Registries that
+    /// take registrations are `any Registrar`.
+    public var onRegistration: (Int, Registration.Identity, String?) -> Void = { _, _, _ in }
     /// How many services are watched.
     public var count: Int { services.count }
 
@@ -202,7 +205,8 @@ public final class ServiceDirectory {
             failed: { [weak self] key, _ in
                 self?.views[index].fail(key)
                 self?.tell(key)
-            })
+            },
+            registration: { [weak self] in self?.onRegistration(index, $0, $1) })
     }
 
     private func watch(_ key: ServiceKey, isRequired: Bool) {

@@ -73,6 +73,21 @@ public enum Socket {
         return result == 0 ? SocketAddress(storage) : nil
     }
 
+    /// The address that this machine would use to reach another; nothing is sent.
+    ///
+    /// - Throws: `SystemError` when no way leads there.
+    public static func sourceAddress(towards address: SocketAddress) throws -> SocketAddress {
+        let kind = Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue)
+        let descriptor = socket(address.family, kind, 0)
+        guard descriptor >= 0 else { throw SystemError("open a socket for \(address)") }
+        defer { close(descriptor) }
+        guard address.withPointer({ Glibc.connect(descriptor, $0, $1) }) == 0, let local = localAddress(descriptor)
+        else {
+            throw SystemError("reach \(address)")
+        }
+        return local.with(port: 0)
+    }
+
     /// Closes a descriptor.
     public static func close(_ descriptor: Int32) { _ = Glibc.close(descriptor) }
 

@@ -32,9 +32,11 @@ public final class AdminServer {
         guard let endpoint = Endpoint(path: request.path) else {
             return respond(.text("not found\n\n" + Endpoint.list, status: 404))
         }
-        guard request.method == "GET" || request.method == "HEAD" else {
-            var response = Response.text("only GET and HEAD are allowed here\n", status: 405)
-            response.headers.append(HeaderField("Allow", "GET, HEAD"))
+        guard endpoint.methods.contains(request.method) else {
+            var response = Response.text(
+                "only \(endpoint.methods.joined(separator: " and ")) \(endpoint.methods.count == 1 ? "is" : "are") "
+                    + "allowed here\n", status: 405)
+            response.headers.append(HeaderField("Allow", endpoint.methods.joined(separator: ", ")))
             return respond(response)
         }
         switch endpoint {
@@ -54,8 +56,13 @@ public final class AdminServer {
             let service = request.query["service"]
             control.collectTraffic { [weak self] in respond(.pretty(self?.clusters($0, of: service) ?? .null)) }
         case .registries: respond(.pretty(registries()))
+        case .registrations: respond(.pretty(registrations()))
         case .configuration: respond(.pretty(configuration()))
         case .explain: explain(request, respond)
+        case .publish: PublishingAPI(control: control).publish(request, respond)
+        case .unpublish: PublishingAPI(control: control).unpublish(request, respond)
+        case .subscribe: PublishingAPI(control: control).subscribe(request, respond)
+        case .unsubscribe: PublishingAPI(control: control).unsubscribe(request, respond)
         }
     }
 }
@@ -79,10 +86,23 @@ enum Endpoint: String, CaseIterable {
     case services = "/services"
     case clusters = "/clusters"
     case registries = "/registries"
+    case registrations = "/registrations"
     case configuration = "/config"
     case explain = "/explain"
+    case publish = "/pub"
+    case unpublish = "/unpub"
+    case subscribe = "/sub"
+    case unsubscribe = "/unsub"
 
     init?(path: String) { self.init(rawValue: path) }
+
+    /// What changes something is asked for with POST.
+    var methods: [String] {
+        switch self {
+        case .publish, .unpublish, .subscribe, .unsubscribe: ["POST"]
+        default: ["GET", "HEAD"]
+        }
+    }
 
     private var summary: String {
         switch self {
@@ -93,14 +113,19 @@ enum Endpoint: String, CaseIterable {
         case .services: "services that are watched"
         case .clusters: "version clusters with their hosts; ?service=NAME for one service"
         case .registries: "registries and how they are"
+        case .registrations: "applications that are registered, and how they are"
         case .configuration: "the settings in force"
         case .explain:
             "where a request would go: ?service=NAME&header=NAME:VALUE&path=&protocol=http|dubbo&version=&group="
+        case .publish: "POST: register a Dubbo interface, as in MOSN"
+        case .unpublish: "POST: take it out again"
+        case .subscribe: "POST: watch a Dubbo interface for good, as in MOSN"
+        case .unsubscribe: "POST: let it go again"
         }
     }
 
     static let list = allCases.map { endpoint in
-        endpoint.rawValue + String(repeating: " ", count: 14 - endpoint.rawValue.count) + endpoint.summary + "\n"
+        endpoint.rawValue + String(repeating: " ", count: 16 - endpoint.rawValue.count) + endpoint.summary + "\n"
     }.joined()
 }
 

@@ -22,6 +22,8 @@ extension AdminServer {
                     }),
             "access_log": settings.accessLog.map { .object(["path": .text($0.path)]) } ?? .null,
             "limits": .limits(settings.limits),
+            "register": .array(settings.registrations.map { .registration($0, settings) }),
+            "withdraw_wait": .duration(settings.withdrawWait),
             "drain_timeout": .duration(settings.drainTimeout),
             "log": .object(["level": .text("\(settings.logLevel)")]),
         ])
@@ -75,6 +77,36 @@ extension JSON {
         ])
     }
 
+    fileprivate static func registration(_ registration: RegistrationConfiguration, _ all: Configuration) -> JSON {
+        let (listener, port): (JSON, JSON) =
+            switch registration.port {
+            case .listener(let name): (.text(name), .null)
+            case .application(let port): (.null, .count(Int(port)))
+            }
+        let address =
+            switch registration.address {
+            case .detected: "auto"
+            case .named(let name): name
+            }
+        let names = registration.registries.map { name in RegistryConfiguration(url: name).shownName }
+        return .object([
+            "service": .text(registration.service), "protocol": .text(all.kind(of: registration).rawValue),
+            "listener": listener, "port": port, "address": .text(address), "version": .text(registration.version),
+            "group": .text(registration.group), "weight": .count(registration.weight),
+            "metadata": .object(
+                registration.metadata.sorted { $0.key < $1.key }.map { Member(name: $0.key, value: .text($0.value)) }),
+            "registries": .texts(names), "health": registration.health.map(health) ?? "off",
+        ])
+    }
+
+    private static func health(_ health: HealthCheckConfiguration) -> JSON {
+        .object([
+            "path": .optional(health.path), "port": health.port.map { .count(Int($0)) } ?? .null,
+            "interval": .duration(health.interval), "timeout": .duration(health.timeout),
+            "failures": .count(health.failures),
+        ])
+    }
+
     fileprivate static func limits(_ limits: LimitConfiguration) -> JSON {
         .object([
             "http_head": .count(limits.httpHead), "dubbo_body": .count(limits.dubboBody),
@@ -90,4 +122,9 @@ extension JSON {
         let milliseconds = duration.wholeMilliseconds
         return .text(milliseconds % 1000 == 0 ? "\(milliseconds / 1000)s" : "\(milliseconds)ms")
     }
+}
+
+extension RegistryConfiguration {
+    /// A scheme, or a URL without credentials.
+    fileprivate var shownName: String { url.contains(":") ? displayURL : url }
 }

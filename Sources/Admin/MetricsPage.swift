@@ -17,6 +17,7 @@ extension AdminServer {
         writeHosts(traffic, &text)
         writeRegistries(&text)
         writeUpdates(traffic, &text)
+        writeRegistrations(&text)
         writeProcess(&text)
         return text.text
     }

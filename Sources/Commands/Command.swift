@@ -13,6 +13,8 @@ public enum Command: Equatable, Sendable {
     case clusters(ClientOptions, service: String?)
     /// List the registries of a running process.
     case registries(ClientOptions)
+    /// List what a running process has registered.
+    case registrations(ClientOptions)
     /// Ask a running process where a request would go.
     case explain(ClientOptions, ExplainOptions)
     /// Serve the embedded development registry.
@@ -37,6 +39,8 @@ public struct RunOptions: Equatable, Sendable {
     public var file: String?
     /// Registry URLs, checked.
     public var registries: [String] = []
+    /// Applications to register.
+    public var registrations: [RegistrationConfiguration] = []
     /// Takes the place of all HTTP listeners.
     public var http: ListenerChoice?
     /// Takes the place of all Dubbo listeners.

@@ -70,6 +70,7 @@ extension Invocation {
         case .services: return .services(try client(raw))
         case .clusters: return .clusters(try client(raw), service: raw.operands.first)
         case .registries: return .registries(try client(raw))
+        case .registrations: return .registrations(try client(raw))
         case .explain: return .explain(try client(raw), try explainOptions(raw))
         case .registry:
             guard let address = try raw.read("listen", SettingValue.address) else {
@@ -90,6 +91,7 @@ extension Invocation {
         var options = RunOptions()
         options.file = raw.text("config")
         options.registries = try raw.readAll("registry", registryURL)
+        options.registrations = try raw.readAll("register", RegistrationConfiguration.init(_:))
         options.http = try raw.read("http", listener)
         options.dubbo = try raw.read("dubbo", listener)
         options.admin = try raw.read("admin", SettingValue.address)

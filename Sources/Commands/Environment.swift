@@ -2,6 +2,12 @@ import Configuration
 
 /// Environment variables that begin with `GREYMESH_`.
 enum Environment {
+    /// Several values of a flag in one variable.
+    static func values(_ text: String, of flag: Flag) -> [String] {
+        if flag.name == "registry" { return registries(text) }
+        return text.split { $0.isWhitespace || $0 == "," }.map(String.init)
+    }
+
     /// Several registry URLs in one variable, separated by blanks or commas. A comma also stands between the servers of one
     /// URL: only what begins with a scheme is the next registry.
     static func registries(_ text: String) -> [String] {

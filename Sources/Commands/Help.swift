@@ -45,7 +45,10 @@ enum Help {
             """
             With --registry alone it serves the usual addresses. GREYMESH_REGISTRY may hold several URLs with blanks or
             commas between them. --http and --dubbo take the place of the file's listeners of that protocol.
-            SIGTERM and SIGINT end it when the requests in flight are done.
+            --register takes the place of the file's registrations: [http://|dubbo://]NAME[:VERSION[:GROUP]]@TARGET[?...]
+            TARGET is the application's port, ADDRESS:PORT, or an inbound listener's name. Parameters are version, group,
+            weight, address, registry, health=off|/PATH and meta.KEY; GREYMESH_REGISTER may hold several with blanks or commas.
+            SIGTERM and SIGINT take out what is registered and end it when the requests in flight are done.
             """
         case .check: "Prints one line for each mistake, with file and line. Exit code 1 when there is one."
         case .explain:
@@ -55,7 +58,7 @@ enum Help {
             """
         case .registry:
             "Speaks the part of the Nacos naming API that clients of version 1 use. Nothing is kept on disk."
-        case .services, .clusters, .registries: nil
+        case .services, .clusters, .registries, .registrations: nil
         }
     }
 

@@ -60,6 +60,7 @@ public struct Program {
         case .services(let client): try ClientCommands(output: output).services(client)
         case .clusters(let client, let service): try ClientCommands(output: output).clusters(client, of: service)
         case .registries(let client): try ClientCommands(output: output).registries(client)
+        case .registrations(let client): try ClientCommands(output: output).registrations(client)
         case .explain(let client, let question):
             return try ClientCommands(output: output).explain(client, question) ? Exit.success : Exit.failure
         case .registry(let address):
@@ -72,11 +73,13 @@ public struct Program {
     /// `ok, 2 listeners, 1 registry, 3 services`
     private static func summary(_ settings: Configuration) -> String {
         func counted(_ count: Int, _ one: String, _ many: String) -> String { "\(count) \(count == 1 ? one : many)" }
+        let registrations = settings.registrations.count
         return [
             "ok", counted(settings.listeners.count, "listener", "listeners"),
             counted(settings.registries.count, "registry", "registries"),
             counted(settings.services.count, "service", "services"),
-        ].joined(separator: ", ")
+            registrations == 0 ? nil : counted(registrations, "registration", "registrations"),
+        ].compactMap(\.self).joined(separator: ", ")
     }
 
     /// Writes a line to a descriptor; what cannot be written is lost.

@@ -69,7 +69,7 @@ struct RawArguments {
             guard let variable = flag.variable, values[flag.name] == nil, let text = environment[variable],
                 !text.isEmpty
             else { continue }
-            let parts = flag.repeats ? Environment.registries(text) : [text]
+            let parts = flag.repeats ? Environment.values(text, of: flag) : [text]
             values[flag.name] = parts.map { Value(text: $0, source: variable) }
         }
     }

@@ -13,6 +13,7 @@ extension RunOptions {
     public func apply(to settings: Configuration) throws(UsageError) -> Configuration {
         var settings = settings
         if !registries.isEmpty { settings.registries = try distinct(registries) }
+        if !registrations.isEmpty { settings.registrations = registrations }
         if let admin { settings.admin = admin }
         if let workers { settings.workers = workers }
         if let state { settings.state = state }
@@ -63,6 +64,11 @@ extension RunOptions {
             throw UsageError(
                 "run: no registry to watch; pass --registry nacos://HOST:8848 or --registry file:services.yaml, "
                     + "or set GREYMESH_REGISTRY, or list registries in the --config file")
+        }
+        if let problem = settings.registrationProblems().first {
+            let service = settings.registrations[problem.index].service
+            let key = problem.key.isEmpty ? "" : "\(problem.key): "
+            throw UsageError("run: registration of \(service): \(key)\(problem.message)")
         }
     }
 }

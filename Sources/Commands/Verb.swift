@@ -12,6 +12,8 @@ public enum Verb: String, Equatable, Sendable, CaseIterable {
     case clusters
     /// List registries.
     case registries
+    /// List registrations.
+    case registrations
     /// Where would a request go?
     case explain
     /// The development registry.
@@ -51,6 +53,7 @@ extension Verb {
         case .services: "list the services of a running process"
         case .clusters: "list the version clusters and hosts of a running process"
         case .registries: "list the registries of a running process and how they are"
+        case .registrations: "list the applications that a running process has registered"
         case .explain: "tell which version and hosts a request would get, and why"
         case .registry: "serve a small registry in memory, for development"
         }
@@ -64,7 +67,7 @@ extension Verb {
         switch self {
         case .run: Self.runFlags
         case .check: [Self.config]
-        case .services, .clusters, .registries: Self.client
+        case .services, .clusters, .registries, .registrations: Self.client
         case .explain: Self.explainFlags
         case .registry:
             [Flag(name: "listen", placeholder: "ADDR", summary: "where to listen, for example 127.0.0.1:8848")]
@@ -84,6 +87,10 @@ extension Verb {
         Flag(
             name: "registry", placeholder: "URL",
             summary: "registry to watch: nacos://HOST:8848 or file:services.yaml; several are allowed", repeats: true),
+        Flag(
+            name: "register", placeholder: "ENTRY",
+            summary: "application to register: http://order-service@8081?version=2.0; several are allowed",
+            repeats: true),
         Flag(name: "http", placeholder: "ADDR", summary: "HTTP listener, or off (\(usual(.http)))"),
         Flag(name: "dubbo", placeholder: "ADDR", summary: "Dubbo listener, or off (\(usual(.dubbo)))"),
         Flag(name: "admin", placeholder: "ADDR", summary: "admin API (\(Configuration().admin))"),

@@ -88,6 +88,7 @@ public final class ControlPlane {
         directory.adopt { plan.policy(for: $0).merge }
         for key in plan.required { directory.require(key) }
         scheduleTick()
+        registrations.adopt(configuration)
         loop.receive(dataPlane.events) { [weak self] in self?.handle($0) }
     }
 

@@ -9,7 +9,7 @@ import Testing
 import WebServer
 
 /// A process with an admin API and one host of each of two versions, on the test's loop.
-private final class AdminMesh {
+final class AdminMesh {
     let loop: EventLoop
     let control: ControlPlane
     let admin: AdminServer
@@ -44,7 +44,8 @@ private final class AdminMesh {
         section.policy.split = [VersionWeight(version: "2.0", weight: 1)]
         configuration.services["order-service"] = section
         control = try ControlPlane(
-            configuration: configuration, loop: loop, logger: Logger(minimum: .error) { _ in })
+            configuration: configuration, loop: loop, logger: Logger(minimum: .error) { _ in },
+            reload: { [configuration] in configuration })
         admin = AdminServer(control: control, version: "9.9")
         address = try admin.listen(on: SocketAddress("127.0.0.1:0")!)
         client = try HTTPClient(loop: loop)
@@ -57,8 +58,10 @@ private final class AdminMesh {
         for host in hosts { host.stop() }
     }
 
-    func ask(_ path: String, method: String = "GET") throws -> HTTPResponse {
-        try perform(HTTPRequest(method, "http://\(address)\(path)"))
+    func ask(
+        _ path: String, method: String = "GET", headers: [(name: String, value: String)] = [], body: [UInt8]? = nil
+    ) throws -> HTTPResponse {
+        try perform(HTTPRequest(method, "http://\(address)\(path)", headers: headers, body: body))
     }
 
     func request(version: String? = nil) throws -> HTTPResponse {

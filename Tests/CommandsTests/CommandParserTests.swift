@@ -26,6 +26,12 @@ private func runOptions(_ line: String, _ environment: [String: String] = [:]) t
         #expect(options.accessLog == "-")
         #expect(options.logLevel == .debug)
         #expect(try runOptions("run") == RunOptions())
+        let registering = try runOptions("run --register web@8081 --register dubbo://com.acme.A:1.0@inbound?weight=50")
+        #expect(
+            registering.registrations == [
+                try RegistrationConfiguration("web@8081"),
+                try RegistrationConfiguration("dubbo://com.acme.A:1.0@inbound?weight=50"),
+            ])
     }
 
     @Test(arguments: [
@@ -46,10 +52,12 @@ private func runOptions(_ line: String, _ environment: [String: String] = [:]) t
             "GREYMESH_CONFIG": "f.yaml", "GREYMESH_REGISTRY": "nacos://a,b:1 file:x,nacos://c,nacos:2 ",
             "GREYMESH_HTTP": "off", "GREYMESH_DUBBO": "127.0.0.1:2", "GREYMESH_ADMIN": "127.0.0.1:3",
             "GREYMESH_WORKERS": "4", "GREYMESH_ACCESS_LOG": "-", "GREYMESH_LOG_LEVEL": "error", "HOME": "/",
+            "GREYMESH_REGISTER": "web@8081,api@10.0.0.5:8082?version=2  com.acme.A@20880",
         ]
         let options = try runOptions("run", variables)
         #expect(options.file == "f.yaml")
         #expect(options.registries == ["nacos://a,b:1", "file:x", "nacos://c,nacos:2"])
+        #expect(options.registrations.map(\.service) == ["web", "api", "com.acme.A"])
         #expect(options.http == .off)
         #expect(options.dubbo == .on(SocketAddress("127.0.0.1:2")!))
         #expect(options.admin == SocketAddress("127.0.0.1:3"))

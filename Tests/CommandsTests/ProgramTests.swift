@@ -32,8 +32,15 @@ private final class Screen: Sendable {
     }
 
     @Test(arguments: [
-        (Verb.run, ["--config", "--registry", "--http", "--dubbo", "--admin", "--workers", "GREYMESH_ACCESS_LOG"]),
+        (
+            Verb.run,
+            [
+                "--config", "--registry", "--register", "--http", "--dubbo", "--admin", "--workers",
+                "GREYMESH_ACCESS_LOG",
+            ]
+        ),
         (.check, ["--config"]), (.services, ["--admin"]), (.clusters, ["--admin", "[SERVICE]"]),
+        (.registrations, ["--admin", "--json"]),
         (.explain, ["--service", "--header", "--method", "--path", "--protocol", "--version", "--group", "--admin"]),
         (.registry, ["--listen", "GREYMESH_LISTEN"]),
     ])

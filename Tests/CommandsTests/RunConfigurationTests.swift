@@ -87,4 +87,27 @@ import Testing
         let message = #"run: listener "http" on 0.0.0.0:15000 clashes with the admin API on 127.0.0.1:15000"#
         #expect(throws: UsageError(message)) { try options.configuration() }
     }
+
+    @Test func registrationsOfFlagsReplaceThoseOfTheFile() throws {
+        var settings = Configuration()
+        settings.registries = [nacos]
+        settings.registrations = [try RegistrationConfiguration("old@1")]
+        var options = RunOptions()
+        #expect(try options.apply(to: settings).registrations.map(\.service) == ["old"])
+        options.registrations = [try RegistrationConfiguration("new@2?registry=nacos")]
+        #expect(try options.apply(to: settings).registrations == options.registrations)
+    }
+
+    @Test(arguments: [
+        ("web@http", "listener: the listener \"http\" is not an inbound one: it needs \"forward\""),
+        ("web@intern", "listener: there is no listener \"intern\""),
+        ("web@1?registry=nacso", "registries: \"nacso\" is none of the registries; did you mean \"nacos\"?"),
+        ("web@1?group=a", "group: belongs to a Dubbo interface, not to an HTTP application"),
+    ])
+    func refusesRegistrationsThatCannotBe(text: String, words: String) throws {
+        var options = RunOptions()
+        options.registries = ["nacos://a"]
+        options.registrations = [try RegistrationConfiguration(text)]
+        #expect(throws: UsageError("run: registration of web: \(words)")) { try options.configuration() }
+    }
 }

@@ -37,6 +37,24 @@ import Testing
             ListenerConfiguration(
                 name: "inbound", protocol: .dubbo, address: SocketAddress("0.0.0.0:20881")!,
                 forward: SocketAddress("127.0.0.1:20882")!))
+        var order = RegistrationConfiguration(service: "order-service", port: .application(8081))
+        order.protocol = .http
+        order.address = .named("eth0")
+        order.version = "2.0"
+        order.weight = 50
+        order.metadata = ["zone": "a"]
+        order.registries = ["nacos"]
+        order.health?.path = "/actuator/health"
+        order.health?.port = 8081
+        order.health?.interval = .seconds(10)
+        order.health?.timeout = .seconds(2)
+        order.health?.failures = 2
+        var provider = RegistrationConfiguration(service: "com.acme.OrderService", port: .listener("inbound"))
+        (provider.version, provider.group, provider.health) = ("1.0.0", "blue", nil)
+        var inventory = RegistrationConfiguration(service: "inventory", port: .application(8082))
+        (inventory.protocol, inventory.version) = (.http, "2.0")
+        inventory.health?.path = "/health"
+        expected.registrations = [order, provider, inventory]
         expected.accessLog = AccessLogConfiguration(path: "-")
         var service = ServiceConfiguration()
         service.policy.stable = "1.0"

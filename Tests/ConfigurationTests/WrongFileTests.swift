@@ -20,6 +20,7 @@ struct WrongFile: CustomTestStringConvertible, Sendable {
     @Test(arguments: values) func refusesWrongValues(file: WrongFile) { expectErrors(file) }
     @Test(arguments: services) func refusesWrongServices(file: WrongFile) { expectErrors(file) }
     @Test(arguments: listeners) func refusesWrongListeners(file: WrongFile) { expectErrors(file) }
+    @Test(arguments: registrations) func refusesWrongRegistrations(file: WrongFile) { expectErrors(file) }
     @Test(arguments: registries) func refusesWrongRegistries(file: WrongFile) { expectErrors(file) }
 
     private func expectErrors(_ file: WrongFile) {
@@ -66,7 +67,7 @@ struct WrongFile: CustomTestStringConvertible, Sendable {
         WrongFile(
             "services: {<<: {mode: strict}}\n<<: x",
             ":2: unknown key \"<<\"; valid are admin, workers, registries, state, listeners, version, services, access_log, "
-                + "limits, drain_timeout, log",
+                + "limits, register, withdraw_wait, drain_timeout, log",
         ),
     ]
 
@@ -242,5 +243,68 @@ struct WrongFile: CustomTestStringConvertible, Sendable {
         WrongFile(
             "registries:\n  - {url: \"nacos://u:pw@a?grup=b\"}",
             ":2: registries[0].url: unknown parameter \"grup\" of a nacos URL; did you mean \"group\"?"),
+    ]
+
+    static let registrations: [WrongFile] = [
+        WrongFile("register: web@1", ":1: register: must be a list; did you mean [web@1]?"),
+        WrongFile(
+            "register:\n  - {port: 1}\n  - {service: a}\n  - {service: a, port: 1, listener: x}\n  - {}",
+            ":2: register[0]: the key \"service\" is missing",
+            ":3: register[1]: one of the keys \"listener\" and \"port\" is needed",
+            ":4: register[2].port: has no effect with \"listener\", whose port is published",
+            ":5: register[3]: the key \"service\" is missing"),
+        WrongFile(
+            "register: [{service: a b, port: 0, address: 0.0.0.0, weight: \"5\", protocol: tri, helth: x}]",
+            #":1: register[0].service: "a b" is not a service's name"#,
+            ":1: register[0].port: 0 is out of range; 1 to 65535",
+            #":1: register[0].address: "0.0.0.0" is no address that others reach; "auto" finds one"#,
+            #":1: register[0].weight: "5" must stand without quotes"#,
+            #":1: register[0].protocol: "tri" is not one of http, dubbo"#,
+            #":1: unknown key "helth" in register[0]; did you mean "health"?"#),
+        WrongFile(
+            "register: [{service: a, port: 1, health: on}, {service: b, port: 2, health: {path: x, interval: 1ms}}]",
+            #":1: register[0].health: "on" is neither off nor a mapping"#,
+            #":1: register[1].health.path: "x" must begin with "/""#,
+            #":1: register[1].health.interval: "1ms" is out of range; 100ms to 1h"#),
+        WrongFile(
+            "register: [{service: a, port: 1, address: 10.0.0.1:80}, {service: b, port: 2, address: 10.0.0}]",
+            #":1: register[0].address: "10.0.0.1:80" must stand without a port; "port" says it"#,
+            ":1: register[1].address: \"10.0.0\" is not an address; write auto, an IP address, a host name or the name of a "
+                + "network interface"),
+        WrongFile(
+            "register:\n  - service: com.acme.A:1.0:g\n    port: 1\n    version: 2.0\n    group: h",
+            #":4: register[0].version: "2.0" is not what "service" says"#,
+            #":5: register[0].group: "h" is not what "service" says"#),
+        WrongFile(
+            "register:\n  - {service: web, listener: http}\n  - {service: web, listener: nope}\n"
+                + "  - service: order-service\n    port: 1\n    protocol: dubbo",
+            #":2: register[0].listener: the listener "http" is not an inbound one: it needs "forward""#,
+            #":3: register[1].listener: there is no listener "nope""#,
+            #":4: register[2].service: "order-service" is not the name of a Dubbo interface"#),
+        WrongFile(
+            "listeners: [{name: in, protocol: dubbo, listen: 127.0.0.1:1, forward: 127.0.0.1:2}]\n"
+                + "register: [{service: com.acme.A, listener: in, protocol: http}, {service: com.acme.A, listener: im}]",
+            #":2: register[0].protocol: the listener "in" speaks dubbo"#,
+            #":2: register[1].listener: there is no listener "im"; did you mean "in"?"#),
+        WrongFile(
+            "registries: [file:x]\nregister:\n  - a@1\n  - b@2?registry=file\n  - c@3?registry=nacos",
+            ":3: register[0].registries: there is no registry that takes registrations; a file does not",
+            #":4: register[1].registries: "file" is a file, which takes no registrations"#,
+            #":5: register[2].registries: "nacos" is none of the registries"#),
+        WrongFile(
+            "registries: [nacos://u:pw@a, zookeeper://b]\nregister:\n  - {service: a, port: 1, registries: [nacos]}\n"
+                + "  - {service: a, port: 1, registries: [zookeeper]}\n  - {service: a, port: 1, version: 2}\n"
+                + "  - {service: a, port: 2}\n  - {service: c, port: 3, registries: [\"nacos://u:pw@c\"]}",
+            #":5: register[2]: "a" is register[0] already, with the same port and registries"#,
+            #":7: register[4].registries: "nacos://c:8848" is none of the registries"#),
+        WrongFile(
+            "register:\n  - {service: a, port: 1, group: g, version: 1, metadata: {version: 2}}\n"
+                + "  - {service: com.acme.A, port: 1, metadata: {group: g}, health: {path: /h}}",
+            #":2: register[0].group: belongs to a Dubbo interface, not to an HTTP application"#,
+            #":2: register[0].metadata: says version "2", "version" says "1""#,
+            #":3: register[1].metadata: "group" is said by the key "group""#,
+            #":3: register[1].health.path: needs "port": an interface is not asked over HTTP"#),
+        WrongFile("register: [a]", #":1: register[0]: "a" does not say where; write SERVICE@PORT or SERVICE@LISTENER"#),
+        WrongFile("withdraw_wait: 2h", #":1: withdraw_wait: "2h" is out of range; 0s to 1h"#),
     ]
 }

@@ -71,4 +71,13 @@ final class GreymeshProcess {
     func ask(_ path: String) throws -> HTTPResponse {
         try HTTPClient.perform(HTTPRequest("GET", "http://\(admin)\(path)"))
     }
+
+    /// Sends JSON to the admin API.
+    func post(_ path: String, _ json: String) throws -> String {
+        try HTTPClient.perform(
+            HTTPRequest(
+                "POST", "http://\(admin)\(path)", headers: [("Content-Type", "application/json")],
+                body: Array(json.utf8), timeout: .seconds(20))
+        ).text
+    }
 }

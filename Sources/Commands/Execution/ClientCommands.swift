@@ -66,6 +66,29 @@ struct ClientCommands {
         output(table.text)
     }
 
+    /// `greymesh registrations`
+    func registrations(_ options: ClientOptions) throws {
+        let text = try AdminClient(options: options).get("/registrations")
+        if options.json { return output(text) }
+        var table = TextTable(
+            ["SERVICE", "PROTOCOL", "ADDRESS", "HEALTH", "REGISTRY", "STATE", "SINCE", "REASON"])
+        for registration in try AdminClient.decode(RegistrationsAnswer.self, text).registrations {
+            let first = [registration.name, registration.protocol]
+            if registration.registries.isEmpty {
+                table.add(
+                    first + ["port \(registration.port)", registration.health, "", "", "", registration.problem ?? ""])
+            }
+            for entry in registration.registries {
+                table.add(
+                    first + [
+                        entry.address(port: registration.port), registration.health, entry.registry, entry.state,
+                        Self.ago(entry.sinceMilliseconds), entry.reason ?? registration.problem ?? "",
+                    ])
+            }
+        }
+        output(table.text)
+    }
+
     /// `3s ago`, in the largest unit that is not 0.
     static func ago(_ milliseconds: Int64?) -> String {
         guard let milliseconds else { return "" }
@@ -172,6 +195,39 @@ private struct RegistriesAnswer: Decodable {
     }
 
     let registries: [Registry]
+}
+
+private struct RegistrationsAnswer: Decodable {
+    struct Registration: Decodable {
+        struct Entry: Decodable {
+            let registry: String
+            let state: String
+            let host: String?
+            let reason: String?
+            let sinceMilliseconds: Int64?
+
+            func address(port: UInt16) -> String {
+                guard let host else { return "port \(port)" }
+                return host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+            }
+        }
+
+        let service: String
+        let `protocol`: String
+        let version: String
+        let group: String
+        let port: UInt16
+        let health: String
+        let problem: String?
+        let registries: [Entry]
+
+        /// `com.acme.OrderService:1.0.0:blue`
+        var name: String {
+            service + (version.isEmpty && group.isEmpty ? "" : ":\(version)") + (group.isEmpty ? "" : ":\(group)")
+        }
+    }
+
+    let registrations: [Registration]
 }
 
 private struct ExplainDocument: Decodable {

@@ -98,7 +98,7 @@ extension Configuration {
             }
             let shown = (try? RegistryURL(name))?.description ?? name
             if meant.isEmpty {
-                let schemes = urls.compactMap { $0?.scheme.rawValue }
+                let schemes = name.contains(":") ? [] : urls.compactMap { $0?.scheme.rawValue }
                 fail(
                     "registries",
                     "\(shown.shown) is none of the registries\(NearestName.hint(for: name, among: schemes))")

@@ -35,10 +35,13 @@ final class RegistrarLane {
     private let loop: EventLoop
     private let logger: Logger
 
-    /// Longest time that a registry may take to answer.
-    static let patience = Duration.seconds(5)
+    /// Longest time that the registry may take to answer.
+    private let patience: Duration
 
-    init(_ registrar: any Registrar, servers: [RegistryURL.Server], loop: EventLoop, logger: Logger) {
+    init(
+        _ registrar: any Registrar, servers: [RegistryURL.Server], patience: Duration, loop: EventLoop, logger: Logger
+    ) {
+        self.patience = patience
         self.registrar = registrar
         self.servers = servers
         self.loop = loop
@@ -73,7 +76,7 @@ final class RegistrarLane {
     func sweep() {
         let now = Clock.nanoseconds
         for (identity, listing) in listings where listing.state == .pending && listing.reason == nil {
-            guard now - listing.since >= Self.patience.nanoseconds else { continue }
+            guard now - listing.since >= patience.nanoseconds else { continue }
             listings[identity]?.reason = "the registry has not answered yet"
             log(.warning, "registration.awaited", identity, listings[identity]?.reason)
             onChange()
@@ -99,7 +102,7 @@ final class RegistrarLane {
 
     private func withdraw(_ identity: Registration.Identity) {
         listings[identity] = nil
-        leaving[identity] = loop.schedule(after: Self.patience) { [weak self] in
+        leaving[identity] = loop.schedule(after: patience) { [weak self] in
             self?.left(identity, "the registry has not answered in time")
         }
         registrar.deregister(identity) { [weak self] reason in self?.left(identity, reason) }

@@ -14,6 +14,7 @@ public final class Registrations {
     private var configuration: Configuration
     private var listeners: [SocketAddress]
     private let urls: [String]
+    private let patience: Duration
     private let loop: EventLoop
     private let http: HTTPClient
     private let logger: Logger
@@ -39,13 +40,17 @@ public final class Registrations {
 
     private static let period = Duration.seconds(1)
 
+    /// Registrations that begin with `adopt`.
+    ///
     /// - Parameters:
     ///   - registries: in the order of the configuration.
     ///   - listeners: where the listeners of the configuration really listen.
+    ///   - patience: longest time that a registry may take to answer before it is said to be away.
     init(
         _ configuration: Configuration, registries: [any Registry], listeners: [SocketAddress],
-        context: DiscoveryContext
+        context: DiscoveryContext, patience: Duration = .seconds(5)
     ) {
+        self.patience = patience
         self.configuration = configuration
         self.listeners = listeners
         loop = context.loop
@@ -57,7 +62,7 @@ public final class Registrations {
             guard let registrar = registry as? any Registrar else { continue }
             let url = configuration.registries.indices.contains(index) ? configuration.registries[index].url : ""
             let servers = (try? RegistryURL(url))?.servers ?? []
-            let lane = RegistrarLane(registrar, servers: servers, loop: loop, logger: logger)
+            let lane = RegistrarLane(registrar, servers: servers, patience: patience, loop: loop, logger: logger)
             lane.onChange = { [weak self] in self?.settle() }
             lane.onLeft = { [weak self] identity, reason in
                 guard let self, let reason else { return }
@@ -67,7 +72,6 @@ public final class Registrations {
             }
             lanes[index] = lane
         }
-        adopt(configuration)
     }
 
     /// What a registry says of a registration.
@@ -214,7 +218,7 @@ public final class Registrations {
     func await(_ key: RegistrationPlan.Key, completion: @escaping (String?) -> Void) {
         let number = nextWaiter
         nextWaiter += 1
-        let timer = loop.schedule(after: RegistrarLane.patience) { [weak self] in
+        let timer = loop.schedule(after: patience) { [weak self] in
             guard let self, let waiter = waiters.removeValue(forKey: number) else { return }
             waiter.completion(outcome(key).reason ?? "the registry has not answered yet")
         }

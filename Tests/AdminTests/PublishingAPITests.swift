@@ -93,20 +93,28 @@ struct PublishingAPITests {
         #expect(required(mesh).allSatisfy { !$0.hasPrefix("dubbo:com.acme") })
     }
 
-    @Test("What takes no registrations is told; /registrations and metrics show it")
-    func unsupported() throws {
+    @Test("A file takes no registrations; what waits for its application is on /registrations and in the metrics")
+    func pages() throws {
         let mesh = try AdminMesh()
         defer { mesh.stop() }
         let file = request(#"{"interface":"com.acme.A","port":"1"}"#, registry: #"{"type":"file"}"#)
-        let answer = try post(mesh, "/pub", file)
         #expect(
-            answer.contains(#"{"err_no":1,"err_msg":"publish fail, err: none of the registries takes registrations"#))
-        let page = try mesh.ask("/registrations").text
-        #expect(page.contains(#""service": "com.acme.A""#) && page.contains(#""source": "api""#))
+            try post(mesh, "/pub", file)
+                == #"{"err_no":1,"err_msg":"publish fail, err: the registry file takes no registrations"}"#)
+        let nacos = request(#"{"interface":"com.acme.A","port":1,"host":"192.0.2.1","version":"1.0.0"}"#)
+        let publish = HTTPRequest("POST", "http://\(mesh.address)/pub", headers: json, body: Array(nacos.utf8))
+        mesh.client.send(publish) { _ in }
+        var page = ""
+        let deadline = Clock.nanoseconds + 10_000_000_000
+        while !page.contains(#""service": "com.acme.A""#), Clock.nanoseconds < deadline {
+            page = try mesh.ask("/registrations").text
+        }
+        #expect(page.contains(#""source": "api""#) && page.contains(#""checked": "127.0.0.1:1""#))
+        let labels = #"service="com.acme.A",protocol="dubbo",version="1.0.0",group="",port="1""#
         let metrics = try mesh.ask("/metrics").text
-        let labels = #"service="com.acme.A",protocol="dubbo",version="",group="",port="1""#
         #expect(metrics.contains("greymesh_registration_up{\(labels)} 0"))
-        #expect(try post(mesh, "/unpub", file) == #"{"err_no":0,"err_msg":"unpub success"}"#)
+        #expect(metrics.contains("greymesh_registration_registered{\(labels),registry=\"nacos://127.0.0.1:1\"} 0"))
+        #expect(try post(mesh, "/unpub", nacos) == #"{"err_no":0,"err_msg":"unpub success"}"#)
         #expect(try !mesh.ask("/registrations").text.contains("com.acme.A"))
     }
 }

@@ -96,7 +96,7 @@ extension Configuration {
             let meant = registries.indices.filter { index in
                 urls[index].map { registries[index].isMeant(by: name, $0) } ?? false
             }
-            let shown = (try? RegistryURL(name))?.description ?? name
+            let shown = (try? RegistryURL(name))?.description ?? name.withoutCredentials
             if meant.isEmpty {
                 let schemes = name.contains(":") ? [] : urls.compactMap { $0?.scheme.rawValue }
                 fail(
@@ -124,4 +124,9 @@ extension RegistryConfiguration {
         if name == url.scheme.rawValue || name == self.url || name == url.description { return true }
         return (try? RegistryURL(name))?.description == url.description
     }
+}
+
+extension String {
+    /// What may be a broken URL, without everything before its last `@`.
+    fileprivate var withoutCredentials: String { lastIndex(of: "@").map { "…" + self[$0...] } ?? self }
 }

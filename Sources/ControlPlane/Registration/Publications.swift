@@ -63,9 +63,6 @@ public struct PublicationError: Error, Equatable, Sendable, CustomStringConverti
 }
 
 extension Registrations {
-    /// Most interfaces that applications can have listed.
-    static let mostPublications = 1000
-
     /// Lists an interface until `unpublish`, and again after each reload of the configuration. Repeating it changes nothing;
     /// other methods replace the former ones.
     ///
@@ -82,11 +79,11 @@ extension Registrations {
             // The configuration lists it; that is what the application wants.
             return self.await(plan.key, completion: completion)
         }
-        if publications[plan.key] == nil, publications.count >= Self.mostPublications {
-            throw PublicationError("\(Self.mostPublications) interfaces are published already")
+        if publications[plan.key] == nil, publications.count >= mostPublications {
+            throw PublicationError("\(mostPublications) interfaces are published already")
         }
-        if publications[plan.key] != wanted {
-            publications[plan.key] = wanted
+        if publications[plan.key]?.wanted != wanted {
+            publications[plan.key] = Publishing(wanted: wanted, plan: plan)
             rebuild()
         }
         self.await(plan.key, completion: completion)
@@ -136,6 +133,10 @@ extension Registrations {
         }
         if let reference = publication.registry {
             wanted.registries = reference.matches(in: settings).map { settings.registries[$0].url }
+        }
+        if settings.registries(of: wanted).isEmpty {
+            let name = publication.registry.map { "the registry \($0)" } ?? "no registry"
+            throw PublicationError("\(name) takes \(publication.registry == nil ? "" : "no ")registrations")
         }
         if let host = publication.host {
             wanted.address = try Self.address(host)

@@ -26,9 +26,17 @@ public final class Registrations {
     /// Something has changed while registries were told.
     private var isStale = false
     /// What applications have published through the admin API.
-    var publications: [RegistrationPlan.Key: RegistrationConfiguration] = [:]
+    var publications: [RegistrationPlan.Key: Publishing] = [:]
+    /// Most interfaces that applications can have listed.
+    let mostPublications: Int
     /// True once everything is to be taken out.
     private(set) var isStopping = false
+
+    /// What an application has published.
+    struct Publishing {
+        let wanted: RegistrationConfiguration
+        let plan: RegistrationPlan
+    }
 
     private struct Waiter {
         let key: RegistrationPlan.Key
@@ -48,8 +56,9 @@ public final class Registrations {
     ///   - patience: longest time that a registry may take to answer before it is said to be away.
     init(
         _ configuration: Configuration, registries: [any Registry], listeners: [SocketAddress],
-        context: DiscoveryContext, patience: Duration = .seconds(5)
+        context: DiscoveryContext, patience: Duration = .seconds(5), mostPublications: Int = 1000
     ) {
+        self.mostPublications = mostPublications
         self.patience = patience
         self.configuration = configuration
         self.listeners = listeners
@@ -82,6 +91,7 @@ public final class Registrations {
     /// Goes over to another configuration. What applications have published stays.
     func adopt(_ configuration: Configuration) {
         self.configuration = configuration
+        publications = publications.mapValues { Publishing(wanted: $0.wanted, plan: plan($0.wanted, .api)) }
         rebuild()
     }
 
@@ -117,7 +127,7 @@ public final class Registrations {
         seen.formUnion(plans.map(\.key))
         // What the configuration says wins over what an application says.
         for key in publications.keys where seen.contains(key) { publications[key] = nil }
-        plans += publications.values.map { plan($0, .api) }.sorted { "\($0.key)" < "\($1.key)" }
+        plans += publications.values.map(\.plan).sorted { RegistrationPlan.Key.precedes($0.key, $1.key) }
         replaceWatches(former)
         tellProblems()
         if timer == nil && !plans.isEmpty { tick() }
@@ -150,14 +160,18 @@ public final class Registrations {
         for plan in plans {
             let problem = plan.problem ?? unsupported(plan)
             guard let problem else { continue }
-            logger.log(.error, "registration.impossible", ["service": plan.key.description, "reason": problem])
+            logger.log(
+                .error, "registration.impossible", ["service": plan.key.description, "reason": problem], limit: 1,
+                limitKey: "\(plan.key) \(problem)")
         }
     }
 
     /// Why no chosen registry can list it.
     private func unsupported(_ plan: RegistrationPlan) -> String? {
         guard plan.registries.allSatisfy({ lanes[$0] == nil }) else { return nil }
-        return "none of the registries takes registrations"
+        return plan.registries.isEmpty
+            ? "none of the registries that it is for is in use; a new one needs a restart"
+            : "none of the registries takes registrations"
     }
 
     private func isUp(_ plan: RegistrationPlan) -> Bool {
@@ -308,6 +322,12 @@ extension RegistrationPlan.Key: CustomStringConvertible {
     var description: String {
         let suffix = interfaceVersion.isEmpty && group.isEmpty ? "" : ":\(interfaceVersion):\(group)"
         return "\(service)\(suffix) port \(port)"
+    }
+
+    /// By name, then by version, group and port.
+    static func precedes(_ one: Self, _ other: Self) -> Bool {
+        (one.service.name, one.interfaceVersion, one.group, one.port)
+            < (other.service.name, other.interfaceVersion, other.group, other.port)
     }
 }
 

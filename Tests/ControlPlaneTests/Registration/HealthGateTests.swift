@@ -33,6 +33,7 @@ struct HealthGateTests {
             if time % 3 == 2 { gate.succeeded(at: Int64(time) * Self.second) } else { gate.failed(at: 0) }
             #expect(gate.isUp)
         }
+        gate.succeeded(at: 20 * Self.second)
         gate.failed(at: 0)
         gate.failed(at: 0)
         #expect(gate.isUp && gate.failures == 2)

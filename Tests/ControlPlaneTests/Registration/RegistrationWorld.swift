@@ -119,7 +119,8 @@ final class RegistrationWorld {
         stubs = registries.map { StubRegistrar($0, loop: loop) }
         prepare(stubs)
         registrations = Registrations(
-            configuration, registries: stubs, listeners: listeners.map(\.address), context: context, patience: patience)
+            configuration, registries: stubs, listeners: listeners.map(\.address), context: context, patience: patience,
+            mostPublications: 5)
         for (index, stub) in stubs.enumerated() {
             stub.report = { [weak registrations] in registrations?.take($0, from: index, $1) }
         }

@@ -135,7 +135,7 @@ struct RegistrationsTests {
         #expect(
             world.stubs[1].calls.filter { $0.contains("web") } == ["+ web 127.0.0.1:80 1.0", "+ web 127.0.0.1:80 0.5"])
         world.reload([])
-        #expect(world.wait { world.stubs.allSatisfy(\.listed.isEmpty) })
+        #expect(world.wait { world.stubs.allSatisfy { $0.listed.isEmpty } })
         #expect(world.registrations.statuses.isEmpty)
     }
 
@@ -228,7 +228,7 @@ struct RegistrationsTests {
         var ended: [Bool] = []
         let start = Clock.nanoseconds
         world.registrations.withdraw { ended.append($0) }
-        #expect(world.stubs.allSatisfy(\.listed.isEmpty) && ended.isEmpty)
+        #expect(world.stubs.allSatisfy { $0.listed.isEmpty } && ended.isEmpty)
         #expect(world.wait { !ended.isEmpty })
         #expect(ended == [true] && Clock.nanoseconds - start >= 300_000_000)
         #expect(world.logged("event=registration.withdraw_failed") == 4)
@@ -236,7 +236,7 @@ struct RegistrationsTests {
         // Nothing comes back, whatever happens.
         world.reload([.unchecked("web", 80), .unchecked("more", 82)])
         world.pass(.milliseconds(50))
-        #expect(world.stubs.allSatisfy(\.listed.isEmpty))
+        #expect(world.stubs.allSatisfy { $0.listed.isEmpty })
         #expect(throws: PublicationError("this process is stopping")) {
             try world.registrations.publish(Publication(interface: "com.acme.A")) { _ in }
         }

@@ -100,7 +100,7 @@ struct PublishingAPITests {
         let file = request(#"{"interface":"com.acme.A","port":"1"}"#, registry: #"{"type":"file"}"#)
         #expect(
             try post(mesh, "/pub", file)
-                == #"{"err_no":1,"err_msg":"publish fail, err: the registry file takes no registrations"}"#)
+                == #"{"err_no":1,"err_msg":"publish fail, err: the registry file takes no Dubbo interfaces"}"#)
         let nacos = request(#"{"interface":"com.acme.A","port":1,"host":"192.0.2.1","version":"1.0.0"}"#)
         let publish = HTTPRequest("POST", "http://\(mesh.address)/pub", headers: json, body: Array(nacos.utf8))
         mesh.client.send(publish) { _ in }

@@ -288,8 +288,8 @@ struct WrongFile: CustomTestStringConvertible, Sendable {
             #":2: register[1].listener: there is no listener "im"; did you mean "in"?"#),
         WrongFile(
             "registries: [file:x]\nregister:\n  - a@1\n  - b@2?registry=file\n  - c@3?registry=nacos",
-            ":3: register[0].registries: there is no registry that takes registrations; a file does not",
-            #":4: register[1].registries: "file" is a file, which takes no registrations"#,
+            ":3: register[0].registries: there is no registry that takes it; nacos, zookeeper, consul, eureka, etcd do",
+            #":4: register[1].registries: "file" takes none; nacos, zookeeper, consul, eureka, etcd do"#,
             #":5: register[2].registries: "nacos" is none of the registries"#),
         WrongFile(
             "registries: [nacos://u:pw@a, zookeeper://b]\nregister:\n  - {service: a, port: 1, registries: [nacos]}\n"
@@ -304,6 +304,10 @@ struct WrongFile: CustomTestStringConvertible, Sendable {
             #":2: register[0].metadata: says version "2", "version" says "1""#,
             #":3: register[1].metadata: "group" is said by the key "group""#,
             #":3: register[1].health.path: needs "port": an interface is not asked over HTTP"#),
+        WrongFile(
+            "registries: [eureka://e]\nregister: [com.acme.A@1, web@1, com.acme.B@1?registry=eureka]",
+            ":2: register[0].registries: there is no registry that takes it; nacos, zookeeper, consul, etcd do",
+            #":2: register[2].registries: "eureka" takes none; nacos, zookeeper, consul, etcd do"#),
         WrongFile("register: [a]", #":1: register[0]: "a" does not say where; write SERVICE@PORT or SERVICE@LISTENER"#),
         WrongFile("withdraw_wait: 2h", #":1: withdraw_wait: "2h" is out of range; 0s to 1h"#),
     ]

@@ -8,10 +8,11 @@ extension Configuration {
         return ServiceName.likelyProtocol(registration.service)
     }
 
-    /// The registries that take a registration: indexes into `registries`. A file takes none.
+    /// The registries that take a registration: indexes into `registries`.
     public func registries(of registration: RegistrationConfiguration) -> [Int] {
-        registries.indices.filter { index in
-            guard let url = try? RegistryURL(registries[index].url), url.scheme != .file else { return false }
+        let kind = kind(of: registration)
+        return registries.indices.filter { index in
+            guard let url = try? RegistryURL(registries[index].url), url.scheme.takes(kind) else { return false }
             return registration.registries.isEmpty
                 || registration.registries.contains { registries[index].isMeant(by: $0, url) }
         }
@@ -89,8 +90,9 @@ extension Configuration {
         // They may come from a flag or a variable.
         if registries.isEmpty { return }
         let urls = registries.map { try? RegistryURL($0.url) }
-        if registration.registries.isEmpty, urls.allSatisfy({ $0?.scheme == .file }) {
-            return fail("registries", "there is no registry that takes registrations; a file does not")
+        let kind = kind(of: registration)
+        if registration.registries.isEmpty, !urls.contains(where: { $0?.scheme.takes(kind) == true }) {
+            return fail("registries", "there is no registry that takes it; \(RegistryURL.Scheme.takers(of: kind)) do")
         }
         for name in registration.registries {
             let meant = registries.indices.filter { index in
@@ -102,8 +104,8 @@ extension Configuration {
                 fail(
                     "registries",
                     "\(shown.shown) is none of the registries\(NearestName.hint(for: name, among: schemes))")
-            } else if meant.allSatisfy({ urls[$0]?.scheme == .file }) {
-                fail("registries", "\(shown.shown) is a file, which takes no registrations")
+            } else if !meant.contains(where: { urls[$0]?.scheme.takes(kind) == true }) {
+                fail("registries", "\(shown.shown) takes none; \(RegistryURL.Scheme.takers(of: kind)) do")
             }
         }
     }
@@ -115,6 +117,22 @@ extension Configuration {
         else { return false }
         if kind(of: one) == .dubbo, (one.version, one.group) != (other.version, other.group) { return false }
         return registries.isEmpty || !Set(registries(of: one)).isDisjoint(with: registries(of: other))
+    }
+}
+
+extension RegistryURL.Scheme {
+    /// Whether applications can be registered there. Eureka lists applications, not interfaces.
+    fileprivate func takes(_ kind: ListenerProtocol) -> Bool {
+        switch self {
+        case .nacos, .zookeeper, .consul, .etcd: true
+        case .eureka: kind == .http
+        case .file: false
+        }
+    }
+
+    /// `nacos, zookeeper, consul, etcd`
+    fileprivate static func takers(of kind: ListenerProtocol) -> String {
+        allCases.filter { $0.takes(kind) }.map(\.rawValue).joined(separator: ", ")
     }
 }
 

@@ -135,8 +135,9 @@ extension Registrations {
             wanted.registries = reference.matches(in: settings).map { settings.registries[$0].url }
         }
         if settings.registries(of: wanted).isEmpty {
-            let name = publication.registry.map { "the registry \($0)" } ?? "no registry"
-            throw PublicationError("\(name) takes \(publication.registry == nil ? "" : "no ")registrations")
+            throw PublicationError(
+                publication.registry.map { "the registry \($0) takes no Dubbo interfaces" }
+                    ?? "no registry takes Dubbo interfaces")
         }
         if let host = publication.host {
             wanted.address = try Self.address(host)

@@ -109,10 +109,12 @@ extension Registrations {
         let port = try publication.port == nil ? nil : plan(registration(publication), .api).key.port
         let keys = publications.keys.filter { isMeant($0) && (port == nil || $0.port == port) }
         guard !keys.isEmpty else { return completion(nil) }
-        for key in keys { publications[key] = nil }
-        rebuild()
         let left = Countdown(keys.count, completion)
-        for key in keys { self.await(key, completion: left.done) }
+        for key in keys {
+            publications[key] = nil
+            expect(key, completion: left.done)
+        }
+        rebuild()
     }
 
     private func registration(_ publication: Publication) throws(PublicationError) -> RegistrationConfiguration {

@@ -230,6 +230,12 @@ public final class Registrations {
     /// Calls `completion` once: with nil when all chosen registries have confirmed what has this key, with a reason when one of
     /// them has refused or time is over.
     func await(_ key: RegistrationPlan.Key, completion: @escaping (String?) -> Void) {
+        expect(key, completion: completion)
+        tellWaiters()
+    }
+
+    /// As `await`, before the change that is waited for is made: what a registry says at once counts as well.
+    func expect(_ key: RegistrationPlan.Key, completion: @escaping (String?) -> Void) {
         let number = nextWaiter
         nextWaiter += 1
         let timer = loop.schedule(after: patience) { [weak self] in
@@ -237,7 +243,6 @@ public final class Registrations {
             waiter.completion(outcome(key).reason ?? "the registry has not answered yet")
         }
         waiters[number] = Waiter(key: key, timer: timer, completion: completion)
-        tellWaiters()
     }
 
     private func tellWaiters() {

@@ -50,7 +50,7 @@ extension ControlPlane {
         }
         let request = ExplainRequest(
             key: key, headers: question.headers, interfaceVersion: question.interfaceVersion, group: question.group)
-        guard directory.touch(key) else {
+        guard touch(key) else {
             var explanation = Explanation()
             explanation.steps = [step, "too many services are watched: the request is refused"]
             return completion(ExplainAnswer(service: key, explanation: explanation))

@@ -120,7 +120,7 @@ public final class ControlPlane {
     private func handle(_ event: WorkerEvent) {
         switch event {
         case .wanted(let key): watch(key)
-        case .used(let keys): for key in keys { directory.touch(key) }
+        case .used(let keys): for key in keys { touch(key) }
         case .report(let worker, let id, let report): collector.receive(report, from: worker, id: id)
         case .explanation(let id, let explanation): explainer.receive(explanation, id: id)
         case .note(let note): logger.log(note)
@@ -131,7 +131,7 @@ public final class ControlPlane {
     /// A service that cannot be watched, because there are too many, is told to have no hosts, and a little later
     /// forgotten.
     private func watch(_ key: ServiceKey) {
-        if directory.touch(key) {
+        if touch(key) {
             _ = publisher.repeatSnapshot(of: key)
             return
         }
@@ -141,6 +141,11 @@ public final class ControlPlane {
             self.publisher.withdraw(key)
         }
     }
+
+    /// Notes that a service is asked for; false when it is not watched because there are too many. The application behind an
+    /// inbound listener is in no registry under that name: asked, they would say that it has no hosts.
+    @discardableResult
+    func touch(_ key: ServiceKey) -> Bool { plan.isApplication(key) || directory.touch(key) }
 
     // MARK: Reload
 

@@ -32,6 +32,9 @@ struct ServicePlan {
         routes = listening.contains(.http) ? Self.routes(sections, required) : RouteTable(services: required)
     }
 
+    /// Whether it is the application behind an inbound listener.
+    func isApplication(_ key: ServiceKey) -> Bool { applications.contains(key) }
+
     /// How requests for a service are sent on: its own section's policy, else that of `"*"`.
     /// The application behind an inbound listener takes what comes.
     func policy(for key: ServiceKey) -> ServicePolicy {

@@ -105,6 +105,23 @@ struct LifecycleTests {
         #expect(mesh.control.directory.statuses.filter(\.isRequired).map(\.key.name) == ["order-service"])
     }
 
+    @Test("An inbound listener's application stays known while it is used")
+    func inbound() throws {
+        let application = SocketAddress(ipv4: 0x7f00_0001, port: try FreePort.next())
+        let mesh = try TestMesh {
+            $0.listeners[0].forward = application
+            // Then used services are told every second.
+            $0.limits.serviceIdle = .seconds(1)
+        }
+        defer { mesh.stop() }
+        let server = WebServer(loop: mesh.loop) { _, respond in respond(.text("own")) }
+        try server.listen(on: application)
+        defer { server.stop() }
+        let end = Clock.nanoseconds + 2_500_000_000
+        while Clock.nanoseconds < end { #expect(try mesh.get(host: "any").text == "own") }
+        #expect(mesh.control.directory.count == 0)
+    }
+
     @Test("What cannot change live is named and stays as it was")
     func reloadNeedsRestart() throws {
         let mesh = try TestMesh(hosts: [("a", "1.0")])

@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include <link.h>
+#include <malloc.h>
 #include <sys/mman.h>
 
 #include "CLinux.h"
@@ -30,4 +31,9 @@ int clinux_release_library_pages(void)
     int objects = 0;
     dl_iterate_phdr(release_segments, &objects);
     return objects;
+}
+
+void clinux_trim_heap(void)
+{
+    malloc_trim(0);
 }

@@ -1,3 +1,4 @@
+import CLinux
 import Configuration
 import Discovery
 import Glibc
@@ -34,6 +35,8 @@ public final class ControlPlane {
     var drained: Set<Int> = []
     var drainTimer: EventLoop.Timer?
     private var ticker: EventLoop.Timer?
+    private var updatesBefore: UInt64 = 0
+    private var updatesAtTrim: UInt64 = 0
     /// What applications want watched.
     var subscriptions: Set<Subscription> = []
     private let accessLog: AccessLog?
@@ -113,8 +116,18 @@ public final class ControlPlane {
     private func scheduleTick() {
         ticker = loop.schedule(after: .seconds(1)) { [weak self] in
             self?.publisher.tick()
+            self?.giveBackMemory()
             self?.scheduleTick()
         }
+    }
+
+    /// Reading very many lists leaves much freed memory behind, which the C library would keep.
+    private func giveBackMemory() {
+        let count = directory.updates.count
+        defer { updatesBefore = count }
+        guard count == updatesBefore, count - updatesAtTrim >= 1000 else { return }
+        updatesAtTrim = count
+        clinux_trim_heap()
     }
 
     private func handle(_ event: WorkerEvent) {

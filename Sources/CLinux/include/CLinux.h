@@ -60,6 +60,9 @@ static inline int clinux_processor_count(void)
 // Gives the memory of library code that only loading needed back to the system; returns the number of libraries.
 int clinux_release_library_pages(void);
 
+// Gives freed memory of the heap back to the system.
+void clinux_trim_heap(void);
+
 // Registers, changes or removes a descriptor; `token` comes back with each event.
 static inline int clinux_epoll_control(int epoll, int operation, int descriptor, uint32_t events, uint64_t token)
 {

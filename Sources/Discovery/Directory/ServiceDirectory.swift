@@ -218,29 +218,34 @@ public final class ServiceDirectory {
 
     private func tell(_ key: ServiceKey) {
         guard let service = services[key] else { return }
-        var merged: [Instance] = []
-        var seen: Set<Instance.Identity> = []
         let rule = mergeRule(key)
         var isWaiting = false
+        var lists: [[Instance]] = []
         for view in views {
             let answer = view.answer(of: key)
             if case .waiting = answer { isWaiting = true }
-            for instance in answer.instances ?? [] where seen.insert(instance.identity).inserted {
-                merged.append(instance)
-            }
-            if rule == .priority && !merged.isEmpty { break }
+            if let instances = answer.instances, !instances.isEmpty { lists.append(instances) }
+            if rule == .priority && !lists.isEmpty { break }
         }
+        let merged = Self.merged(lists)
         if isWaiting && service.told == nil && !service.isDue {
             if !merged.isEmpty { hurry(key) }
             return
         }
         // That nobody has hosts is told only when all have been asked.
         if isWaiting && service.told == nil && merged.isEmpty { return }
-        merged.sort(by: Instance.precedes)
         guard merged != service.told else { return }
         services[key]?.told = merged
         services[key]?.changedAt = Clock.nanoseconds
         onChange(key, merged)
+    }
+
+    /// The hosts of all lists in a fixed order; one that several have is taken from the first.
+    private static func merged(_ lists: [[Instance]]) -> [Instance] {
+        // The usual case, which shares the memory of the registry's own list.
+        if lists.count == 1, zip(lists[0], lists[0].dropFirst()).allSatisfy(Instance.precedes) { return lists[0] }
+        var seen: Set<Instance.Identity> = []
+        return lists.joined().filter { seen.insert($0.identity).inserted }.sorted(by: Instance.precedes)
     }
 
     /// Hosts of one registry do not wait long for those of another.

@@ -21,6 +21,7 @@ public struct ListedHost: Hashable, Sendable {
 /// order, and keep silent when nothing has changed.
 final class InstanceReporter {
     private struct Service {
+        /// Empty where no host is given by name.
         var hosts: [ListedHost] = []
         var names: Set<String> = []
         /// Entries that the adapter has left out.
@@ -57,11 +58,12 @@ final class InstanceReporter {
         let names = Set(hosts.lazy.map(\.host).filter { SocketAddress(ip: $0, port: 0) == nil })
         for name in names.subtracting(service.names) { resolver.retain(name) }
         for name in service.names.subtracting(names) { resolver.release(name) }
-        service.hosts = hosts
+        // They are needed again only when a name gets another address.
+        service.hosts = names.isEmpty ? [] : hosts
         service.names = names
         service.unused = unused
         services[key] = service
-        deliver(key)
+        deliver(key, hosts)
     }
 
     /// The next report of a service is told also when it is as before.
@@ -97,16 +99,16 @@ final class InstanceReporter {
         if case .failed(let reason) = resolver.answer(name) {
             logger.log(.warning, "registry.name_failed", ["name": name, "reason": reason], limit: 1, limitKey: name)
         }
-        for (key, service) in services where service.names.contains(name) { deliver(key) }
+        for (key, service) in services where service.names.contains(name) { deliver(key, service.hosts) }
     }
 
-    private func deliver(_ key: ServiceKey) {
+    private func deliver(_ key: ServiceKey, _ hosts: [ListedHost]) {
         guard var service = services[key] else { return }
         var isWaiting = false
         var dropped = service.unused
         var instances: [Instance] = []
-        instances.reserveCapacity(service.hosts.count)
-        for listed in service.hosts {
+        instances.reserveCapacity(hosts.count)
+        for listed in hosts {
             if service.names.contains(listed.host) {
                 switch resolver.answer(listed.host) {
                 case .pending: isWaiting = true
@@ -126,7 +128,9 @@ final class InstanceReporter {
         count(dropped, merged.count, 1)
         let isChanged = merged != service.reported
         let isTold = isChanged || service.isDoubted
-        (service.dropped, service.reported, service.isDoubted) = (dropped, merged, false)
+        (service.dropped, service.isDoubted) = (dropped, false)
+        // An equal list is not kept: whoever was told the first one keeps that too, and they share its memory.
+        if isChanged { service.reported = merged }
         services[key] = service
         if isChanged {
             changes += 1

@@ -27,7 +27,7 @@ extension Worker {
         service.pointee.usedAt = now
         service.pointee.active += 1
         if accessLog != nil { beginLogLine(call, consumer, body) }
-        if service.pointee.state == .ready {
+        if service.pointee.state == .ready || becomesReady(service) {
             ask(call, service, body, consumer.peerText)
             start(call, service)
             dispatch(call, frame, head.frameLength)

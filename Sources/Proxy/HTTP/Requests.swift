@@ -48,7 +48,7 @@ extension Worker {
         service.pointee.usedAt = now
         service.pointee.active += 1
         downstream.pointee.exchange.service = service
-        if service.pointee.state != .ready {
+        if service.pointee.state != .ready && !becomesReady(service) {
             wait(downstream, for: service)
             return nil
         }

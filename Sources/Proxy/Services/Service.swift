@@ -9,6 +9,8 @@ struct Service: ~Copyable {
     enum State {
         /// Asked for; the registries have not answered yet.
         case pending
+        /// Its hosts are known, and no request has needed them yet: they take no memory here and cost nothing to change.
+        case unused
         case ready
         /// Not watched any more; goes when the last request has ended.
         case removed
@@ -18,6 +20,8 @@ struct Service: ~Copyable {
     /// The key's name, which the name tables refer to.
     let name: ByteString
     var state = State.pending
+    /// What is known of it; nil while nothing is.
+    var snapshot: ServiceSnapshot?
     /// Named in the configuration: stays known.
     var isPinned = false
     /// The application behind an inbound listener: whatever version or group a request names, it goes there.

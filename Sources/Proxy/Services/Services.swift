@@ -101,10 +101,29 @@ extension Worker {
         return key
     }
 
-    /// Takes over a service's new clusters. Hosts that stay keep their endpoint and its connections; those that went finish
-    /// what is in flight.
+    /// Takes over what is known of a service: at once where requests use it, else when the first one does.
     mutating func adopt(_ snapshot: ServiceSnapshot) {
         let service = service(snapshot.key)
+        service.pointee.snapshot = snapshot
+        if service.pointee.state == .ready || service.pointee.active > 0 {
+            build(service, snapshot)
+            resumeWaiting(service)
+        } else {
+            service.pointee.state = .unused
+        }
+    }
+
+    /// Whether a service can be used; makes it so when it is the first time.
+    mutating func becomesReady(_ service: UnsafeMutablePointer<Service>) -> Bool {
+        guard service.pointee.state == .unused, let snapshot = service.pointee.snapshot else {
+            return service.pointee.state == .ready
+        }
+        build(service, snapshot)
+        return true
+    }
+
+    /// Hosts that stay keep their endpoint and its connections; those that went finish what is in flight.
+    private mutating func build(_ service: UnsafeMutablePointer<Service>, _ snapshot: ServiceSnapshot) {
         service.pointee.adopt(snapshot.policy)
         let turn = UInt32(truncatingIfNeeded: random.below(8192))
         let fresh = ClusterSet(snapshot, labels: &service.pointee.labels, turn: turn) { address in
@@ -113,7 +132,6 @@ extension Worker {
         release(&service.pointee.clusters)
         service.pointee.clusters = fresh
         service.pointee.state = .ready
-        resumeWaiting(service)
     }
 
     /// Forgets a service that is not watched any more.

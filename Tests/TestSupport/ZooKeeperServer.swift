@@ -21,15 +21,19 @@ public final class ZooKeeperServer {
     public var address: SocketAddress { SocketAddress(ipv4: 0x7f00_0001, port: port) }
     private let directory: TemporaryDirectory
     private let tick: Int
+    private let longestSession: Int
     private var process: ChildProcess?
 
     /// A server that is not started.
     ///
-    /// - Parameter tick: milliseconds; sessions time out after 2 of them or more.
-    public init(tick: Int = 500) throws {
+    /// - Parameters:
+    ///   - tick: milliseconds; sessions time out after 2 of them or more.
+    ///   - longestSession: milliseconds that it grants at most.
+    public init(tick: Int = 500, longestSession: Int = 60_000) throws {
         port = try FreePort.next()
         directory = try TemporaryDirectory()
         self.tick = tick
+        self.longestSession = longestSession
     }
 
     deinit { process?.signal(SIGKILL) }
@@ -44,7 +48,7 @@ public final class ZooKeeperServer {
             clientPort=\(port)
             clientPortAddress=127.0.0.1
             maxClientCnxns=0
-            maxSessionTimeout=60000
+            maxSessionTimeout=\(longestSession)
             admin.enableServer=false
             4lw.commands.whitelist=*
             """ + "\n")

@@ -35,6 +35,7 @@ final class ZooKeeperConnection {
     private var handle: OpaquePointer?
     private var watched: (descriptor: Int32, interest: Readiness)?
     private var timer: EventLoop.Timer?
+    private var timerDue = Int64.max
     private var limit: EventLoop.Timer?
     private var isOpen = false
     private var isDriving = false
@@ -192,9 +193,16 @@ final class ZooKeeperConnection {
             let isWatched = loop.watch(descriptor, readiness) { [weak self] in self?.drive($0) }
             if !isWatched { return .lost("the socket cannot be watched") }
         }
+        let time = max(.seconds(Int(wait.tv_sec)) + .microseconds(Int(wait.tv_usec)), Duration.milliseconds(1))
+        let due = Clock.nanoseconds + time.nanoseconds
+        // A server that grants a shorter session than was asked for wants its pings sooner.
+        if due < timerDue {
+            loop.cancel(timer)
+            timer = nil
+        }
         if timer == nil {
-            let time = Duration.seconds(Int(wait.tv_sec)) + .microseconds(Int(wait.tv_usec))
-            timer = loop.schedule(after: max(time, .milliseconds(1))) { [weak self] in
+            timerDue = due
+            timer = loop.schedule(after: time) { [weak self] in
                 self?.timer = nil
                 self?.drive([])
             }

@@ -49,6 +49,17 @@ import Testing
         #expect(fixture.log.contains("registry.session_expired"))
     }
 
+    /// A server that grants much less than was asked for hears from a quiet client in time.
+    @Test func keepsAShortSessionAlive() throws {
+        let zookeeper = try ZooKeeperFixture(tick: 100, longestSession: 800)
+        let registry = try zookeeper.registry(session: .seconds(30))
+        defer { registry.stop() }
+        registry.subscribe(echo)
+        zookeeper.expect(echo, [])
+        #expect(!zookeeper.fixture.wait(.seconds(2)) { registry.status.failures > 0 }, "\(zookeeper.fixture.log)")
+        #expect(registry.status.unsteadyAt == nil)
+    }
+
     /// The network is gone for longer than the session lives, while the server goes on.
     @Test func beginsAnewAfterItsSessionHasExpired() throws {
         let zookeeper = try ZooKeeperFixture(tick: 100)

@@ -10,9 +10,9 @@ struct ZooKeeperFixture {
     let fixture: Fixture
     let server: ZooKeeperServer
 
-    init(tick: Int = 500, names: [String: [String]] = [:]) throws {
+    init(tick: Int = 500, longestSession: Int = 60_000, names: [String: [String]] = [:]) throws {
         fixture = try Fixture(names: names)
-        server = try ZooKeeperServer(tick: tick)
+        server = try ZooKeeperServer(tick: tick, longestSession: longestSession)
         try server.start()
     }
 

@@ -65,7 +65,10 @@ final class RegistryView {
     func isHolding(_ key: ServiceKey) -> Bool { held.contains(key) }
 
     /// How often `sweep` is to be called.
-    var sweepPeriod: Duration { max(.milliseconds(10), min(.milliseconds(500), limits.confirmTime / 4)) }
+    var sweepPeriod: Duration {
+        let usual = Duration.milliseconds(500)
+        return limits.confirmTime > .zero ? max(.milliseconds(10), min(usual, limits.confirmTime / 4)) : usual
+    }
 
     func watch(_ key: ServiceKey) {
         services[key] = Service(watchedAt: Clock.nanoseconds)

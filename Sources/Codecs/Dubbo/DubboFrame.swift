@@ -64,6 +64,47 @@ extension Dubbo {
                 id: readID(bytes), bodyLength: Int(length)))
     }
 
+    /// What `nextFrame` found.
+    public enum FrameStep: Sendable {
+        /// More bytes are needed.
+        case incomplete
+        /// A whole frame begins at `used`.
+        case frame(FrameHead)
+        /// A frame with a longer body than is allowed: its head is used, its body is to be skipped.
+        case oversized(FrameHead)
+        /// Not a frame.
+        case invalid(FrameError)
+    }
+
+    /// Goes on in a stream of frames, past what is to be skipped.
+    ///
+    /// - Parameters:
+    ///   - used: bytes of the `count` that are done with.
+    ///   - skip: bytes of an oversized body that are still to come.
+    ///   - limit: longest body that is allowed.
+    @inlinable @inline(__always)
+    public static func nextFrame(
+        _ bytes: UnsafePointer<UInt8>, count: Int, used: inout Int, skip: inout Int, limit: Int
+    ) -> FrameStep {
+        if skip > 0 {
+            let skipped = Swift.min(skip, count &- used)
+            skip &-= skipped
+            used &+= skipped
+            if used == count { return .incomplete }
+        }
+        switch parseFrameHead(bytes + used, count: count &- used) {
+        case .incomplete: return .incomplete
+        case .invalid(let error): return .invalid(error)
+        case .complete(let head):
+            if head.bodyLength > limit {
+                skip = head.bodyLength
+                used &+= headSize
+                return .oversized(head)
+            }
+            return head.frameLength > count &- used ? .incomplete : .frame(head)
+        }
+    }
+
     @usableFromInline
     static func parseShortFrameHead(_ bytes: UnsafePointer<UInt8>, count: Int) -> FrameHeadResult {
         if count >= 1 && bytes[0] != 0xda || count >= 2 && bytes[1] != 0xbb { return .invalid(.badMagic) }

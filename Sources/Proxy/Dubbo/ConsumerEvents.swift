@@ -63,24 +63,15 @@ extension Worker {
     ) -> Int {
         var used = 0
         while used < count && !consumer.pointee.isClosed {
-            if consumer.pointee.skip > 0 {
-                let skipped = min(consumer.pointee.skip, count - used)
-                consumer.pointee.skip -= skipped
-                used += skipped
-                continue
-            }
-            switch Dubbo.parseFrameHead(bytes + used, count: count - used) {
+            let step = Dubbo.nextFrame(
+                bytes, count: count, used: &used, skip: &consumer.pointee.skip, limit: settings.limits.dubboBody)
+            switch step {
             case .incomplete: return used
             case .invalid(let error):
                 refuseStream(consumer, error)
                 return count
-            case .complete(let head):
-                if head.bodyLength > settings.limits.dubboBody {
-                    refuseOversized(consumer, head)
-                    used += Dubbo.headSize
-                    continue
-                }
-                if head.frameLength > count - used { return used }
+            case .oversized(let head): refuseOversized(consumer, head)
+            case .frame(let head):
                 handle(consumer, head, bytes + used)
                 used += head.frameLength
             }
@@ -133,13 +124,12 @@ extension Worker {
         close(consumer)
     }
 
-    /// Answers, and has the body dropped as it comes.
+    /// The body is dropped as it comes.
     private mutating func refuseOversized(_ consumer: UnsafeMutablePointer<Consumer>, _ head: Dubbo.FrameHead) {
         let text =
             "greymesh: the request's body of \(head.bodyLength) bytes is longer than the limit of "
             + "\(settings.limits.dubboBody)"
         noteBadInput(consumer, text)
-        consumer.pointee.skip = head.bodyLength
         if head.isRequest && head.isTwoWay && !head.isEvent {
             sendError(Dubbo.Status.badRequest, head.id, text, to: consumer)
         }

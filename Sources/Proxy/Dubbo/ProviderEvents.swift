@@ -64,24 +64,15 @@ extension Worker {
     ) -> Int {
         var used = 0
         while used < count && !provider.pointee.isClosed {
-            if provider.pointee.skip > 0 {
-                let skipped = min(provider.pointee.skip, count - used)
-                provider.pointee.skip -= skipped
-                used += skipped
-                continue
-            }
-            switch Dubbo.parseFrameHead(bytes + used, count: count - used) {
+            let step = Dubbo.nextFrame(
+                bytes, count: count, used: &used, skip: &provider.pointee.skip, limit: settings.limits.dubboBody)
+            switch step {
             case .incomplete: return used
             case .invalid:
                 lose(provider, "the host sent something that is not a Dubbo frame")
                 return count
-            case .complete(let head):
-                if head.bodyLength > settings.limits.dubboBody {
-                    skipOversized(provider, head)
-                    used += Dubbo.headSize
-                    continue
-                }
-                if head.frameLength > count - used { return used }
+            case .oversized(let head): refuseOversized(provider, head)
+            case .frame(let head):
                 if head.isRequest || head.isEvent {
                     handleRequest(provider, head, bytes + used)
                 } else {
@@ -120,9 +111,8 @@ extension Worker {
     /// Code that counts results that are exceptions of the called method: their status is 20.
     static let exceptionCode: Int32 = 1000
 
-    /// Tells the consumer, and has the body dropped as it comes.
-    private mutating func skipOversized(_ provider: UnsafeMutablePointer<Provider>, _ head: Dubbo.FrameHead) {
-        provider.pointee.skip = head.bodyLength
+    /// Tells the consumer; the body is dropped as it comes.
+    private mutating func refuseOversized(_ provider: UnsafeMutablePointer<Provider>, _ head: Dubbo.FrameHead) {
         guard !head.isRequest, !head.isEvent, let call = dubbo.calls.find(head.id, from: provider) else { return }
         let host = provider.pointee.endpoint.pointee.address.description
         answer(

@@ -14,13 +14,8 @@ extension Dubbo {
         invocation.bodyVersionField = ByteRange(start: versionStart, count: at &- versionStart)
         guard readLineText(body, &at, count, &invocation.method), readLineText(body, &at, count, &invocation.types)
         else { return false }
-        invocation.path = invocation.bodyService
-        invocation.version = invocation.bodyVersion
-
-        let arguments = argumentCount(body, invocation.types, count)
+        let arguments = beginArguments(body, count, at: at, &invocation)
         if arguments < 0 { return false }
-        invocation.argumentsStart = Int32(truncatingIfNeeded: at)
-        invocation.argumentCount = Int32(truncatingIfNeeded: arguments)
         if isGeneric(body, invocation) {
             var first = at
             _ = readLineText(body, &first, count, &invocation.genericMethod)

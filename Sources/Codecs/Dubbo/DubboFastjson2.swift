@@ -13,13 +13,8 @@ extension Dubbo {
         guard readElementText(body, &at, count, &invocation.method),
             readElementText(body, &at, count, &invocation.types)
         else { return false }
-        invocation.path = invocation.bodyService
-        invocation.version = invocation.bodyVersion
-
-        let arguments = argumentCount(body, invocation.types, count)
+        let arguments = beginArguments(body, count, at: at, &invocation)
         if arguments < 0 { return false }
-        invocation.argumentsStart = Int32(truncatingIfNeeded: at)
-        invocation.argumentCount = Int32(truncatingIfNeeded: arguments)
         if isGeneric(body, invocation) {
             var first = at
             // An argument that is no text stays unread here and is skipped below.

@@ -15,13 +15,8 @@ extension Dubbo {
         guard readHessianField(body, &at, count, &plain, &invocation.method),
             readHessianField(body, &at, count, &plain, &invocation.types)
         else { return false }
-        invocation.path = invocation.bodyService
-        invocation.version = invocation.bodyVersion
-
-        let arguments = argumentCount(body, invocation.types, count)
+        let arguments = beginArguments(body, count, at: at, &invocation)
         if arguments < 0 { return false }
-        invocation.argumentsStart = Int32(truncatingIfNeeded: at)
-        invocation.argumentCount = Int32(truncatingIfNeeded: arguments)
         if isGeneric(body, invocation) {
             var first = at
             if case .text(let start) = Hessian2.readPlainText(body, &first, count, &plain) {

@@ -152,4 +152,19 @@ extension Dubbo {
         default: return .opaque
         }
     }
+
+    /// Notes where the arguments begin that follow the five fields of a request, and counts them; -1 when their types are no
+    /// types.
+    @inline(__always)
+    static func beginArguments(_ body: UnsafePointer<UInt8>, _ count: Int, at: Int, _ invocation: inout Invocation)
+        -> Int
+    {
+        invocation.path = invocation.bodyService
+        invocation.version = invocation.bodyVersion
+        let arguments = argumentCount(body, invocation.types, count)
+        if arguments < 0 { return -1 }
+        invocation.argumentsStart = Int32(truncatingIfNeeded: at)
+        invocation.argumentCount = Int32(truncatingIfNeeded: arguments)
+        return arguments
+    }
 }

@@ -16,6 +16,7 @@ extension AdminServer {
         writeListeners(traffic, &text)
         writeHosts(traffic, &text)
         writeRegistries(&text)
+        writeServices(&text)
         writeUpdates(traffic, &text)
         writeRegistrations(&text)
         writeProcess(&text)
@@ -110,35 +111,36 @@ extension AdminServer {
     }
 
     private func writeRegistries(_ text: inout MetricsText) {
+        let now = Clock.nanoseconds
         let registries = control.directory.registries.map { (url: $0.url, status: $0.status) }
-        text.begin("greymesh_registry_up", .gauge, "1 when the last exchange with a registry was good.")
-        for (url, status) in registries { text.sample(["registry": url], status.state == .connected ? 1 : 0) }
-        text.begin("greymesh_registry_requests_total", .counter, "Exchanges with a registry.")
-        for (url, status) in registries { text.sample(["registry": url], status.exchanges) }
-        text.begin("greymesh_registry_failures_total", .counter, "Exchanges with a registry that failed.")
-        for (url, status) in registries { text.sample(["registry": url], status.failures) }
-        text.begin("greymesh_registry_changes_total", .counter, "Changed lists of hosts that a registry told.")
-        for (url, status) in registries { text.sample(["registry": url], status.changes) }
-        text.begin(
+        func write<Value: Numeric>(
+            _ name: String, _ kind: MetricsText.Kind, _ help: String, _ value: (RegistryStatus) -> Value?
+        ) {
+            text.begin(name, kind, help)
+            for (url, status) in registries {
+                if let value = value(status) { text.sample(["registry": url], value) }
+            }
+        }
+        func age(_ time: Int64?) -> Double? { time.map { Double(now - $0) / 1e9 } }
+        write("greymesh_registry_up", .gauge, "1 when the last exchange with a registry was good.") {
+            $0.state == .connected ? 1 : 0
+        }
+        write("greymesh_registry_requests_total", .counter, "Exchanges with a registry.", \.exchanges)
+        write("greymesh_registry_failures_total", .counter, "Exchanges with a registry that failed.", \.failures)
+        write("greymesh_registry_changes_total", .counter, "Changed lists of hosts that a registry told.", \.changes)
+        write(
             "greymesh_registry_last_success_age_seconds", .gauge,
-            "Time since the last good exchange with a registry; missing before the first.")
-        for (url, status) in registries {
-            guard let lastSuccess = status.lastSuccess else { continue }
-            text.sample(["registry": url], Double(Clock.nanoseconds - lastSuccess) / 1e9)
-        }
-        text.begin(
+            "Time since the last good exchange with a registry; missing before the first."
+        ) { age($0.lastSuccess) }
+        write(
             "greymesh_registry_last_change_age_seconds", .gauge,
-            "Time since a registry told a changed list of hosts; missing before the first.")
-        for (url, status) in registries {
-            guard let lastChange = status.lastChange else { continue }
-            text.sample(["registry": url], Double(Clock.nanoseconds - lastChange) / 1e9)
+            "Time since a registry told a changed list of hosts; missing before the first."
+        ) { age($0.lastChange) }
+        write("greymesh_registry_push", .gauge, "1 while a registry tells changes, 0 while it is polled.") {
+            $0.mode == .push ? 1 : 0
         }
-        text.begin("greymesh_registry_push", .gauge, "1 while a registry tells changes, 0 while it is polled.")
-        for (url, status) in registries { text.sample(["registry": url], status.mode == .push ? 1 : 0) }
-        text.begin("greymesh_registry_subscriptions", .gauge, "Services that a registry is asked about.")
-        for (url, status) in registries { text.sample(["registry": url], status.subscriptions) }
-        text.begin("greymesh_registry_instances", .gauge, "Hosts that a registry lists and that are used.")
-        for (url, status) in registries { text.sample(["registry": url], status.instances) }
+        write("greymesh_registry_subscriptions", .gauge, "Services that a registry is asked about.", \.subscriptions)
+        write("greymesh_registry_instances", .gauge, "Hosts that a registry lists and that are used.", \.instances)
         text.begin(
             "greymesh_registry_dropped_instances", .gauge, "Entries that a registry lists and that are not used.")
         for (url, status) in registries {
@@ -146,17 +148,19 @@ extension AdminServer {
                 text.sample(["registry": url, "reason": reason.rawValue], status.dropped[reason] ?? 0)
             }
         }
-        text.begin("greymesh_registry_registrations", .gauge, "Applications that are to be registered.")
-        for (url, status) in registries { text.sample(["registry": url], status.registrations) }
-        text.begin("greymesh_registry_registered", .gauge, "Those of them that the registry has confirmed.")
-        for (url, status) in registries { text.sample(["registry": url], status.registered) }
+        write(
+            "greymesh_registry_registrations", .gauge, "Applications that are to be registered.", \.registrations)
+        write(
+            "greymesh_registry_registered", .gauge, "Those of them that the registry has confirmed.", \.registered)
+    }
+
+    private func writeServices(_ text: inout MetricsText) {
         text.begin("greymesh_services", .gauge, "Services that are watched.")
         text.sample([:], control.directory.count)
-        let statuses = control.directory.statuses
         text.begin("greymesh_services_held", .gauge, "Services of which an answer that takes hosts away is doubted.")
-        text.sample([:], statuses.count(where: \.isHeld))
+        text.sample([:], control.directory.heldCount)
         text.begin("greymesh_services_saved", .gauge, "Services that are served from the hosts of the last run.")
-        text.sample([:], statuses.count { $0.state == .saved })
+        text.sample([:], control.directory.savedCount)
     }
 
     private func writeUpdates(_ traffic: Traffic, _ text: inout MetricsText) {

@@ -100,7 +100,7 @@ public final class ControlPlane {
     public var isReady: Bool {
         if isDraining { return false }
         if Clock.nanoseconds - startedAt >= configuration.limits.discoveryTimeout.nanoseconds { return true }
-        return directory.statuses.allSatisfy { !$0.isRequired || $0.state == .ready }
+        return directory.knowsRequired
     }
 
     /// Logs one line for each listener and registry.

@@ -172,9 +172,20 @@ public final class ServiceDirectory {
             ServiceStatus(
                 key: key, state: state(key), instances: service.told?.count ?? 0,
                 usable: service.told?.count { $0.available && $0.weight > 0 } ?? 0, changedAt: service.changedAt,
-                isRequired: service.isRequired, isHeld: views.contains { $0.isHolding(key) })
+                isRequired: service.isRequired, isHeld: isHeld(key))
         }.sorted { ($0.key.name, $0.key.kind.rawValue) < ($1.key.name, $1.key.kind.rawValue) }
     }
+
+    /// Whether the registries have answered for every service that is required.
+    public var knowsRequired: Bool { services.allSatisfy { !$1.isRequired || state($0) == .ready } }
+
+    /// How many services are held: see `ServiceStatus.isHeld`.
+    public var heldCount: Int { services.keys.count(where: isHeld) }
+
+    /// How many services have the hosts of the last run.
+    public var savedCount: Int { services.keys.count { state($0) == .saved } }
+
+    private func isHeld(_ key: ServiceKey) -> Bool { views.contains { $0.isHolding(key) } }
 
     /// A service's hosts as they were told last; nil when it is not watched or not known yet.
     public func instances(of service: ServiceKey) -> [Instance]? { services[service]?.told }

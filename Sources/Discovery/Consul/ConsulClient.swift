@@ -264,13 +264,7 @@ final class ConsulClient {
         pool.failed(agent, sentAt: ticket.sentAt, now: now)
         unsteadyAt = now
         era &+= 1
-        let isLast: Bool
-        switch pool.choose(now: now) {
-        case .use(let next):
-            pool.released(next)
-            isLast = false
-        case .wait, .probing: isLast = true
-        }
+        let isLast = pool.isAway(now: now)
         health.failed("\(settings.agents[agent]): \(reason)", isAway: isLast)
         if isLast { onUnavailable(reason) }
         complete(ticket, .away(reason))

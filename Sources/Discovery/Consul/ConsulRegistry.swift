@@ -262,7 +262,7 @@ public final class ConsulRegistry: Registry {
             report(service, watch)
         } else if client.health.status.state == .failed {
             reporter.fail(
-                service, watch.failure ?? client.health.status.lastError ?? "the registry is away")
+                service, watch.failure ?? client.health.reason)
         }
     }
 

@@ -62,7 +62,8 @@ struct DubboURL: Equatable {
         return (String(host), port)
     }
 
-    private static func decode(_ text: String) -> String? {
+    /// Undoes Java's `URLEncoder`; nil where an escape is broken.
+    static func decode(_ text: String) -> String? {
         PercentEncoding.decode(text.contains("+") ? String(text.map { $0 == "+" ? " " : $0 }) : text)
     }
 }

@@ -93,7 +93,7 @@ public final class EtcdRegistry: Registrar {
         guard watcher.health.status.state == .failed else { return }
         context.loop.schedule(after: .zero) { [weak self] in
             guard let self, services[service] != nil else { return }
-            reporter.fail(service, watcher.health.status.lastError ?? "the registry is away")
+            reporter.fail(service, watcher.health.reason)
         }
     }
 

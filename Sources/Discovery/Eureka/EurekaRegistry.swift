@@ -136,7 +136,7 @@ public final class EurekaRegistry: Registry {
         if source.table != nil {
             tell(application)
         } else if source.health.status.state == .failed {
-            reporter.fail(service, source.health.status.lastError ?? "the registry is away")
+            reporter.fail(service, source.health.reason)
         }
     }
 

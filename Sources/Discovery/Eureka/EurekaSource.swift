@@ -219,13 +219,7 @@ final class EurekaSource {
             unsteadyAt = now
             needsAll = true
         }
-        let isLast: Bool
-        switch pool.choose(now: now) {
-        case .use(let next):
-            pool.released(next)
-            isLast = false
-        case .wait, .probing: isLast = true
-        }
+        let isLast = pool.isAway(now: now)
         health.failed("\(settings.servers[index]): \(reason)", isAway: isLast)
         if isLast { onUnavailable(reason) }
         if let suspect { adopt(suspect.table, of: suspect.server) }

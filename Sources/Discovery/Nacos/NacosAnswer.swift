@@ -15,7 +15,7 @@ enum NacosAnswer {
         }
         guard let page = try? JSONDecoder().decode(Page.self, from: Data(body)),
             let names = page.doms ?? page.serviceNames
-        else { throw Unreadable(description: "no service list in the answer: \(excerpt(body))") }
+        else { throw Unreadable(description: "no service list in the answer: \(Excerpt.words(body))") }
         return names
     }
 
@@ -35,7 +35,7 @@ enum NacosAnswer {
             let data: Items?
         }
         guard let page = try? JSONDecoder().decode(Page.self, from: Data(body)) else {
-            throw Unreadable(description: "no service list in the answer: \(excerpt(body))")
+            throw Unreadable(description: "no service list in the answer: \(Excerpt.words(body))")
         }
         guard page.code == 0 else { throw Unreadable(description: "code \(page.code) \(page.message ?? "")") }
         let items = page.data?.pageItems ?? []
@@ -52,12 +52,5 @@ enum NacosAnswer {
             login.accessToken.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f })
         else { return nil }
         return (login.accessToken, .seconds(min(max(login.tokenTtl ?? 18_000, 1), 10_000_000)))
-    }
-
-    /// The first words of an answer, for a log line.
-    static func excerpt(_ body: [UInt8]) -> String {
-        let text = String(decoding: body.prefix(120), as: UTF8.self)
-        let words = text.split(whereSeparator: { $0.isWhitespace || $0 == "\u{0}" }).joined(separator: " ")
-        return words.isEmpty ? "nothing" : words
     }
 }

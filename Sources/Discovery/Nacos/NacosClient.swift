@@ -179,8 +179,8 @@ final class NacosClient {
             case 403: refuseToken(ticket, response, token)
             case 404 where ticket.question.isConfig: succeed(ticket, [])
             case 404, 410, 501: switchAPI(ticket, response)
-            case 502, 503, 504: takeAway(ticket, Self.words(response), sentAt: sentAt)
-            default: refuse(ticket, Self.words(response))
+            case 502, 503, 504: takeAway(ticket, Excerpt.words(response), sentAt: sentAt)
+            default: refuse(ticket, Excerpt.words(response))
             }
         }
     }
@@ -219,13 +219,7 @@ final class NacosClient {
         let now = Clock.nanoseconds
         pool.failed(server, sentAt: sentAt, now: now)
         unsteadyAt = now
-        let isLast: Bool
-        switch pool.choose(now: now) {
-        case .use(let next):
-            pool.released(next)
-            isLast = false
-        case .wait, .probing: isLast = true
-        }
+        let isLast = pool.isAway(now: now)
         health.failed("\(settings.servers[server]): \(reason)", isAway: isLast)
         if isLast { onUnavailable(reason) }
     }
@@ -242,7 +236,7 @@ final class NacosClient {
             return refuse(ticket, refusal)
         }
         let isForbidden = response.text.contains("authorization failed")
-        guard ticket.logins == 0, !isForbidden else { return refuse(ticket, Self.words(response)) }
+        guard ticket.logins == 0, !isForbidden else { return refuse(ticket, Excerpt.words(response)) }
         session.reject(token)
         ticket.logins += 1
         first.append(ticket)
@@ -251,11 +245,11 @@ final class NacosClient {
     private func switchAPI(_ ticket: Ticket, _ response: HTTPResponse) {
         pool.released(ticket.server)
         guard ticket.question.isInBothAPIs else {
-            return complete(ticket, .failure(NacosFailure(kind: .unsupported, description: Self.words(response))))
+            return complete(ticket, .failure(NacosFailure(kind: .unsupported, description: Excerpt.words(response))))
         }
         guard ticket.switches == 0 else {
             let reason = "neither the v1 nor the v3 API is at \(settings.servers[ticket.server]), wrong path?"
-            return refuse(ticket, "\(reason) (\(Self.words(response)))")
+            return refuse(ticket, "\(reason) (\(Excerpt.words(response)))")
         }
         ticket.switches += 1
         first.append(ticket)
@@ -297,15 +291,11 @@ final class NacosClient {
             lose(server, "login: \(error)", sentAt: sentAt)
         case .success(let response) where [502, 503, 504].contains(response.status):
             session.abandon(now: now)
-            lose(server, "login: " + Self.words(response), sentAt: sentAt)
+            lose(server, "login: " + Excerpt.words(response), sentAt: sentAt)
         case .success(let response):
             pool.released(server)
             guard let refusal = session.finish(response, now: now) else { return }
             health.failed("\(settings.servers[server]): \(refusal)", isAway: false)
         }
-    }
-
-    private static func words(_ response: HTTPResponse) -> String {
-        "status \(response.status): \(NacosAnswer.excerpt(response.body))"
     }
 }

@@ -95,7 +95,7 @@ struct NacosListReader {
         guard cursor.isAtEnd else { throw malformed }
         place = .done
         if let code, !text[code].elementsEqual("0".utf8) {
-            throw NacosAnswer.Unreadable(description: NacosAnswer.excerpt(text))
+            throw NacosAnswer.Unreadable(description: Excerpt.words(text))
         }
         guard hasHosts else { throw NacosAnswer.Unreadable(description: "no instance list in the answer") }
     }
@@ -113,7 +113,7 @@ struct NacosListReader {
     }
 
     private var malformed: NacosAnswer.Unreadable {
-        NacosAnswer.Unreadable(description: "the answer is not a JSON object: \(NacosAnswer.excerpt(text))")
+        NacosAnswer.Unreadable(description: "the answer is not a JSON object: \(Excerpt.words(text))")
     }
 }
 

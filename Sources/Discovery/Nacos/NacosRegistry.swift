@@ -95,7 +95,7 @@ public final class NacosRegistry: Registrar {
         guard client.health.status.state == .failed else { return }
         context.loop.schedule(after: .zero) { [weak self] in
             guard let self, services[service] != nil else { return }
-            reporter.fail(service, client.health.status.lastError ?? "the registry is away")
+            reporter.fail(service, client.health.reason)
         }
     }
 

@@ -13,6 +13,9 @@ final class RegistryHealth {
         self.logger = logger
     }
 
+    /// Why nothing can be learnt, for those who wait.
+    var reason: String { status.lastError ?? "the registry is away" }
+
     /// An exchange was good.
     func succeeded() {
         status.lastSuccess = Clock.nanoseconds

@@ -70,6 +70,13 @@ struct ServerPool {
         if index == current { current = (current + 1) % count }
     }
 
+    /// Whether no server can be asked now.
+    mutating func isAway(now: Int64) -> Bool {
+        guard case .use(let next) = choose(now: now) else { return true }
+        released(next)
+        return false
+    }
+
     /// The server asks to be left: the next one is used from now on.
     mutating func leave(_ index: Int) {
         if index == current { current = (current + 1) % count }

@@ -10,9 +10,7 @@ enum SofaProvider {
 
     /// Reads a percent-encoded URL. The unique id is the group; `version` is kept where it is a user's own.
     static func read(_ name: String) -> Result<ListedHost, DropReason> {
-        guard let text = PercentEncoding.decode(name.contains("+") ? String(name.map { $0 == "+" ? " " : $0 }) : name),
-            let url = DubboURL(text)
-        else { return .failure(.unreadable) }
+        guard let text = DubboURL.decode(name), let url = DubboURL(text) else { return .failure(.unreadable) }
         guard url.scheme == "bolt" else { return .failure(.unsupportedProtocol) }
         // Without the key no consumer takes it.
         guard url.port > 0, !url.host.isEmpty, let unique = url.parameters["uniqueId"] else {

@@ -49,7 +49,7 @@ struct NacosMessage {
     /// Why a call was refused; nil when it was not.
     var failure: NacosPushFailure? {
         guard resultCode != 200 || type == "ErrorResponse" else { return nil }
-        let words = NacosAnswer.excerpt(Array(message.utf8))
+        let words = Excerpt.words(Array(message.utf8))
         let description = "error \(errorCode): \(words)"
         switch errorCode {
         case 300 where type == "ErrorResponse": return NacosPushFailure(kind: .starting, description: description)

@@ -114,14 +114,14 @@ extension NacosAnswer {
         guard let object = JSONText.object(body), let code = object["code"].flatMap({ JSONText.integer(body, $0) })
         else {
             // A registration with broken metadata is answered with nothing.
-            return .refused("unexpected answer: \(excerpt(body))")
+            return .refused("unexpected answer: \(Excerpt.words(body))")
         }
         switch code {
         case 0, 200, 10_200:
             let interval = object["clientBeatInterval"].flatMap { JSONText.integer(body, $0) }
             return .kept(interval.flatMap { (1000...60_000).contains($0) ? .milliseconds($0) : nil })
         case 20_404, 21_003: return .unknown
-        default: return .refused(excerpt(body))
+        default: return .refused(Excerpt.words(body))
         }
     }
 }

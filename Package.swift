@@ -14,7 +14,6 @@ let package = Package(
         .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
         .systemLibrary(name: "CNgHTTP2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
         .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
-        .systemLibrary(name: "CZooKeeper", providers: [.apt(["libzookeeper-st-dev"])]),
 
         // From the bottom up: each target may import those above it.
         .target(name: "Runtime", dependencies: ["CLinux"]),
@@ -23,7 +22,7 @@ let package = Package(
         .target(name: "WebServer", dependencies: ["Codecs", "Runtime"]),
         .target(
             name: "Discovery",
-            dependencies: ["CCurl", "CLinux", "CNgHTTP2", "CZooKeeper", "Configuration", "Runtime"]),
+            dependencies: ["CCurl", "CLinux", "CNgHTTP2", "Configuration", "Runtime"]),
         .target(name: "Routing"),
         .target(name: "Balancing", dependencies: ["Configuration", "Discovery", "Routing", "Runtime"]),
         .target(

@@ -2,7 +2,7 @@ import Glibc
 import Runtime
 
 /// A small blocking ZooKeeper client for tests that speaks the protocol itself, so that what is written does not come from the
-/// library under test.
+/// client under test.
 public final class ZooKeeperWriter {
     /// What a server refuses, by its code.
     public struct Refusal: Error, Equatable {

@@ -16,18 +16,19 @@ final class ZooKeeperClient {
     private(set) var unsteadyAt: Int64?
     private(set) var isReady = false
     /// The session's number; 0 for none.
-    var sessionNumber: Int64 { session?.client_id ?? 0 }
+    var sessionNumber: Int64 { session?.number ?? 0 }
 
-    private typealias Completion = (Result<ZooKeeperReply, ZooKeeperError>) -> Void
+    private typealias Completion = ZooKeeperDialogue.Completion
 
     private let settings: ZooKeeperSettings
     private let context: DiscoveryContext
     private let servers: [RegistryURL.Server]
     private var connection: ZooKeeperConnection?
-    private var session: ZooKeeperConnection.Session?
+    private var session: ZooKeeperSession?
     private var next = 0
     private var failedInRound = 0
     private var wasAway = false
+    private var openedAt: Int64 = 0
     private var backoff: Backoff
     private var timer: EventLoop.Timer?
     private var observer: UInt64?
@@ -77,7 +78,7 @@ final class ZooKeeperClient {
     /// - Parameter isUrgent: goes before those that are not.
     func send(
         _ request: ZooKeeperRequest, isUrgent: Bool,
-        completion: @escaping (Result<ZooKeeperReply, ZooKeeperError>) -> Void
+        completion: @escaping ZooKeeperDialogue.Completion
     ) {
         guard isReady else {
             context.loop.schedule(after: .zero) { completion(.failure(.lost)) }
@@ -136,30 +137,34 @@ final class ZooKeeperClient {
             return
         }
         let address = known[next % known.count]
-        let connection = ZooKeeperConnection(loop: context.loop, resuming: session)
+        let connection = ZooKeeperConnection(
+            loop: context.loop, resuming: session, sessionTimeout: settings.sessionTimeout,
+            credentials: settings.credentials)
         self.connection = connection
         connection.onOpen = { [weak self] in self?.opened($0) }
         connection.onEnd = { [weak self] in self?.ended($0, address, servers: known.count) }
         connection.onWatch = { [weak self] in self?.onWatch($0) }
         connection.onMessage = { [weak self] in self?.health.succeeded() }
-        connection.open(
-            address, sessionTimeout: settings.sessionTimeout, limit: settings.connectTimeout,
-            credentials: settings.credentials)
+        connection.open(address, limit: settings.connectTimeout)
     }
 
-    private func opened(_ session: ZooKeeperConnection.Session) {
-        let isNew = self.session?.client_id != session.client_id
+    private func opened(_ session: ZooKeeperSession) {
+        let isNew = self.session?.number != session.number
         self.session = session
+        openedAt = Clock.nanoseconds
         if isNew && wasAway { unsteadyAt = Clock.nanoseconds }
-        failedInRound = 0
         wasAway = false
-        backoff.succeeded()
         isReady = true
         underWay = 0
         onReady(isNew)
     }
 
     private func ended(_ end: ZooKeeperConnection.End, _ address: SocketAddress, servers: Int) {
+        // One that is lost right after its beginning, again and again, is no success.
+        if isReady && Clock.nanoseconds - openedAt >= backoff.cap.nanoseconds {
+            failedInRound = 0
+            backoff.succeeded()
+        }
         isReady = false
         connection = nil
         next = (next + 1) % max(1, servers)

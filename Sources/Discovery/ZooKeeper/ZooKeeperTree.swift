@@ -80,7 +80,7 @@ final class ZooKeeperTree {
 
     /// A busy node takes at most one part in this many of the loop's time.
     private static let rest: Int64 = 4
-    private static let timePerName: Int64 = 1_500
+    private static let timePerName: Int64 = 200
 
     init(client: ZooKeeperClient, loop: EventLoop, chroot: String) {
         self.client = client
@@ -223,7 +223,7 @@ final class ZooKeeperTree {
         let started = Clock.nanoseconds
         node.onRead(node, content)
         node.busyUntil = Clock.nanoseconds
-        // The library's part is not measured; it goes with the size.
+        // Reading the answer is not measured; it goes with the size.
         node.busyTime = node.busyUntil - started + content.count * Self.timePerName
         finish(node, isGood: true)
     }

@@ -29,13 +29,7 @@ struct ZooKeeperFixture {
         _ suffix: String = "", user: String = "", servers: String = "", at address: SocketAddress? = nil,
         session: Duration = .seconds(10)
     ) throws -> ZooKeeperRegistry {
-        let url = try RegistryURL("zookeeper://\(user)\(servers)\(address ?? server.address)\(suffix)")
-        var settings = try ZooKeeperSettings(url)
-        settings.sessionTimeout = session
-        settings.backoff = Backoff(first: .milliseconds(50), cap: .milliseconds(200))
-        settings.connectTimeout = .milliseconds(500)
-        return ZooKeeperRegistry(
-            settings, url: url.description, context: fixture.context, reports: fixture.reports)
+        try fixture.zookeeper("zookeeper://\(user)\(servers)\(address ?? server.address)\(suffix)", session: session)
     }
 
     /// Waits until the last list told for a service has exactly these addresses.
@@ -52,6 +46,18 @@ struct ZooKeeperFixture {
     {
         let url = "dubbo://127.0.0.1:\(port)/\(interface)?interface=\(interface)&timestamp=1&\(parameters)"
         return "\(root)/\(interface)/providers/\(PercentEncoding.encode(url))"
+    }
+}
+
+extension Fixture {
+    /// A registry on a ZooKeeper that loses no time.
+    func zookeeper(_ text: String, session: Duration = .seconds(10)) throws -> ZooKeeperRegistry {
+        let url = try RegistryURL(text)
+        var settings = try ZooKeeperSettings(url)
+        settings.sessionTimeout = session
+        settings.backoff = Backoff(first: .milliseconds(50), cap: .milliseconds(200))
+        settings.connectTimeout = .milliseconds(500)
+        return ZooKeeperRegistry(settings, url: url.description, context: context, reports: reports)
     }
 }
 

@@ -13,7 +13,7 @@ struct ZooKeeperFrames {
     /// Largest message that is taken. A server limits what nodes hold, but not the list of a node's children.
     static let largest = 64 << 20
 
-    private static let smallestRoom = 16 << 10
+    private static let smallestRoom = 4 << 10
     private static let keptCapacity = 256 << 10
 
     private var storage: [UInt8] = []
@@ -58,11 +58,11 @@ struct ZooKeeperFrames {
         guard storage.count - end < Self.smallestRoom else { return }
         if start > storage.count / 2 {
             storage.removeFirst(start)
-            storage.append(contentsOf: repeatElement(0, count: start))
+            storage += [UInt8](repeating: 0, count: start)
             end -= start
             start = 0
         } else {
-            storage.append(contentsOf: repeatElement(0, count: max(2 * Self.smallestRoom, storage.count)))
+            storage += [UInt8](repeating: 0, count: max(2 * Self.smallestRoom, storage.count))
         }
     }
 }

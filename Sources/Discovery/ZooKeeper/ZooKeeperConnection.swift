@@ -105,7 +105,8 @@ final class ZooKeeperConnection {
             isConnected = true
         }
         if !readiness.isDisjoint(with: [.writable, .error, .hangUp]) { isBlocked = false }
-        takeTurn()
+        // One turn at a time: that which is due comes after the loop's events.
+        if turnTimer == nil { takeTurn() }
     }
 
     private func takeTurnSoon() {

@@ -171,5 +171,8 @@ import Testing
         let before = accepted()
         #expect(!fixture.wait(.seconds(1)) { accepted() > before + 24 })
         #expect(fixture.told[Self.echo] == nil)
+        // What one has granted is taken to the other.
+        let sessions = Set(servers.flatMap(\.greetings).map { Array($0[16..<24]) })
+        #expect(sessions.count == 2 && sessions.contains([UInt8](repeating: 0, count: 8)))
     }
 }

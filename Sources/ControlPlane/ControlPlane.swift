@@ -95,8 +95,8 @@ public final class ControlPlane {
         loop.receive(dataPlane.events) { [weak self] in self?.handle($0) }
     }
 
-    /// Whether every service of the configuration has its first answer from the registries, or the time for it is over, and
-    /// the process is not about to end.
+    /// Whether every service of the configuration has its first answer from the registries or the hosts of the last run, or the
+    /// time for it is over, and the process is not about to end.
     public var isReady: Bool {
         if isDraining { return false }
         if Clock.nanoseconds - startedAt >= configuration.limits.discoveryTimeout.nanoseconds { return true }

@@ -59,6 +59,14 @@ final class GreymeshProcess {
         throw TestFailure("no \(event) \(field) in the log:\n\(child.errors)")
     }
 
+    /// Where a listener really listens.
+    func address(of listener: String) throws -> String {
+        for line in child.errors.split(separator: "\n") where line.contains("event=listener.opened name=\(listener) ") {
+            for word in line.split(separator: " ") where word.hasPrefix("address=") { return String(word.dropFirst(8)) }
+        }
+        throw TestFailure("no listener \(listener) in the log:\n\(child.errors)")
+    }
+
     var http: String { get throws { try logged("listener.opened", "address") } }
     var admin: String { get throws { try logged("admin.opened", "address") } }
 

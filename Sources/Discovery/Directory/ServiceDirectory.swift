@@ -176,8 +176,10 @@ public final class ServiceDirectory {
         }.sorted { ($0.key.name, $0.key.kind.rawValue) < ($1.key.name, $1.key.kind.rawValue) }
     }
 
-    /// Whether the registries have answered for every service that is required.
-    public var knowsRequired: Bool { services.allSatisfy { !$1.isRequired || state($0) == .ready } }
+    /// Whether every service that is required can be served: the registries have answered, or the hosts of the last run are used.
+    public var knowsRequired: Bool {
+        services.allSatisfy { key, service in !service.isRequired || [.ready, .saved].contains(state(key)) }
+    }
 
     /// How many services are held: see `ServiceStatus.isHeld`.
     public var heldCount: Int { services.keys.count(where: isHeld) }

@@ -3,7 +3,7 @@ import Runtime
 /// Keeps applications registered: each has a lease, its key lives as long as the lease is renewed.
 ///
 /// All leases are renewed by one call each third of their life. One that has died, because etcd was wiped or Greymesh was not
-/// heard of for too long, is replaced, and the key is written again.
+/// heard of for too long, is replaced, and the key is written again; so is a key that somebody has deleted.
 final class EtcdRegistrations {
     private final class Entry {
         var registration: Registration
@@ -27,6 +27,9 @@ final class EtcdRegistrations {
         init(_ registration: Registration) { self.registration = registration }
     }
 
+    /// Keys in one exchange; etcd takes up to 128.
+    private static let mostLooks = 64
+
     private let settings: EtcdSettings
     private let client: EtcdClient
     private let watcher: EtcdWatcher
@@ -35,6 +38,7 @@ final class EtcdRegistrations {
     private var entries: [Registration.Identity: Entry] = [:]
     private var timer: EventLoop.Timer?
     private var renewal: EtcdClient.Ticket?
+    private var renewals = 0
     private var isStopped = false
 
     init(
@@ -174,8 +178,7 @@ final class EtcdRegistrations {
     // MARK: Renewing
 
     private func scheduleRenewal() {
-        let period = Duration.seconds(settings.leaseSeconds) / 3
-        timer = context.loop.schedule(after: period * Double.random(in: 0.9...1)) { [weak self] in
+        timer = context.loop.schedule(after: settings.renewalPeriod * Double.random(in: 0.9...1)) { [weak self] in
             self?.renew()
             self?.scheduleRenewal()
         }
@@ -208,14 +211,42 @@ final class EtcdRegistrations {
         for entry in leased {
             // Without a time to live it is dead.
             guard let life = lives[entry.lease], life <= 0 else { continue }
-            context.logger.log(
-                .warning, "registry.lease_lost",
-                ["url": watcher.health.url, "registration": "\(entry.registration.identity)"], limit: 5,
-                limitKey: watcher.health.url)
             entry.lease = 0
-            entry.isConfirmed = false
-            tell(entry, "its lease has died")
-            write(entry)
+            restore(entry, "its lease has died")
+        }
+        renewals += 1
+        if renewals % 3 == 0 { look(for: entries.values.filter { $0.isConfirmed && !$0.isBusy && !$0.isRemoved }[...]) }
+    }
+
+    /// Writes what is not there any more.
+    private func restore(_ entry: Entry, _ reason: String) {
+        context.logger.log(
+            .warning, "registry.registration_lost",
+            ["url": watcher.health.url, "registration": "\(entry.registration.identity)", "reason": reason], limit: 5,
+            limitKey: watcher.health.url)
+        entry.isConfirmed = false
+        tell(entry, reason)
+        write(entry)
+    }
+
+    /// Looks whether keys still are there: they can be deleted while their leases live.
+    private func look(for all: ArraySlice<Entry>) {
+        let looked = all.prefix(Self.mostLooks).compactMap { entry in entry.written.map { (entry, key: $0.key) } }
+        guard watcher.isUp, !looked.isEmpty else { return }
+        let ranges = looked.map { #"{"request_range":{"key":"\#(Base64.encode($0.key))","keys_only":true}}"# }
+        client.post("/v3/kv/txn", #"{"success":[\#(ranges.joined(separator: ","))]}"#) { [weak self] result in
+            // Who may not read it cannot see to it; a member that is away shows when leases are renewed.
+            guard let self, case .success(let answer) = result, let pages = EtcdPage.list(answer),
+                pages.count == looked.count
+            else { return }
+            for ((entry, key), page) in zip(looked, pages) where page.entries.isEmpty {
+                // It may have been written anew or taken out meanwhile.
+                guard entries[entry.registration.identity] === entry, entry.isConfirmed, !entry.isBusy,
+                    !entry.isRemoved, entry.written?.key == key
+                else { continue }
+                restore(entry, "somebody has deleted it")
+            }
+            look(for: all.dropFirst(Self.mostLooks))
         }
     }
 

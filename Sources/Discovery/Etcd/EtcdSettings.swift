@@ -37,6 +37,8 @@ struct EtcdSettings: Equatable {
     var mostKeys = 100_000
     /// Life of a registration after Greymesh was last heard of, in whole seconds of 2 or more.
     var leaseSeconds = 15
+    /// How often registrations are renewed; with every third renewal it is seen to that nobody has deleted them.
+    var renewalPeriod: Duration = .seconds(5)
     /// Largest answer and longest line of the watch, in bytes.
     var largestAnswer = 32 << 20
     /// How long a member that was away is left alone.

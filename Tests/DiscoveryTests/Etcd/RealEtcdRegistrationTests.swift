@@ -26,7 +26,10 @@ import Testing
     }
 
     @Test func registersChangesAndTakesOut() throws {
-        let registry = fixture.etcd([server.base]) { $0.leaseSeconds = 2 }
+        let registry = fixture.etcd([server.base]) {
+            $0.leaseSeconds = 3
+            $0.renewalPeriod = .milliseconds(300)
+        }
         defer { registry.stop() }
         var order = registration(.http("order"), 9001)
         order.weight = 2.5
@@ -52,8 +55,8 @@ import Testing
         #expect(provider.metadata["application"] == "shop")
         #expect(try tool.read("/dubbo/").keys.first?.contains("methods%3Da%2Cb%26") == true)
         #expect(try tool.read("/microservices/").keys.sorted() == ["/microservices/order/127.0.0.1:9001"])
-        // Twice its lease, it is still there.
-        #expect(!fixture.wait(.seconds(3)) { fixture.told[order.service]?.count != 1 })
+        // After its lease it is still there.
+        #expect(!fixture.wait(.seconds(4)) { fixture.told[order.service]?.count != 1 })
         echo.weight = 3
         registry.register(echo)
         #expect(fixture.wait { fixture.told[echo.service]?.last?.map(\.weight) == [3] })
@@ -74,7 +77,9 @@ import Testing
 
     @Test func registersAgainAfterItsLeaseAndAfterAWipe() throws {
         let registry = fixture.etcd([server.base]) {
-            $0.leaseSeconds = 2
+            // Longer than any pause of a busy machine: a lease that dies here was revoked.
+            $0.leaseSeconds = 60
+            $0.renewalPeriod = .milliseconds(200)
             $0.layouts = [EtcdLayout(.goZero)]
             $0.registrationLayout = EtcdLayout(.goZero)
         }
@@ -86,10 +91,10 @@ import Testing
         let key = try #require(try tool.read("user.rpc/").keys.first)
         let lease = try #require(Int64(key.dropFirst("user.rpc/".count)))
         try tool.revoke(lease)
-        #expect(fixture.wait { fixture.ports(user.service) == [] })
-        #expect(fixture.wait { fixture.ports(user.service) == [9001] })
         #expect(fixture.wait { fixture.registrations[user.identity] == [nil, "its lease has died", nil] })
-        #expect(fixture.log.contains("registry.lease_lost"))
+        #expect(try tool.read("user.rpc/").keys.filter { $0 != key }.count == 1)
+        #expect(fixture.wait { fixture.ports(user.service) == [9001] })
+        #expect(fixture.log.contains("registry.registration_lost"))
         // While it is away, nothing is confirmed; a wiped one has it again.
         try server.kill()
         #expect(fixture.wait { registry.status.state == .failed })
@@ -105,5 +110,33 @@ import Testing
         try tool.waitUntilReady()
         #expect(try Array(tool.read("user.rpc/").values) == ["127.0.0.1:9001"])
         #expect(try Array(tool.read("other.rpc/").values) == ["127.0.0.1:9002"])
+    }
+
+    @Test func putsBackWhatSomebodyHasDeleted() throws {
+        let registry = fixture.etcd([server.base]) {
+            $0.leaseSeconds = 60
+            $0.renewalPeriod = .milliseconds(50)
+        }
+        defer { registry.stop() }
+        // More than are looked for in one exchange.
+        let orders = (1...70).map { registration(.http("order\($0)"), UInt16(9000 + $0)) }
+        for order in orders { registry.register(order) }
+        #expect(fixture.wait { registry.status.registered == 70 })
+        let leases = Set(try leases())
+        try tool.deleteAll()
+        #expect(fixture.wait { orders.allSatisfy { fixture.registrations[$0.identity]?.count == 3 } })
+        let outcomes = Set(orders.compactMap { fixture.registrations[$0.identity] })
+        #expect(outcomes == [[nil, "somebody has deleted it", nil]])
+        #expect(try tool.read("/microservices/").count == 70 && Set(try self.leases()) == leases)
+        // What was taken out stays out, also where it was being looked for.
+        for order in orders { registry.deregister(order.identity) { _ in } }
+        #expect(fixture.wait { registry.status.registrations == 0 })
+        #expect(!fixture.wait(.milliseconds(300)) { registry.status.registrations > 0 })
+        #expect(try tool.read("/microservices/").isEmpty)
+    }
+
+    private func leases() throws -> [Int64] {
+        let answer = try tool.call("/v3/lease/leases", "{}")
+        return (answer.elements("leases") ?? []).compactMap { EtcdText(answer.text, in: $0)?.number("ID") }
     }
 }

@@ -60,18 +60,23 @@ public final class ControlPlane {
             workers: configuration.workers ?? ProcessLimits.processors)
         let publisher = SnapshotPublisher(plan: plan) { dataPlane.post($0) }
         context = try DiscoveryContext(loop: loop, logger: logger)
+        let saved: SavedPublications?
         do {
             directory = try ServiceDirectory(
                 registries: configuration.registries, limits: configuration.limits, context: context,
                 stateFolder: configuration.state, onChange: { publisher.publish($0, $1) },
                 onRemove: { publisher.withdraw($0) })
+            saved = try configuration.state.map {
+                try SavedPublications(folder: $0, loop: loop, logger: logger)
+            }
         } catch {
             dataPlane.stop()
             accessLog?.stop()
             throw error
         }
         registrations = Registrations(
-            configuration, registries: directory.registries, listeners: dataPlane.addresses, context: context)
+            configuration, registries: directory.registries, listeners: dataPlane.addresses, context: context,
+            saved: saved)
         directory.onRegistration = { [registrations] in registrations.take($1, from: $0, $2) }
         self.configuration = configuration
         self.loop = loop
@@ -91,6 +96,7 @@ public final class ControlPlane {
         directory.adopt { plan.policy(for: $0).merge }
         for key in plan.required { directory.require(key) }
         scheduleTick()
+        registrations.restore()
         registrations.adopt(configuration)
         loop.receive(dataPlane.events) { [weak self] in self?.handle($0) }
     }

@@ -113,4 +113,41 @@ struct RegistrationTests {
         #expect(try owner.child.waitForExit() == .status(0))
         #expect(try waitUntil(within: .seconds(20)) { try versions() == [] })
     }
+
+    @Test("What an application has published outlives a killed process", .enabled(if: EtcdServer.isAvailable))
+    func published() throws {
+        let ledger = try EtcdLedger()
+        try ledger.startEmpty()
+        try ledger.waitUntilItServes()
+        let application = try HostThread("application")
+        defer { application.stop() }
+        let directory = try TemporaryDirectory()
+        let arguments = [
+            "--http", "127.0.0.1:0", "--dubbo", "off", "--registry", ledger.url, "--state", directory.path,
+        ]
+        let port = application.address.port
+        let message =
+            #"{"service":{"interface":"com.acme.Orders","port":"\#(port)","group":"blue","version":"1.0.0"}}"#
+        let first = try start(arguments)
+        #expect(try first.post("/pub", message) == #"{"err_no":0,"err_msg":"publish success"}"#)
+        #expect(waitUntil(within: .seconds(10)) { access(directory.path(of: "publications"), R_OK) == 0 })
+        first.child.signal(SIGKILL)
+        try first.child.waitForExit()
+        // Its entry lives on with its lease; without that, and whatever else etcd knew, it is written by the next process.
+        try ledger.kill()
+        try ledger.startEmpty()
+        try ledger.waitUntilItServes()
+        let second = try start(arguments)
+        defer { second.child.terminate() }
+        let wanted = ListedEntry(
+            service: "com.acme.Orders", address: "\(application.address)", version: "1.0.0", group: "blue", weight: 100,
+            zone: "")
+        #expect(try waitUntil(within: .seconds(20)) { try ledger.listed() == [wanted] }, "\(second.child.errors)")
+        #expect(try second.post("/unpub", message) == #"{"err_no":0,"err_msg":"unpub success"}"#)
+        #expect(try ledger.listed().isEmpty)
+        #expect(second.child.terminate() == .status(0))
+        let third = try start(arguments)
+        #expect(try third.ask("/registrations").text.contains(#""registrations": []"#))
+        third.child.terminate()
+    }
 }

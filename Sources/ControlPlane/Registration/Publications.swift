@@ -62,9 +62,20 @@ public struct PublicationError: Error, Equatable, Sendable, CustomStringConverti
     public init(_ description: String) { self.description = description }
 }
 
+extension Publication {
+    /// Whether both are about the same version and group of an interface.
+    fileprivate func isSame(as other: Publication) -> Bool {
+        func plain(_ version: String) -> String { version == "0.0.0" ? "" : version }
+        return interface == other.interface && plain(version) == plain(other.version) && group == other.group
+    }
+}
+
 extension Registrations {
     /// Lists an interface until `unpublish`, and again after each reload of the configuration. Repeating it changes nothing;
     /// other methods replace the former ones.
+    ///
+    /// It is kept over a restart where there is a folder for that. An application that does not serve is not listed, and kept until
+    /// there are too many.
     ///
     /// - Parameter completion: called once: with nil when the registries have confirmed it, else with what is missing. It is kept,
     ///   and tried on, also then.
@@ -79,11 +90,10 @@ extension Registrations {
             // The configuration lists it; that is what the application wants.
             return self.await(plan.key, completion: completion)
         }
-        if publications[plan.key] == nil, publications.count >= mostPublications {
-            throw PublicationError("\(mostPublications) interfaces are published already")
-        }
+        if publications[plan.key] == nil, publications.count >= mostPublications { try makeRoom() }
+        if !dormant.isEmpty { dormant.removeAll { $0.isSame(as: publication) } }
         if publications[plan.key]?.wanted != wanted {
-            publications[plan.key] = Publishing(wanted: wanted, plan: plan)
+            publications[plan.key] = Publishing(said: publication, wanted: wanted, plan: plan)
             rebuild()
         }
         self.await(plan.key, completion: completion)
@@ -105,6 +115,7 @@ extension Registrations {
         if settings.registrations.contains(where: { isMeant(plan($0, .configuration).key) }) {
             throw PublicationError("\(publication.interface) is registered by the configuration, not by this API")
         }
+        if !dormant.isEmpty { dormant.removeAll { $0.isSame(as: publication) } }
         // An application that gives its port takes out only what it has published itself.
         let port = try publication.port == nil ? nil : plan(registration(publication), .api).key.port
         let keys = publications.keys.filter { isMeant($0) && (port == nil || $0.port == port) }
@@ -115,6 +126,33 @@ extension Registrations {
             expect(key, completion: left.done)
         }
         rebuild()
+    }
+
+    /// Takes up what was published in the last run. It is listed when the application serves.
+    func restore(_ publication: Publication) {
+        do {
+            if publications.count >= mostPublications { throw PublicationError("there are too many") }
+            let wanted = try registration(publication)
+            let plan = plan(wanted, .api)
+            publications[plan.key] = Publishing(said: publication, wanted: wanted, plan: plan)
+        } catch {
+            guard dormant.count < mostPublications else { return }
+            dormant.append(publication)
+            logger.log(
+                .warning, "publication.not_restored",
+                ["interface": publication.interface, "version": publication.version, "reason": "\(error)"], limit: 20)
+        }
+    }
+
+    /// An application that does not serve has gone for good more likely than others.
+    private func makeRoom() throws(PublicationError) {
+        guard let gone = publications.first(where: { isDown($0.value.plan) })?.key else {
+            throw PublicationError("\(mostPublications) interfaces are published already")
+        }
+        publications[gone] = nil
+        logger.log(
+            .warning, "publication.forgotten",
+            ["service": "\(gone)", "reason": "it does not serve, and others are published"], limit: 20)
     }
 
     private func registration(_ publication: Publication) throws(PublicationError) -> RegistrationConfiguration {

@@ -17,7 +17,7 @@ public final class Registrations {
     private let patience: Duration
     private let loop: EventLoop
     private let http: HTTPClient
-    private let logger: Logger
+    let logger: Logger
     private let finder: AddressFinder
     private var timer: EventLoop.Timer?
     private var nextWaiter: UInt64 = 1
@@ -26,7 +26,10 @@ public final class Registrations {
     /// Something has changed while registries were told.
     private var isStale = false
     /// What applications have published through the admin API.
-    var publications: [RegistrationPlan.Key: Publishing] = [:]
+    var publications: [RegistrationPlan.Key: Publishing] = [:] { didSet { saved?.changed() } }
+    /// What they have published before this process began, and what cannot be listed by the present configuration.
+    var dormant: [Publication] = [] { didSet { saved?.changed() } }
+    private let saved: SavedPublications?
     /// Most interfaces that applications can have listed.
     let mostPublications: Int
     /// True once everything is to be taken out.
@@ -34,6 +37,7 @@ public final class Registrations {
 
     /// What an application has published.
     struct Publishing {
+        let said: Publication
         let wanted: RegistrationConfiguration
         let plan: RegistrationPlan
     }
@@ -53,11 +57,14 @@ public final class Registrations {
     /// - Parameters:
     ///   - registries: in the order of the configuration.
     ///   - listeners: where the listeners of the configuration really listen.
+    ///   - saved: what applications publish is kept there; nil: nowhere.
     ///   - patience: longest time that a registry may take to answer before it is said to be away.
     init(
         _ configuration: Configuration, registries: [any Registry], listeners: [SocketAddress],
-        context: DiscoveryContext, patience: Duration = .seconds(5), mostPublications: Int = 1000
+        context: DiscoveryContext, saved: SavedPublications? = nil, patience: Duration = .seconds(5),
+        mostPublications: Int = 1000
     ) {
+        self.saved = saved
         self.mostPublications = mostPublications
         self.patience = patience
         self.configuration = configuration
@@ -88,10 +95,19 @@ public final class Registrations {
         lanes[registry]?.take(identity, reason)
     }
 
+    /// Takes up what applications had published when the last run ended.
+    func restore() {
+        guard let saved else { return }
+        for publication in saved.load() { restore(publication) }
+        saved.current = { [unowned self] in publications.values.map(\.said) + dormant }
+    }
+
     /// Goes over to another configuration. What applications have published stays.
     func adopt(_ configuration: Configuration) {
         self.configuration = configuration
-        publications = publications.mapValues { Publishing(wanted: $0.wanted, plan: plan($0.wanted, .api)) }
+        publications = publications.mapValues {
+            Publishing(said: $0.said, wanted: $0.wanted, plan: plan($0.wanted, .api))
+        }
         rebuild()
     }
 
@@ -115,6 +131,7 @@ public final class Registrations {
         for waiter in waiters.values { loop.cancel(waiter.timer) }
         waiters.removeAll()
         onWithdrawn = nil
+        saved?.stop()
     }
 
     // MARK: What is to be listed
@@ -126,7 +143,7 @@ public final class Registrations {
         plans = configuration.registrations.map { plan($0, .configuration) }
         seen.formUnion(plans.map(\.key))
         // What the configuration says wins over what an application says.
-        for key in publications.keys where seen.contains(key) { publications[key] = nil }
+        for key in Array(publications.keys) where seen.contains(key) { publications[key] = nil }
         plans += publications.values.map(\.plan).sorted { RegistrationPlan.Key.precedes($0.key, $1.key) }
         replaceWatches(former)
         tellProblems()
@@ -172,6 +189,12 @@ public final class Registrations {
         return plan.registries.isEmpty
             ? "none of the registries that it is for is in use; a new one needs a restart"
             : "none of the registries takes registrations"
+    }
+
+    /// Whether the application of a publication has been found not to serve.
+    func isDown(_ plan: RegistrationPlan) -> Bool {
+        guard let gate = plan.watch.flatMap({ watches[$0]?.gate }) else { return false }
+        return gate.isKnown && !gate.isUp
     }
 
     private func isUp(_ plan: RegistrationPlan) -> Bool {

@@ -37,7 +37,7 @@ final class SavedHosts {
     ///   - pause: shortest time between two writes.
     /// - Throws: `SystemError` when the system has no event descriptor left.
     init(folder: String, url: String, loop: EventLoop, logger: Logger, pause: Duration = .seconds(5)) throws {
-        var checksum = SavedHostsFile.Checksum()
+        var checksum = Checksum()
         checksum.add(url.utf8)
         path = "\(folder)/hosts-\(String(checksum.value, radix: 16))"
         self.url = url

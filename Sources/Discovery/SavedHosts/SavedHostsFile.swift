@@ -1,5 +1,4 @@
 import FoundationEssentials
-import Glibc
 import Runtime
 
 /// The notation of the file in which the last known hosts of one registry are kept.
@@ -103,15 +102,6 @@ enum SavedHostsFile {
             return Instance(
                 address: address, weight: weight ?? 1, available: available ?? true, metadata: metadata ?? [:],
                 interfaceVersion: interfaceVersion ?? "", group: group ?? "")
-        }
-    }
-
-    /// A running checksum over bytes (FNV-1a, 64 bits).
-    struct Checksum {
-        private(set) var value: UInt64 = 0xcbf2_9ce4_8422_2325
-
-        mutating func add(_ bytes: some Sequence<UInt8>) {
-            for byte in bytes { value = (value ^ UInt64(byte)) &* 0x100_0000_01b3 }
         }
     }
 }

@@ -48,7 +48,7 @@ final class SavedHostsIndex: Sendable {
 
     private static func scan(_ reader: inout LineReader, url: String) throws -> [ServiceKey: Entry] {
         typealias Unusable = SavedHostsFile.Unusable
-        var checksum = SavedHostsFile.Checksum()
+        var checksum = Checksum()
         guard let first = try reader.next() else { throw Unusable(description: "it is empty") }
         let header = SavedHostsFile.header(url: url).dropLast()
         guard first.elementsEqual(header) else {

@@ -1,4 +1,3 @@
-import Glibc
 import Runtime
 
 /// Writes a file of saved hosts: beside the old one, and in its place when it is complete on disk.
@@ -19,20 +18,9 @@ struct SavedHostsWriter: Sendable {
 
     /// Writes the file and returns where services stand in it.
     func write() throws -> SavedHostsIndex {
-        let temporary = "\(path).\(getpid())"
         // Metadata can hold what is not for everybody, such as Dubbo's tokens.
-        let descriptor = open(temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else { throw SystemError("create \(temporary)") }
-        do {
-            let entries = try fill(descriptor)
-            guard fsync(descriptor) == 0 else { throw SystemError("write \(temporary)") }
-            guard rename(temporary, path) == 0 else { throw SystemError("replace \(path)") }
-            return SavedHostsIndex(entries: entries, descriptor: descriptor)
-        } catch {
-            close(descriptor)
-            unlink(temporary)
-            throw error
-        }
+        let (entries, descriptor) = try AtomicFile.replace(path, fill: fill)
+        return SavedHostsIndex(entries: entries, descriptor: descriptor)
     }
 
     private func fill(_ descriptor: Int32) throws -> [ServiceKey: SavedHostsIndex.Entry] {
@@ -61,7 +49,7 @@ struct SavedHostsWriter: Sendable {
 private struct Output {
     private(set) var position = 0
     /// Of all lines so far, without their ends.
-    private(set) var checksum = SavedHostsFile.Checksum()
+    private(set) var checksum = Checksum()
     private let descriptor: Int32
     private var buffer: [UInt8] = []
 
@@ -76,15 +64,7 @@ private struct Output {
     }
 
     mutating func flush() throws {
-        var written = 0
-        while written < buffer.count {
-            let count = buffer.withUnsafeBytes {
-                Glibc.write(descriptor, $0.baseAddress! + written, $0.count - written)
-            }
-            if count < 0 && errno == EINTR { continue }
-            guard count > 0 else { throw SystemError("write saved hosts") }
-            written += count
-        }
+        try AtomicFile.write(buffer, to: descriptor)
         buffer.removeAll(keepingCapacity: true)
     }
 }

@@ -101,8 +101,8 @@ final class RegistrationWorld {
     /// - Parameter listeners: with the ports that they have.
     init(
         registries: [String] = ["nacos://127.0.0.1:1"], listeners: [ListenerConfiguration] = [],
-        _ wanted: [RegistrationConfiguration], names: [String: String] = [:], patience: Duration = .milliseconds(300),
-        prepare: ([StubRegistrar]) -> Void = { _ in }
+        _ wanted: [RegistrationConfiguration], names: [String: String] = [:], state: String? = nil,
+        patience: Duration = .milliseconds(300), prepare: ([StubRegistrar]) -> Void = { _ in }
     ) throws {
         let loop = try EventLoop()
         let lines = Lines()
@@ -119,11 +119,14 @@ final class RegistrationWorld {
         stubs = registries.map { StubRegistrar($0, loop: loop) }
         prepare(stubs)
         registrations = Registrations(
-            configuration, registries: stubs, listeners: listeners.map(\.address), context: context, patience: patience,
-            mostPublications: 5)
+            configuration, registries: stubs, listeners: listeners.map(\.address), context: context,
+            saved: try state.map { [context] in
+                try SavedPublications(folder: $0, loop: loop, logger: context.logger)
+            }, patience: patience, mostPublications: 5)
         for (index, stub) in stubs.enumerated() {
             stub.report = { [weak registrations] in registrations?.take($0, from: index, $1) }
         }
+        registrations.restore()
         registrations.adopt(configuration)
     }
 

@@ -161,7 +161,7 @@ extension Hessian2 {
     }
 
     @inline(never)
-    private static func skipLongBinary(
+    static func skipLongBinary(
         _ first: Code, _ bytes: UnsafePointer<UInt8>, _ start: Int, _ end: Int
     ) -> Int {
         var code = first

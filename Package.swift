@@ -22,7 +22,7 @@ let package = Package(
         .target(name: "WebServer", dependencies: ["Codecs", "Runtime"]),
         .target(
             name: "Discovery",
-            dependencies: ["CCurl", "CLinux", "CNgHTTP2", "Configuration", "Runtime"]),
+            dependencies: ["CCurl", "CLinux", "CNgHTTP2", "Codecs", "Configuration", "Runtime"]),
         .target(name: "Routing"),
         .target(name: "Balancing", dependencies: ["Configuration", "Discovery", "Routing", "Runtime"]),
         .target(
@@ -65,7 +65,7 @@ let package = Package(
         .testTarget(
             name: "DevelopmentRegistryTests", dependencies: ["DevelopmentRegistry", "Runtime", "WebServer"]),
         .testTarget(
-            name: "DiscoveryTests", dependencies: ["Configuration", "Discovery", "Runtime", "TestSupport"],
+            name: "DiscoveryTests", dependencies: ["Codecs", "Configuration", "Discovery", "Runtime", "TestSupport"],
             exclude: ["Resources"]),
         .testTarget(name: "PeerTests", dependencies: ["Runtime", "TestSupport", "greymesh"]),
         .testTarget(

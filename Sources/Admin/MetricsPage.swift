@@ -148,6 +148,14 @@ extension AdminServer {
                 text.sample(["registry": url, "reason": reason.rawValue], status.dropped[reason] ?? 0)
             }
         }
+        text.begin(
+            "greymesh_registry_unknown_revisions", .gauge,
+            "Revisions of Dubbo applications whose hosts are listed without version: no instance has answered, or none is asked."
+        )
+        for (url, status) in registries {
+            text.sample(["registry": url, "reason": "unanswered"], status.unansweredRevisions)
+            text.sample(["registry": url, "reason": "unasked"], status.unaskedRevisions)
+        }
         write(
             "greymesh_registry_registrations", .gauge, "Applications that are to be registered.", \.registrations)
         write(

@@ -97,6 +97,8 @@ extension AdminServer {
                             DropReason.allCases.compactMap { reason in
                                 status.dropped[reason].map { JSON.Member(name: reason.rawValue, value: .count($0)) }
                             }),
+                        "unansweredRevisions": .count(status.unansweredRevisions),
+                        "unaskedRevisions": .count(status.unaskedRevisions),
                         "registrations": .count(status.registrations), "registered": .count(status.registered),
                     ])
                 })

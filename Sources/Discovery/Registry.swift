@@ -105,6 +105,11 @@ public struct RegistryStatus: Equatable, Sendable {
     public var instances = 0
     /// Entries of all subscribed services that the registry lists and that were not reported, by reason.
     public var dropped: [DropReason: Int] = [:]
+    /// Revisions of Dubbo applications whose instances were asked in vain what they offer: their hosts are listed without
+    /// version, group and tag until they answer.
+    public var unansweredRevisions = 0
+    /// The same of those that can only be asked over Triple, which is not done.
+    public var unaskedRevisions = 0
     /// Applications to be registered.
     public var registrations = 0
     /// Those of them that the registry has confirmed and, as far as is known, still has.

@@ -1,5 +1,3 @@
-import FoundationEssentials
-
 /// An instance of a Dubbo 3 application as registries list it at application level; the metadata keys are the same in all.
 ///
 /// It says where the application listens and for which protocols. Which interfaces it offers, with which version, group, tag
@@ -21,6 +19,8 @@ struct DubboApplication: Equatable {
     let revision: String?
     /// The metadata is in the metadata centre. Otherwise only the instance itself can be asked, by a call.
     let isMetadataStored: Bool
+    /// The port where it can be asked; nil where it cannot, or only by Triple.
+    let metadataPort: UInt16?
     /// What users have put on the instance, and `timestamp`.
     let labels: [String: String]
 
@@ -38,8 +38,13 @@ struct DubboApplication: Equatable {
         let revision = metadata["dubbo.metadata.revision"] ?? ""
         self.revision = revision.isEmpty || revision == "0" ? nil : revision
         isMetadataStored = metadata["dubbo.metadata.storage-type"] == "remote"
+        metadataPort = Self.metadataPort(metadata)
         labels = metadata.filter { !Self.isInternal($0.key) }
     }
+
+    /// What it offers is looked up in the metadata centre. An instance that can be asked goes before one that says that its
+    /// metadata is not there, but may be wrong.
+    var isMetadataLookedUp: Bool { isMetadataStored || metadataPort == nil }
 
     /// Nothing is exported.
     var isEmpty: Bool { endpoints.isEmpty }
@@ -48,17 +53,32 @@ struct DubboApplication: Equatable {
         key.hasPrefix("dubbo.") && key != "dubbo.tag" || key == "meta-v" || key.hasPrefix("preserved.")
     }
 
-    private struct ListedEndpoint: Decodable {
-        let port: Int
-        let `protocol`: String
+    private static func endpoints(_ listed: String) -> [Endpoint]? {
+        let text = Array(listed.utf8)
+        guard let entries = JSONText.elements(text, in: 0..<text.count) else { return nil }
+        var endpoints: [Endpoint] = []
+        for entry in entries {
+            guard let members = JSONText.object(text, in: entry),
+                let port = members["port"].flatMap({ JSONText.integer(text, $0) }),
+                let scheme = members["protocol"].flatMap({ JSONText.string(text, $0) })
+            else { return nil }
+            guard let port = UInt16(exactly: port), port > 0 else { continue }
+            endpoints.append(Endpoint(scheme: scheme, port: port))
+        }
+        return endpoints
     }
 
-    private static func endpoints(_ text: String) -> [Endpoint]? {
-        guard let listed = try? JSONDecoder().decode([ListedEndpoint].self, from: Data(text.utf8)) else { return nil }
-        return listed.compactMap { entry in
-            guard let port = UInt16(exactly: entry.port), port > 0 else { return nil }
-            return Endpoint(scheme: entry.protocol, port: port)
-        }
+    /// `{"port":"20880","protocol":"dubbo","version":"1.0.0",…}`; version 2.0.0, which `meta-v` repeats, is for Triple alone.
+    private static func metadataPort(_ metadata: [String: String]) -> UInt16? {
+        guard let parameters = metadata["dubbo.metadata-service.url-params"], metadata["meta-v"] ?? "1.0.0" == "1.0.0"
+        else { return nil }
+        let text = Array(parameters.utf8)
+        guard let members = JSONText.object(text) else { return nil }
+        func parameter(_ name: StaticString) -> String? { members[name].flatMap { JSONText.label(text, $0) } }
+        guard parameter("protocol") ?? "dubbo" == "dubbo", parameter("version") ?? "1.0.0" == "1.0.0",
+            let port = parameter("port").flatMap({ UInt16($0) }), port > 0
+        else { return nil }
+        return port
     }
 }
 

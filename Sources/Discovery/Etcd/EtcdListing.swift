@@ -50,13 +50,38 @@ struct EtcdListing {
         }
     }
 
+    /// What only instances can tell; those that stand at the interface's level as well are not needed.
+    var wishes: DubboWishes {
+        var wishes = DubboWishes()
+        let listed = listed
+        for instance in instances {
+            guard let revision = instance.revision, metadata[Self.key(instance.name, revision)] == nil,
+                !instance.endpoints.contains(where: { listed.contains("\(instance.host) \($0.port)") })
+            else { continue }
+            wishes.add(instance.name, instance)
+        }
+        return wishes
+    }
+
+    /// Adds what instances have told.
+    mutating func add(_ offers: DubboOffers) {
+        for instance in instances {
+            guard let revision = instance.revision else { continue }
+            let key = Self.key(instance.name, revision)
+            if metadata[key] == nil { metadata[key] = offers.metadata(of: instance.name, revision) }
+        }
+    }
+
+    /// Host and port of what stands at the interface's level.
+    private var listed: Set<String> { Set(instances.isEmpty ? [] : hosts.map { "\($0.host) \($0.port)" }) }
+
     /// The hosts, and how many entries are not used.
     var finished: ([ListedHost], [DropReason: Int]) {
         guard let interface else { return (hosts, unused) }
         var candidates = hosts
         var unused = unused
         // A provider that stands at both levels says more of itself at the interface's.
-        let listed = Set(instances.isEmpty ? [] : hosts.map { "\($0.host) \($0.port)" })
+        let listed = listed
         for instance in instances {
             let known = instance.revision.flatMap { metadata[Self.key(instance.name, $0)] }
             let offered = instance.providers(of: interface, known)

@@ -24,6 +24,8 @@ public final class EtcdRegistry: Registrar {
     private let mirror: EtcdMirror
     private let registrations: EtcdRegistrations
     private let reporter: InstanceReporter
+    /// What only instances of applications can tell.
+    private let offers: DubboOffers
     private let work: WorkQueue
     private var services: [ServiceKey: Service] = [:]
     private var users: [EtcdPlace: Set<ServiceKey>] = [:]
@@ -43,6 +45,7 @@ public final class EtcdRegistry: Registrar {
         registrations = EtcdRegistrations(
             settings, client: client, watcher: watcher, context: context, report: reports.registration)
         reporter = InstanceReporter(resolver: context.resolver, reports: reports, logger: context.logger)
+        offers = DubboOffers(context)
         work = WorkQueue(loop: context.loop)
         connectParts()
     }
@@ -51,6 +54,7 @@ public final class EtcdRegistry: Registrar {
         mirror.onRead = { [weak self] in self?.wasRead($0) }
         mirror.onChange = { [weak self] in self?.markChanged($0) }
         mirror.onFailure = { [weak self] place, _ in self?.markChanged(place) }
+        offers.onChange = { [weak self] in if self?.services[$0] != nil { self?.markChanged($0) } }
         watcher.delegate = EtcdWatcher.Delegate(
             spans: { [weak self] in self?.mirror.spans ?? [] },
             witnesses: { [weak self] in self?.mirror.witnesses ?? [] },
@@ -79,6 +83,7 @@ public final class EtcdRegistry: Registrar {
         status.registrations = registrations.count
         status.registered = registrations.confirmed
         reporter.describe(&status)
+        offers.describe(&status)
         return status
     }
 
@@ -103,6 +108,7 @@ public final class EtcdRegistry: Registrar {
         for place in entry.places { leave(place, service) }
         for place in entry.derived { leave(place, service) }
         changed.remove(service)
+        offers.forget(service)
         reporter.forget(service)
     }
 
@@ -133,6 +139,7 @@ public final class EtcdRegistry: Registrar {
     public func stop() {
         isStopped = true
         registrations.stop()
+        offers.stop()
         watcher.stop()
         mirror.stop()
         client.stop()
@@ -188,6 +195,11 @@ public final class EtcdRegistry: Registrar {
         for place in entry.places { listing.add(place, mirror) }
         if service.kind == .dubbo { follow(&listing, of: service) }
         guard !listing.isWaiting else { return }
+        if service.kind == .dubbo {
+            offers.update(service, listing.wishes)
+            guard offers.isKnown(service) else { return }
+            listing.add(offers)
+        }
         let (hosts, unused) = listing.finished
         if let failure = listing.failure, hosts.isEmpty {
             reporter.fail(service, failure)

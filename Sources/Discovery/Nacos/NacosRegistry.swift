@@ -16,6 +16,8 @@ public final class NacosRegistry: Registrar {
     let watcher: NacosWatcher
     let listing: NacosListing
     let applications: NacosApplications
+    /// What only instances of applications can tell.
+    let offers: DubboOffers
     let reporter: InstanceReporter
     private(set) var services: [ServiceKey: Set<String>] = [:]
     private let context: DiscoveryContext
@@ -35,6 +37,7 @@ public final class NacosRegistry: Registrar {
         listing = NacosListing(client: client, push: push, settings: settings, context: context)
         configs = NacosConfigs(client: client, push: push, settings: settings, context: context)
         applications = NacosApplications(configs)
+        offers = DubboOffers(context)
         registrar = NacosRegistrar(client: client, push: push, settings: settings, context: context)
         reporter = InstanceReporter(resolver: context.resolver, reports: reports, logger: context.logger)
         client.onUnavailable = { [weak self] in self?.failUnanswered($0) }
@@ -50,6 +53,7 @@ public final class NacosRegistry: Registrar {
                 self?.report(service)
             }
         }
+        offers.onChange = { [weak self] in self?.report($0) }
         registrar.onOutcome = reports.registration
         push.onReady = { [weak self] in self?.pushIsReady() }
         push.onLost = { [weak self] in self?.pushIsLost() }
@@ -66,6 +70,7 @@ public final class NacosRegistry: Registrar {
         status.registrations = registrar.count
         status.registered = registrar.registeredCount
         reporter.describe(&status)
+        offers.describe(&status)
         return status
     }
 
@@ -105,6 +110,7 @@ public final class NacosRegistry: Registrar {
         setNames(of: service, [])
         services[service] = nil
         reporter.forget(service)
+        offers.forget(service)
         if service.kind == .dubbo { applications.unwatch(service.name) }
         if service.kind == .dubbo && !services.keys.contains(where: { $0.kind == .dubbo }) { listing.stop() }
     }
@@ -124,6 +130,7 @@ public final class NacosRegistry: Registrar {
         isStopped = true
         registrar.stop()
         applications.stop()
+        offers.stop()
         listing.stop()
         watcher.stop()
         push.stop()
@@ -189,7 +196,7 @@ public final class NacosRegistry: Registrar {
 
     private func changed(_ watched: NacosService) {
         if watched.users.contains(where: { $0.kind == .dubbo }) {
-            applications.setRevisions(watched.revisions, of: watched.name)
+            applications.setRevisions(watched.storedRevisions, of: watched.name)
         }
         for service in watched.users {
             dropVanishedNames(of: service)

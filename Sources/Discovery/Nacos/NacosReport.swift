@@ -24,7 +24,10 @@ extension NacosRegistry {
                 }
             }
         }
-        add(&found, applications, of: service.name)
+        let instances = instances(of: applications, except: found)
+        ask(service, instances)
+        guard offers.isKnown(service) else { return }
+        add(&found, instances, of: service.name)
         if let failure, found.hosts.isEmpty {
             reporter.fail(service, failure)
         } else {
@@ -45,10 +48,16 @@ extension NacosRegistry {
         found.unused.merge(watched.unused, uniquingKeysWith: +)
     }
 
-    /// Adds what applications offer. A provider can register both ways: what its interface's own entry says goes before.
-    private func add(_ found: inout DubboApplication.Providers, _ watched: [NacosService], of interface: String) {
-        guard !watched.isEmpty else { return }
+    /// An instance of an application, and whether an operator has taken its share.
+    private typealias ApplicationInstance = (application: DubboApplication, isIdle: Bool)
+
+    /// The instances of applications. A provider can register both ways: what its interface's own entry says goes before.
+    private func instances(
+        of watched: [NacosService], except found: DubboApplication.Providers
+    ) -> [ApplicationInstance] {
+        guard !watched.isEmpty else { return [] }
         let known = Set(found.hosts.map { NacosHost.Identity(ip: $0.host, port: $0.port) })
+        var instances: [ApplicationInstance] = []
         for service in watched {
             for entry in service.hosts.values.joined() {
                 guard let application = entry.application(service.name) else { continue }
@@ -59,13 +68,38 @@ extension NacosRegistry {
                 if isKnown || application.revision == nil && entry.metadata["dubbo.metadata.revision"] == "0" {
                     continue
                 }
-                let metadata = application.revision.flatMap { applications.metadata(of: service.name, revision: $0) }
-                var providers = application.providers(of: interface, metadata)
-                if entry.weight <= 0 {
-                    for index in providers.hosts.indices { providers.hosts[index].instance.weight = 0 }
-                }
-                found.add(providers)
+                instances.append((application, entry.weight <= 0))
             }
+        }
+        return instances
+    }
+
+    /// Asks instances for what Nacos does not say.
+    private func ask(_ service: ServiceKey, _ instances: [ApplicationInstance]) {
+        guard service.kind == .dubbo else { return }
+        var wishes = DubboWishes()
+        for (application, _) in instances {
+            guard let revision = application.revision,
+                applications.metadata(of: application.name, revision: revision) == nil
+            else { continue }
+            wishes.add(application.name, application)
+        }
+        offers.update(service, wishes)
+    }
+
+    private func add(
+        _ found: inout DubboApplication.Providers, _ instances: [ApplicationInstance], of interface: String
+    ) {
+        for (application, isIdle) in instances {
+            let metadata = application.revision.flatMap { revision in
+                applications.metadata(of: application.name, revision: revision)
+                    ?? offers.metadata(of: application.name, revision)
+            }
+            var providers = application.providers(of: interface, metadata)
+            if isIdle {
+                for index in providers.hosts.indices { providers.hosts[index].instance.weight = 0 }
+            }
+            found.add(providers)
         }
     }
 }
@@ -78,8 +112,11 @@ extension NacosHost {
 }
 
 extension NacosService {
-    /// Revisions of the Dubbo application that this is, if it is one.
-    var revisions: Set<String> {
-        Set(hosts.values.joined().compactMap { $0.application(name)?.revision })
+    /// Revisions of the Dubbo application that this is, if it is one, that are looked up in Nacos.
+    var storedRevisions: Set<String> {
+        Set(
+            hosts.values.joined().compactMap { host in
+                host.application(name).flatMap { $0.isMetadataLookedUp ? $0.revision : nil }
+            })
     }
 }

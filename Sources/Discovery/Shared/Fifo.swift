@@ -15,7 +15,11 @@ struct Fifo<Element> {
         guard !isEmpty else { return nil }
         let item = items[first]
         first += 1
-        if first > 64 && 2 * first > items.count {
+        if first == items.count {
+            // What was taken is let go.
+            items.removeAll(keepingCapacity: first <= 1024)
+            first = 0
+        } else if first > 64 && 2 * first > items.count {
             items.removeFirst(first)
             first = 0
         }

@@ -56,6 +56,8 @@ public struct DiscoveryContext {
     public let logger: Logger
     /// What relative paths of file registries are relative to.
     public let directory: String
+    /// For what only instances of Dubbo applications can tell.
+    var inquiries: DubboInquiries
 
     /// A context with a client and a resolver of its own.
     public init(loop: EventLoop, logger: Logger, directory: String = ".") throws {
@@ -71,5 +73,6 @@ public struct DiscoveryContext {
         self.resolver = resolver
         self.logger = logger
         self.directory = directory
+        inquiries = DubboInquiries(loop: loop, resolver: resolver, logger: logger)
     }
 }

@@ -10,8 +10,10 @@ final class ZooKeeperApplication {
         case unreadable
         case instance(CuratorInstance, DubboApplication?)
 
-        var revision: String? {
-            if case .instance(_, let dubbo) = self { dubbo?.revision } else { nil }
+        /// The revision about which the registry is asked, not the instance.
+        var storedRevision: String? {
+            guard case .instance(_, let dubbo?) = self, dubbo.isMetadataLookedUp else { return nil }
+            return dubbo.revision
         }
     }
 
@@ -79,10 +81,26 @@ final class ZooKeeperApplication {
         return found
     }
 
+    /// Adds the revisions that only instances can tell about.
+    ///
+    /// - Parameter isKnown: as in `providers`.
+    func addWishes(_ wishes: inout DubboWishes, except isKnown: (String, UInt16) -> Bool) {
+        for (_, entry) in entries.values {
+            guard case .instance(let instance, let dubbo?) = entry, instance.isEnabled, let revision = dubbo.revision,
+                revisions[revision]?.metadata == nil, !dubbo.endpoints.contains(where: { isKnown(dubbo.host, $0.port) })
+            else { continue }
+            wishes.add(name, dubbo)
+        }
+    }
+
     /// Providers of a Dubbo interface, by instance.
     ///
-    /// - Parameter isKnown: a host and port are known otherwise; the whole instance is then left out.
-    func providers(of interface: String, except isKnown: (String, UInt16) -> Bool) -> DubboApplication.Providers {
+    /// - Parameters:
+    ///   - offers: what instances have told.
+    ///   - isKnown: a host and port are known otherwise; the whole instance is then left out.
+    func providers(
+        of interface: String, _ offers: DubboOffers, except isKnown: (String, UInt16) -> Bool
+    ) -> DubboApplication.Providers {
         var found = DubboApplication.Providers()
         for (_, entry) in entries.values {
             guard case .instance(let instance, let dubbo?) = entry else { continue }
@@ -94,7 +112,8 @@ final class ZooKeeperApplication {
             let revision = dubbo.revision
             // It says that it offers nothing.
             if revision == nil && instance.metadata["dubbo.metadata.revision"] == "0" { continue }
-            found.add(dubbo.providers(of: interface, revision.flatMap { revisions[$0]?.metadata }))
+            let metadata = revision.flatMap { revisions[$0]?.metadata ?? offers.metadata(of: name, $0) }
+            found.add(dubbo.providers(of: interface, metadata))
         }
         return found
     }
@@ -139,9 +158,9 @@ final class ZooKeeperApplication {
 
     private func set(_ name: String, _ entry: Entry) {
         if case .instance = entry {} else { hashes[name] = nil }
-        let before = entries[name]?.entry.revision
+        let before = entries[name]?.entry.storedRevision
         entries[name]?.entry = entry
-        if before != entry.revision { updateRevisions() }
+        if before != entry.storedRevision { updateRevisions() }
         onChange()
     }
 
@@ -149,7 +168,7 @@ final class ZooKeeperApplication {
     private func updateRevisions() {
         var wanted: Set<String> = []
         for (_, entry) in entries.values {
-            if let revision = entry.revision { wanted.insert(revision) }
+            if let revision = entry.storedRevision { wanted.insert(revision) }
         }
         for (revision, known) in revisions where !wanted.contains(revision) {
             tree.forget(known.node)

@@ -51,16 +51,28 @@ final class ZooKeeperDubboService: ZooKeeperService {
         [providers.list] + (mapping.map { [$0] } ?? []) + applications.values.compactMap(\.list)
     }
 
+    func ask() {
+        // What was asked for stays meanwhile.
+        guard isKnown else { return }
+        let known = known
+        var wishes = DubboWishes()
+        for application in applications.values {
+            application.addWishes(&wishes) { known.contains(Endpoint(host: $0, port: $1)) }
+        }
+        sources.offers.update(key, wishes)
+    }
+
     var outcome: ZooKeeperOutcome {
-        guard isKnown else { return .waiting }
+        guard isKnown, sources.offers.isKnown(key) else { return .waiting }
         var found = DubboApplication.Providers()
-        var known: Set<Endpoint> = []
         for entry in providers.entries.values {
-            if case .success(let host) = entry { known.insert(Endpoint(host: host.host, port: host.port)) }
             found.add(entry.flatMap { DubboOverride.apply(overrides, to: $0) })
         }
+        let known = known
         for application in applications.values {
-            let more = application.providers(of: key.name) { known.contains(Endpoint(host: $0, port: $1)) }
+            let more = application.providers(of: key.name, sources.offers) {
+                known.contains(Endpoint(host: $0, port: $1))
+            }
             found.unused.merge(more.unused, uniquingKeysWith: +)
             for host in more.hosts { found.add(DubboOverride.apply(overrides, to: host)) }
         }
@@ -82,11 +94,22 @@ final class ZooKeeperDubboService: ZooKeeperService {
         (configurators, mapping) = (nil, nil)
         rules.removeAll()
         applications.removeAll()
+        sources.offers.forget(key)
     }
 
     private struct Endpoint: Hashable {
         let host: String
         let port: UInt16
+    }
+
+    /// Where the providers listen that stand at the interface's own level. Applications' instances are not needed there.
+    private var known: Set<Endpoint> {
+        guard !applications.isEmpty else { return [] }
+        var known: Set<Endpoint> = []
+        for case .success(let host) in providers.entries.values {
+            known.insert(Endpoint(host: host.host, port: host.port))
+        }
+        return known
     }
 
     private var isKnown: Bool {

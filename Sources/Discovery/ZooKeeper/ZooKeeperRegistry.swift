@@ -17,6 +17,7 @@ public final class ZooKeeperRegistry: Registrar {
     private let client: ZooKeeperClient
     private let tree: ZooKeeperTree
     private let applications: ZooKeeperApplications
+    private let offers: DubboOffers
     private let reporter: InstanceReporter
     private let registrar: ZooKeeperRegistrar
     private var sources: ZooKeeperSources?
@@ -39,10 +40,12 @@ public final class ZooKeeperRegistry: Registrar {
         client = ZooKeeperClient(settings, url: url, context: context)
         tree = ZooKeeperTree(client: client, loop: context.loop, chroot: settings.chroot)
         applications = ZooKeeperApplications(tree: tree, settings: settings)
+        offers = DubboOffers(context)
         reporter = InstanceReporter(resolver: context.resolver, reports: reports, logger: context.logger)
         registrar = ZooKeeperRegistrar(client: client, settings: settings, context: context, reports: reports)
         sources = makeSources()
         applications.onChange = { [weak self] in self?.change($0) }
+        offers.onChange = { [weak self] in self?.change([$0]) }
         client.onAway = { [weak self] in self?.failUnanswered($0) }
         client.onReady = { [weak self] isNewSession in
             self?.tree.readAll()
@@ -60,6 +63,7 @@ public final class ZooKeeperRegistry: Registrar {
         status.registrations = registrar.count
         status.registered = registrar.confirmed
         reporter.describe(&status)
+        offers.describe(&status)
         return status
     }
 
@@ -131,6 +135,7 @@ public final class ZooKeeperRegistry: Registrar {
         services.removeAll()
         changed.removeAll()
         applications.stop()
+        offers.stop()
         sources = nil
         client.stop()
         reporter.stop()
@@ -146,8 +151,8 @@ public final class ZooKeeperRegistry: Registrar {
             self?.namesChanged($0)
         }
         return ZooKeeperSources(
-            tree: tree, loop: context.loop, settings: settings, applications: applications, mappings: mappings,
-            rules: rules)
+            tree: tree, loop: context.loop, settings: settings, applications: applications, offers: offers,
+            mappings: mappings, rules: rules)
     }
 
     private func make(_ service: ServiceKey) -> (any ZooKeeperService)? {
@@ -192,6 +197,7 @@ public final class ZooKeeperRegistry: Registrar {
     }
 
     private func report(_ key: ServiceKey) {
+        services[key]?.ask()
         switch services[key]?.outcome {
         case nil, .waiting: return
         case .failed(let reason):

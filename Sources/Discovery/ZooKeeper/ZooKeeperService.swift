@@ -14,6 +14,8 @@ enum ZooKeeperOutcome {
 protocol ZooKeeperService: AnyObject {
     /// Nodes to be read anew when the last list is doubted.
     var lists: [ZooKeeperNode] { get }
+    /// Asks instances for what the registry does not say; called before `outcome`.
+    func ask()
     /// What is known.
     var outcome: ZooKeeperOutcome { get }
     /// Names of mappings or rules have come or gone.
@@ -22,12 +24,18 @@ protocol ZooKeeperService: AnyObject {
     func stop()
 }
 
+extension ZooKeeperService {
+    func ask() {}
+}
+
 /// What services are made from.
 struct ZooKeeperSources {
     let tree: ZooKeeperTree
     let loop: EventLoop
     let settings: ZooKeeperSettings
     let applications: ZooKeeperApplications
+    /// What only instances of applications can tell.
+    let offers: DubboOffers
     /// Interfaces that have a mapping to applications.
     let mappings: ZooKeeperNames
     /// Keys of rules in the config centre.

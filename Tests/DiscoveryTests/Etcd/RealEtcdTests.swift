@@ -122,4 +122,32 @@ import Testing
         try tool.delete("/dubbo/mapping/demo.Echo")
         #expect(fixture.wait { fixture.ports(echo) == [9202] && registry.status.dropped.isEmpty })
     }
+
+    /// Applications of dubbo-go that keep their metadata to themselves.
+    @Test func asksInstancesOfApplications() throws {
+        let (server, tool) = try started()
+        let provider = try FakeDubbo(loop: fixture.loop)
+        provider.offers = ["r1": "1.0.0", "r2": "2.0.0"]
+        func put(_ revision: String, storage: String = "local") throws {
+            let metadata = JSONWriter.object(provider.instance(revision, storage: storage))
+            try tool.put(
+                "/services/shop/127.0.0.1:\(provider.port)",
+                #"{"ServiceName":"shop","Host":"127.0.0.1","Port":\#(provider.port),"Metadata":\#(metadata)}"#)
+        }
+        try tool.put("/dubbo/mapping/a.Echo", "shop")
+        try put("r1")
+        let registry = fixture.etcd([server.base])
+        defer { registry.stop() }
+        let service = ServiceKey.dubbo("a.Echo")
+        registry.subscribe(service)
+        #expect(fixture.wait { fixture.ports(service) == [provider.port] })
+        let host = try #require(fixture.told[service]?.last?.first)
+        #expect(host.interfaceVersion == "1.0.0" && host.weight == 0.5 && host.metadata["dubbo.tag"] == "gray")
+        try put("r2", storage: "remote")
+        #expect(fixture.wait { fixture.told[service]?.last?.first?.interfaceVersion == "2.0.0" })
+        #expect(fixture.told[service]?.contains { $0.contains { $0.interfaceVersion.isEmpty } } == false)
+        #expect(provider.asked == ["r1", "r2"] && fixture.context.inquiries.count == 1)
+        registry.unsubscribe(service)
+        #expect(fixture.context.inquiries.count == 0)
+    }
 }

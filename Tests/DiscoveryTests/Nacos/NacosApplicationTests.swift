@@ -106,6 +106,55 @@ import Testing
         registry.stop()
     }
 
+    /// Metadata type `local`, Dubbo's default: the instance is asked, and the configurations are left alone.
+    @Test(arguments: [true, false]) func asksInstancesWhereNacosDoesNotKnow(isPushed: Bool) throws {
+        let provider = try FakeDubbo(loop: fixture.loop)
+        provider.offers = ["r1": "1.0.0", "r2": "2.0.0"]
+        func list(_ revisions: String...) {
+            nacos.services["shop"] = revisions.enumerated().map { index, revision in
+                let metadata = NacosJSON.object(provider.instance(revision).map { ($0.key, .string($0.value)) })
+                return .init(
+                    ip: "127.0.0.1", port: Int(provider.port), weight: "\(1 - index).0", metadata: metadata.text)
+            }
+            push.push("shop")
+        }
+        list("r1")
+        var asked: [String] = []
+        nacos.fault = { request in
+            if request.path.contains("/cs/") { asked.append(request.query["group"] ?? "") }
+            return nil
+        }
+        let registry = registry(isPushed: isPushed)
+        registry.subscribe(echo)
+        #expect(fixture.wait { fixture.addresses(echo) == ["127.0.0.1:\(provider.port)"] })
+        let instance = try #require(fixture.told[echo]?.last?.first)
+        #expect(instance.interfaceVersion == "1.0.0" && instance.weight == 0.5)
+        #expect(instance.metadata["dubbo.tag"] == "gray" && instance.metadata["application"] == "shop")
+        // Never without its version, not even for a moment.
+        #expect(fixture.told[echo]?.contains { $0.contains { $0.interfaceVersion.isEmpty } } == false)
+        list("r2")
+        #expect(fixture.wait { fixture.told[echo]?.last?.first?.interfaceVersion == "2.0.0" })
+        #expect(provider.asked == ["r1", "r2"] && asked.allSatisfy { $0 == "mapping" })
+        #expect(fixture.context.inquiries.count == 1)
+        #expect(push.calls.allSatisfy { $0.member("group") == nil || $0.member("dataId") != "shop" })
+        registry.unsubscribe(echo)
+        #expect(fixture.context.inquiries.count == 0)
+        registry.stop()
+    }
+
+    @Test func theInterfacesOwnEntryNeedsNobodyAsked() throws {
+        let provider = try FakeDubbo(loop: fixture.loop)
+        let metadata = NacosJSON.object(provider.instance("r1").map { ($0.key, .string($0.value)) })
+        nacos.services["shop"] = [.init(ip: "127.0.0.1", port: Int(provider.port), metadata: metadata.text)]
+        nacos.set("providers:a.Echo:1.0.0:", "127.0.0.1", metadata: #"{"protocol":"dubbo","dubbo.tag":"own"}"#)
+        nacos.services["providers:a.Echo:1.0.0:"]?[0].port = Int(provider.port)
+        let registry = registry(isPushed: true)
+        registry.subscribe(echo)
+        #expect(fixture.wait { fixture.told[echo]?.last?.first?.metadata["dubbo.tag"] == "own" })
+        #expect(fixture.context.inquiries.count == 0 && provider.accepted == 0)
+        registry.stop()
+    }
+
     @Test func theApplicationIsNoHTTPService() throws {
         let registry = registry(isPushed: true)
         registry.subscribe(.http("shop"))

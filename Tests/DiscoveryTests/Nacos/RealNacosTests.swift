@@ -98,6 +98,7 @@ import Testing
         let fixture = try Fixture()
         let server = try Server(name, fixture)
         try server.start()
+        let application = try Application(server)
         try expectRefusals(server, fixture)
         try server.logIn()
         var settings = NacosSettings(servers: [server.base])
@@ -137,6 +138,8 @@ import Testing
         #expect(echoes.map(\.interfaceVersion) == ["1.0.0", "2.0.0"] && echoes.map(\.group) == ["", "blue"])
         #expect(echoes.map(\.weight) == [2, 1])
 
+        try application.expectIsKnown(fixture, directory, pushing)
+
         try server.deregister("order", 9001)
         #expect(fixture.wait { fixture.addresses(order) == ["127.0.0.1:9002"] })
 
@@ -160,12 +163,48 @@ import Testing
         pushing.expectAllIsBack(fixture)
     }
 
+    /// A Dubbo 3.3 application that registers at application level alone and keeps to itself what it offers, as is usual.
+    final class Application {
+        private let program: ChildProcess
+        private let port: UInt16
+
+        init(_ server: Server) throws {
+            port = try FreePort.next()
+            program = try Peers.launch(
+                "dubbo33-provider",
+                [
+                    "port=\(port)", "version=1.5.0", "group=g", "tag=gray", "weight=30", "app=local",
+                    "register=instance", "registry=nacos://nacos:nacos@127.0.0.1:\(server.port)", "shutdown-wait=100",
+                ])
+        }
+
+        deinit { program.terminate(grace: .zero) }
+
+        /// Polled and pushed it is known with all that it offers, and is then left alone.
+        func expectIsKnown(_ fixture: Fixture, _ directory: ServiceDirectory, _ pushing: Pushing) throws {
+            let service = ServiceKey.dubbo("demo.EchoService")
+            directory.require(service)
+            pushing.watcher.subscribe(service)
+            let isPolled = fixture.wait(.seconds(40)) { fixture.told[service]?.last?.isEmpty == false }
+            #expect(isPolled, "\(program.errors) \(fixture.log)")
+            let host = try #require(fixture.told[service]?.last?.first)
+            #expect(host.address.port == port && host.interfaceVersion == "1.5.0" && host.group == "g")
+            #expect(
+                host.weight == 0.3 && host.metadata["dubbo.tag"] == "gray" && host.metadata["application"] == "local")
+            #expect(fixture.wait { pushing.seen[service] == ["127.0.0.1:\(port) 1.5.0"] }, "\(pushing.seen)")
+            #expect(fixture.told[service]?.contains { $0.contains { $0.interfaceVersion.isEmpty } } == false)
+            directory.release(service)
+            pushing.watcher.unsubscribe(service)
+            program.terminate(grace: .zero)
+        }
+    }
+
     /// One adapter that watches by push, and one that registers.
     final class Pushing {
         let watcher: NacosRegistry
         private let owner: NacosRegistry
         private let settings: NacosSettings
-        private var seen: [ServiceKey: [String]] = [:]
+        fileprivate private(set) var seen: [ServiceKey: [String]] = [:]
         /// Fewest hosts of `cart` that were told.
         private var fewest = 0
         private let cart = ServiceKey.http("cart")

@@ -23,8 +23,12 @@ final class Fixture {
         func add(_ line: String) { text.withLock { $0 += line } }
     }
 
-    /// - Parameter names: what name lookups answer; other names fail.
-    init(names: [String: [String]] = [:], directory: String = ".") throws {
+    /// - Parameters:
+    ///   - names: what name lookups answer; other names fail.
+    ///   - inquiries: how instances of Dubbo applications are asked.
+    init(
+        names: [String: [String]] = [:], directory: String = ".", inquiries: DubboInquiries.Settings? = nil
+    ) throws {
         loop = try EventLoop()
         let lines = LogLines()
         self.lines = lines
@@ -32,9 +36,14 @@ final class Fixture {
             guard let addresses = names[name] else { return .failed("unknown name") }
             return .addresses(addresses.compactMap { SocketAddress(ip: $0, port: 0) })
         }
-        context = DiscoveryContext(
+        var context = DiscoveryContext(
             loop: loop, http: try HTTPClient(loop: loop), resolver: resolver,
             logger: Logger(minimum: .debug, write: { lines.add($0) }), directory: directory)
+        if let inquiries {
+            context.inquiries = DubboInquiries(
+                loop: loop, resolver: resolver, logger: context.logger, settings: inquiries)
+        }
+        self.context = context
     }
 
     /// The log so far.
@@ -67,9 +76,12 @@ final class Fixture {
     func addresses(_ service: ServiceKey) -> [String]? { told[service]?.last?.map { "\($0.address)" } }
 
     /// A captured answer.
-    static func resource(_ name: String) throws -> String {
+    static func resource(_ name: String) throws -> String { String(decoding: try bytes(name), as: UTF8.self) }
+
+    /// The bytes of a captured answer.
+    static func bytes(_ name: String) throws -> [UInt8] {
         let here = #filePath.split(separator: "/").dropLast(2).joined(separator: "/")
-        return String(decoding: try TemporaryDirectory.read("/\(here)/Resources/\(name)"), as: UTF8.self)
+        return try TemporaryDirectory.read("/\(here)/Resources/\(name)")
     }
 }
 

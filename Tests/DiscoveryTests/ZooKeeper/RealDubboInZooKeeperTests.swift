@@ -18,7 +18,13 @@ import Testing
         let programs = try [
             ("dubbo27-provider", ["port=\(ports[0])", "version=1.0.0", "tag=gray", "app=old", "weight=150"]),
             ("dubbo33-provider", ["port=\(ports[1])", "version=2.0.0", "group=g", "app=both"]),
-            ("dubbo33-provider", ["port=\(ports[2])", "version=2.0.0", "app=local", "register=instance"]),
+            (
+                "dubbo33-provider",
+                [
+                    "port=\(ports[2])", "version=2.5.0", "group=h", "tag=gray", "weight=40", "app=local",
+                    "register=instance",
+                ]
+            ),
             (
                 "dubbo33-provider",
                 [
@@ -34,10 +40,10 @@ import Testing
             (fixture.told[echo]?.last ?? []).map { (Int($0.address.port), $0) }, uniquingKeysWith: { first, _ in first }
         )
         let found = ports.map { hosts[$0] }
-        // That of the third is only to be had by asking it.
-        #expect(found.map { $0?.interfaceVersion } == ["1.0.0", "2.0.0", "", "3.0.0"])
-        #expect(found.map { $0?.group } == ["", "g", "", ""] && found.map { $0?.weight } == [1.5, 1, 1, 1])
-        #expect(found.map { $0?.metadata["dubbo.tag"] } == ["gray", nil, nil, "blue"])
+        // What the third offers is only to be had by asking it.
+        #expect(found.map { $0?.interfaceVersion } == ["1.0.0", "2.0.0", "2.5.0", "3.0.0"], "\(fixture.log)")
+        #expect(found.map { $0?.group } == ["", "g", "h", ""] && found.map { $0?.weight } == [1.5, 1, 0.4, 1])
+        #expect(found.map { $0?.metadata["dubbo.tag"] } == ["gray", nil, "gray", "blue"])
         #expect(found.map { $0?.metadata["application"] } == ["old", "both", "local", "remote"])
 
         for program in programs { program.signal(15) }

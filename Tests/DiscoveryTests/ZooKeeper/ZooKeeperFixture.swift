@@ -10,8 +10,11 @@ struct ZooKeeperFixture {
     let fixture: Fixture
     let server: ZooKeeperServer
 
-    init(tick: Int = 500, longestSession: Int = 60_000, names: [String: [String]] = [:]) throws {
-        fixture = try Fixture(names: names)
+    init(
+        tick: Int = 500, longestSession: Int = 60_000, names: [String: [String]] = [:],
+        inquiries: DubboInquiries.Settings? = nil
+    ) throws {
+        fixture = try Fixture(names: names, inquiries: inquiries)
         server = try ZooKeeperServer(tick: tick, longestSession: longestSession)
         try server.start()
     }

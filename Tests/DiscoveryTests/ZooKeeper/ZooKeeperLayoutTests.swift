@@ -23,7 +23,9 @@ import Testing
     }
 
     @Test func mergesInterfacesAndApplications() throws {
-        let zookeeper = try ZooKeeperFixture()
+        var inquiries = DubboInquiries.Settings()
+        inquiries.patience = .milliseconds(100)
+        let zookeeper = try ZooKeeperFixture(inquiries: inquiries)
         let fixture = zookeeper.fixture
         let writer = try zookeeper.writer()
         let registry = try zookeeper.registry()
@@ -47,7 +49,7 @@ import Testing
             #expect(host.metadata["dubbo.tag"] == "gray" && host.metadata["env"] == "blue")
             #expect(host.metadata["application"] == "shop" && host.metadata["methods"] == nil)
         }
-        // 3.3 at application level alone: version, group and tag are not known.
+        // 3.3 at application level alone: version, group and tag are not known where no instance answers.
         try restore("zookeeper-dubbo33-instance.txt", writer)
         zookeeper.expect(echo, ["127.0.0.1:20761", "127.0.0.1:20763", "127.0.0.1:20764", "127.0.0.1:20765"])
         let unknown = try #require(fixture.told[echo]?.last?.first { $0.address.port == 20763 })
@@ -58,7 +60,9 @@ import Testing
         // The instance has moved to another revision whose metadata comes later than itself.
         let node = "/services/shop/127.0.0.1:20763"
         let data = try #require(try writer.data(node)).text
-        try writer.set(node, data.replacing("61693bacd7e069686a6caa5f6f9d5fd8", with: "feed"))
+        let stored = data.replacing("61693bacd7e069686a6caa5f6f9d5fd8", with: "feed")
+            .replacing(#"storage-type":"local""#, with: #"storage-type":"remote""#)
+        try writer.set(node, stored)
         let metadata =
             #"{"app":"shop","revision":"feed","services":{"demo.EchoService:2.0.0:dubbo":{"name":"demo.EchoService","#
             + #""version":"2.0.0","protocol":"dubbo","port":20763,"params":{"weight":"50"}}}}"#
@@ -70,6 +74,53 @@ import Testing
         // No mapping, no application.
         try writer.delete("/dubbo/mapping/demo.EchoService")
         zookeeper.expect(echo, ["127.0.0.1:20761", "127.0.0.1:20765"])
+    }
+
+    /// Metadata type `local`, Dubbo's default.
+    @Test func asksInstancesWhereTheRegistryDoesNotKnow() throws {
+        let zookeeper = try ZooKeeperFixture()
+        let fixture = zookeeper.fixture
+        let writer = try zookeeper.writer()
+        let (first, second) = (try FakeDubbo(loop: fixture.loop), try FakeDubbo(loop: fixture.loop))
+        for provider in [first, second] { provider.offers = ["r1": "1.0.0", "r2": "2.0.0"] }
+        func register(_ provider: FakeDubbo, _ revision: String, storage: String = "local") -> String {
+            let instance = CuratorInstance(
+                name: "shop", id: "x", host: "127.0.0.1", port: provider.port,
+                metadata: provider.instance(revision, storage: storage))
+            return String(decoding: instance.springData(registeredAt: 1), as: UTF8.self)
+        }
+        try writer.create("/dubbo/mapping/a.Echo", "shop")
+        try writer.create("/services/shop/1", register(first, "r1"))
+        try writer.create("/services/shop/2", register(second, "r1"))
+        let registry = try zookeeper.registry()
+        defer { registry.stop() }
+        let service = ServiceKey.dubbo("a.Echo")
+        registry.subscribe(.http("shop"))
+        registry.subscribe(service)
+        let isListed = fixture.wait { fixture.told[service]?.last?.count == 2 }
+        #expect(isListed && fixture.told[service]?.last?.map(\.interfaceVersion) == ["1.0.0", "1.0.0"])
+        #expect(fixture.told[service]?.last?.map { $0.metadata["dubbo.tag"] } == ["gray", "gray"])
+        // Its own port, not that of the one who was asked.
+        #expect(Set(fixture.told[service]?.last?.map(\.address.port) ?? []) == [first.port, second.port])
+        #expect(first.asked + second.asked == ["r1"])
+        // One has changed; metadata that should be in the registry and is not can be asked for as well.
+        try writer.set("/services/shop/2", register(second, "r2", storage: "remote"))
+        let isNew = fixture.wait {
+            Set(fixture.told[service]?.last?.map(\.interfaceVersion) ?? []) == ["1.0.0", "2.0.0"]
+        }
+        #expect(isNew && second.asked.last == "r2" && fixture.context.inquiries.count == 2)
+        #expect(fixture.told[service]?.contains { $0.contains { $0.interfaceVersion.isEmpty } } == false)
+        // Both say it now; the registry goes before.
+        let metadata =
+            #"{"services":{"a.Echo:3.0.0:dubbo":{"version":"3.0.0","protocol":"dubbo","port":1}}}"#
+        try writer.create("/dubbo/metadata/shop/r2", metadata)
+        let isStored = fixture.wait {
+            Set(fixture.told[service]?.last?.map(\.interfaceVersion) ?? []) == ["1.0.0", "3.0.0"]
+        }
+        #expect(isStored && fixture.context.inquiries.count == 1)
+        try writer.delete("/services/shop/1")
+        #expect(fixture.wait { fixture.told[service]?.last?.count == 1 && fixture.context.inquiries.count == 0 })
+        #expect(first.asked.count + second.asked.count == 2 && registry.status.unansweredRevisions == 0)
     }
 
     @Test func obeysConfigurators() throws {

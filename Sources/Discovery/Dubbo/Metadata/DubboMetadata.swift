@@ -3,8 +3,8 @@ import FoundationEssentials
 /// What a Dubbo 3 application offers in one revision: Dubbo's `MetadataInfo` as JSON.
 ///
 /// `{"app":"shop","revision":"…","services":{"g/demo.Echo:1.0.0:dubbo":{"name":"demo.Echo","params":{…},…},…}}`. An application
-/// can have thousands of services; only those that are asked for are decoded.
-struct DubboMetadata {
+/// can have thousands of services; only those that are asked for are decoded, each once for all its instances.
+final class DubboMetadata {
     /// One interface in one version, group and protocol.
     struct Service: Equatable {
         let interface: String
@@ -24,11 +24,12 @@ struct DubboMetadata {
     let application: String
     private let text: [UInt8]
     private let ranges: [String: [Range<Int>]]
+    private var decoded: [String: [Service]] = [:]
 
     /// Nil when it is no such text.
     init?(_ text: [UInt8]) {
         guard let object = JSONText.object(text), let range = object["services"] else { return nil }
-        application = object["app"].flatMap { try? JSONDecoder().decode(String.self, from: Data(text[$0])) } ?? ""
+        application = object["app"].flatMap { JSONText.string(text, $0) } ?? ""
         self.text = Array(text[range])
         guard let members = JSONText.members(self.text) else { return nil }
         var ranges: [String: [Range<Int>]] = [:]
@@ -36,21 +37,55 @@ struct DubboMetadata {
         self.ranges = ranges
     }
 
+    /// What a builder has gathered.
+    init(_ builder: Builder) {
+        (application, text, ranges) = (builder.application, builder.text, builder.ranges)
+    }
+
     /// Names of all interfaces offered.
     var interfaces: some Collection<String> { ranges.keys }
 
     /// The services of an interface; those that cannot be read are left out.
     func services(of interface: String) -> [Service] {
-        (ranges[interface] ?? []).compactMap { range in
-            guard let entry = try? JSONDecoder().decode(Entry.self, from: Data(text[range])) else { return nil }
-            return entry.service(interface)
+        guard let ranges = ranges[interface] else { return [] }
+        if let known = decoded[interface] { return known }
+        let services = ranges.compactMap { range in
+            try? JSONDecoder().decode(Entry.self, from: Data(text[range])).service(interface)
         }
+        decoded[interface] = services
+        return services
     }
 
     /// The interface of a key `group/interface:version:protocol`, in which group and version may be missing.
     private static func interface(_ key: ArraySlice<UInt8>) -> String {
         let afterGroup = key.lastIndex(of: UInt8(ascii: "/")).map { key[($0 + 1)...] } ?? key
         return String(decoding: afterGroup.prefix { $0 != UInt8(ascii: ":") }, as: UTF8.self)
+    }
+
+    /// Gathers services one by one.
+    struct Builder {
+        fileprivate let application: String
+        fileprivate var text: [UInt8] = []
+        fileprivate var ranges: [String: [Range<Int>]] = [:]
+
+        /// How many were added, and how large they are in bytes.
+        private(set) var count = 0
+        var size: Int { text.count }
+
+        init(application: String) { self.application = application }
+
+        /// Adds a service under its key. Of its parameters those are kept that are used.
+        mutating func add(_ key: String, _ service: Service) {
+            let start = text.count
+            let members = [
+                ("group", JSONWriter.quote(service.group)), ("version", JSONWriter.quote(service.version)),
+                ("protocol", JSONWriter.quote(service.scheme)), ("port", "\(service.port)"),
+                ("params", JSONWriter.object(DubboProvider.labels(service.parameters))),
+            ]
+            count += 1
+            text += JSONWriter.object(members).utf8
+            ranges[DubboMetadata.interface(Array(key.utf8)[...]), default: []].append(start..<text.count)
+        }
     }
 
     private struct Entry: Decodable {

@@ -1,0 +1,146 @@
+import Codecs
+
+/// Reads the answer to `getMetadataInfo`, a piece at a time.
+///
+/// It is Dubbo's `MetadataInfo` in Hessian2: `{services: {KEY: {name, group, version, protocol, port, path, params}}, revision,
+/// app}`. Fields count by name, whatever class or map they stand in.
+struct DubboMetadataAnswer {
+    private enum Phase {
+        case reading(Hessian2.Reader)
+        case gathering(Hessian2.Document, Hessian2.Document.Contents, DubboMetadata.Builder)
+    }
+
+    /// What is taken of an answer: references can make a short one mean a long one.
+    struct Limits {
+        var services = 20_000
+        /// Of one service; further ones are left out.
+        var parameters = 1000
+        /// Of all that is kept, in bytes.
+        var size = 32 << 20
+    }
+
+    private let application: String
+    private let revision: String
+    private let limits: Limits
+    private let isException: Bool
+    private var phase: Phase
+
+    /// - Parameters:
+    ///   - frame: the whole frame, a response in Hessian2 with status 20.
+    ///   - application: whose metadata was asked for.
+    ///   - revision: which revision was asked for.
+    init(
+        _ frame: [UInt8], application: String, revision: String, limits: Limits = Limits()
+    ) throws(DubboMetadataFailure) {
+        self.application = application
+        self.revision = revision
+        self.limits = limits
+        guard frame.count > Dubbo.headSize else { throw .init(.unreadable, "an empty answer") }
+        switch frame[Dubbo.headSize] {
+        case 0x91, 0x94: isException = false
+        case 0x90, 0x93: isException = true
+        case 0x92, 0x95: throw .init(.wrongRevision, "knows no revision \(Excerpt.words(Array(revision.utf8)))")
+        default: throw .init(.unreadable, "an answer of an unknown kind")
+        }
+        phase = .reading(Hessian2.Reader(frame, at: Dubbo.headSize + 1))
+    }
+
+    /// Reads a whole answer.
+    static func read(
+        _ frame: [UInt8], application: String, revision: String, limits: Limits = Limits()
+    ) throws(DubboMetadataFailure) -> DubboMetadata {
+        var answer = try DubboMetadataAnswer(frame, application: application, revision: revision, limits: limits)
+        while true {
+            if let metadata = try answer.advance() { return metadata }
+        }
+    }
+
+    /// The text of a response with another status than 20.
+    static func errorText(_ frame: [UInt8], _ head: Dubbo.FrameHead) -> String {
+        var words = ""
+        if head.serialization == .hessian2 {
+            var reader = Hessian2.Reader(frame, at: Dubbo.headSize)
+            let document = try? reader.advance()
+            words = document.flatMap { $0.text($0.root) } ?? ""
+        }
+        return "status \(head.status)" + (words.isEmpty ? "" : ": " + Excerpt.words(Array(words.utf8)))
+    }
+
+    private static let valuesPerPiece = 1000
+    private static let servicesPerPiece = 5
+
+    /// Reads a piece; returns what was told when that was the last one.
+    mutating func advance() throws(DubboMetadataFailure) -> DubboMetadata? {
+        switch phase {
+        case .reading(var reader):
+            let document: Hessian2.Document?
+            do throws(Hessian2.Reader.Failure) {
+                // Where it stands must not be held twice, or every piece would copy what was read before.
+                phase = .reading(Hessian2.Reader([], at: 0))
+                document = try reader.advance(limit: Self.valuesPerPiece)
+            } catch {
+                throw .init(error == .tooMuch ? .tooLarge : .unreadable, "the answer is no Hessian2: \(error)")
+            }
+            phase = .reading(reader)
+            if let document { phase = try begin(document) }
+            return nil
+        case .gathering(let document, var contents, var builder):
+            phase = .reading(Hessian2.Reader([], at: 0))
+            for _ in 0..<Self.servicesPerPiece {
+                guard let key = contents.next(), let value = contents.next() else { return DubboMetadata(builder) }
+                if let key = document.text(key), let service = service(value, document) {
+                    builder.add(key, service)
+                }
+                guard builder.count <= limits.services, builder.size <= limits.size else {
+                    throw .init(.tooLarge, "it offers too many services")
+                }
+            }
+            phase = .gathering(document, contents, builder)
+            return nil
+        }
+    }
+
+    private func begin(_ document: Hessian2.Document) throws(DubboMetadataFailure) -> Phase {
+        let root = document.root
+        func text(_ name: String) -> String { document.member(name, of: root).flatMap { document.text($0) } ?? "" }
+        if isException {
+            let words = text("detailMessage").isEmpty ? "" : ": " + text("detailMessage")
+            throw .init(
+                .refused, Excerpt.words(Array(((document.className(of: root) ?? "an exception") + words).utf8)))
+        }
+        if document.kind(of: root) == .null { throw .init(.wrongRevision, "knows no such revision") }
+        guard let services = document.member("services", of: root), document.kind(of: services) == .map else {
+            throw .init(.unreadable, "the answer is no MetadataInfo")
+        }
+        // Of an application that has just changed, an instance may tell about what it offers now.
+        for (told, asked) in [(text("revision"), revision), (text("app"), application)] where !told.isEmpty {
+            guard told == asked else {
+                throw .init(.wrongRevision, "tells about \(Excerpt.words(Array(told.utf8))), not \(asked)")
+            }
+        }
+        return .gathering(
+            document, document.contents(of: services), DubboMetadata.Builder(application: text("app")))
+    }
+
+    /// Nil where no protocol is said.
+    private func service(
+        _ value: Hessian2.Document.Value, _ document: Hessian2.Document
+    ) -> DubboMetadata.Service? {
+        func member(_ name: String) -> String? {
+            document.member(name, of: value).flatMap { document.text($0) }
+        }
+        guard let scheme = member("protocol") else { return nil }
+        var parameters: [String: String] = [:]
+        if let map = document.member("params", of: value), document.kind(of: map) == .map {
+            var contents = document.contents(of: map)
+            while let key = contents.next(), let entry = contents.next(), parameters.count < limits.parameters {
+                if let name = document.text(key), let text = document.text(entry) { parameters[name] = text }
+            }
+        }
+        let port = document.member("port", of: value).flatMap { document.integer($0) }
+        return DubboMetadata.Service(
+            interface: member("name") ?? "", version: DubboProvider.version(member("version") ?? parameters["version"]),
+            group: member("group") ?? parameters["group"] ?? "", scheme: scheme,
+            port: port.flatMap { UInt16(exactly: $0) } ?? 0, parameters: parameters)
+    }
+}

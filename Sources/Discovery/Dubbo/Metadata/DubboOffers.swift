@@ -1,0 +1,103 @@
+import Runtime
+
+/// Revisions of applications that a service needs to know and its registry knows nothing about, with where each can be asked.
+struct DubboWishes {
+    fileprivate var revisions: [DubboInquiry.Key: [DubboMetadataCall.Host]] = [:]
+
+    /// Adds an instance of an application.
+    mutating func add(_ application: String, _ instance: DubboApplication) {
+        guard let revision = instance.revision else { return }
+        let host = instance.metadataPort.map { DubboMetadataCall.Host(host: instance.host, port: $0) }
+        revisions[.init(application: application, revision: revision), default: []] += host.map { [$0] } ?? []
+    }
+}
+
+/// What applications of one registry offer, as far as only their instances can tell.
+///
+/// The registry says what each of its services needs, and is told when more is known for one.
+final class DubboOffers {
+    private struct Service {
+        /// Revisions that are asked for.
+        var asked: Set<DubboInquiry.Key> = []
+        /// Revisions that nobody can be asked about.
+        var unasked: Set<DubboInquiry.Key> = []
+    }
+
+    /// More is known for a service, or is not waited for any longer.
+    var onChange: (ServiceKey) -> Void = { _ in }
+
+    private let inquiries: DubboInquiries
+    private let logger: Logger
+    private var services: [ServiceKey: Service] = [:]
+    /// How many services need them.
+    private var unasked: [DubboInquiry.Key: Int] = [:]
+    private var overdue: [DubboInquiry.Key: Int] = [:]
+
+    init(_ context: DiscoveryContext) {
+        inquiries = context.inquiries
+        logger = context.logger
+    }
+
+    deinit { stop() }
+
+    /// Takes all that a service needs. What it needs no longer is forgotten.
+    func update(_ service: ServiceKey, _ wishes: DubboWishes) {
+        var new = Service()
+        for (key, hosts) in wishes.revisions {
+            if hosts.isEmpty { new.unasked.insert(key) } else { new.asked.insert(key) }
+        }
+        let old = services[service] ?? Service()
+        services[service] = wishes.revisions.isEmpty ? nil : new
+        for (key, hosts) in wishes.revisions where !hosts.isEmpty {
+            inquiries.want(key, hosts, user: .init(offers: self, service: service))
+        }
+        for key in old.asked.subtracting(new.asked) {
+            inquiries.drop(key, user: .init(offers: self, service: service))
+        }
+        for key in new.unasked.subtracting(old.unasked) { noteUnasked(key) }
+        for key in old.unasked.subtracting(new.unasked) { Self.count(&unasked, key, -1) }
+    }
+
+    /// What a revision offers; nil while that is not known.
+    func metadata(of application: String, _ revision: String) -> DubboMetadata? {
+        inquiries[.init(application: application, revision: revision)]?.metadata
+    }
+
+    /// Nothing that a service needs is waited for.
+    func isKnown(_ service: ServiceKey) -> Bool {
+        guard let known = services[service] else { return true }
+        return !known.asked.contains { inquiries[$0]?.isWaiting ?? false }
+    }
+
+    /// Forgets a service.
+    func forget(_ service: ServiceKey) { update(service, DubboWishes()) }
+
+    /// Fills in what the status says about it.
+    func describe(_ status: inout RegistryStatus) {
+        status.unansweredRevisions = overdue.count
+        status.unaskedRevisions = unasked.count
+    }
+
+    /// Forgets everything.
+    func stop() {
+        for service in Array(services.keys) { forget(service) }
+    }
+
+    /// An inquiry of a service is overdue, or is not so any longer.
+    func setOverdue(_ key: DubboInquiry.Key, _ isOverdue: Bool) { Self.count(&overdue, key, isOverdue ? 1 : -1) }
+
+    private func noteUnasked(_ key: DubboInquiry.Key) {
+        Self.count(&unasked, key, 1)
+        logger.log(
+            .info, "dubbo.metadata_not_asked",
+            [
+                "application": key.application,
+                "reason": "neither the registry nor its instances tell over dubbo:// what it offers",
+            ], limit: 10)
+    }
+
+    private static func count(_ counts: inout [DubboInquiry.Key: Int], _ key: DubboInquiry.Key, _ change: Int) {
+        let sum = counts[key, default: 0] + change
+        counts[key] = sum > 0 ? sum : nil
+    }
+}

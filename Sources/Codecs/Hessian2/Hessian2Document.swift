@@ -135,7 +135,11 @@ extension Hessian2 {
             return Contents(document: self, next: index + 1, end: isContainer ? Int(node.next) : index + 1)
         }
 
-        /// The value of an object's field, or of a map's entry; nil where there is none. Of several the first counts.
+        /// Entries of a map that `member` looks at.
+        public static let mostMembers = 100
+
+        /// The value of an object's field, or of an entry of a map that stands for an object: one of its first `mostMembers`
+        /// entries. Nil where there is none; of several the first counts.
         public func member(_ name: String, of value: Value) -> Value? {
             let node = node(value)
             switch node.kind {
@@ -146,7 +150,8 @@ extension Hessian2 {
                 return contents.next()
             case .map:
                 var contents = contents(of: value)
-                while let key = contents.next(), let entry = contents.next() {
+                for _ in 0..<Self.mostMembers {
+                    guard let key = contents.next(), let entry = contents.next() else { break }
                     if text(key) == name { return entry }
                 }
                 return nil

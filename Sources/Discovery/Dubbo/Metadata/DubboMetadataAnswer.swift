@@ -59,7 +59,10 @@ struct DubboMetadataAnswer {
     static func errorText(_ frame: [UInt8], _ head: Dubbo.FrameHead) -> String {
         var words = ""
         if head.serialization == .hessian2 {
-            var reader = Hessian2.Reader(frame, at: Dubbo.headSize)
+            // It is one text.
+            var limits = Hessian2.Reader.Limits()
+            limits.values = 1
+            var reader = Hessian2.Reader(frame, at: Dubbo.headSize, limits: limits)
             let document = try? reader.advance()
             words = document.flatMap { $0.text($0.root) } ?? ""
         }
@@ -133,7 +136,8 @@ struct DubboMetadataAnswer {
         var parameters: [String: String] = [:]
         if let map = document.member("params", of: value), document.kind(of: map) == .map {
             var contents = document.contents(of: map)
-            while let key = contents.next(), let entry = contents.next(), parameters.count < limits.parameters {
+            for _ in 0..<limits.parameters {
+                guard let key = contents.next(), let entry = contents.next() else { break }
                 if let name = document.text(key), let text = document.text(entry) { parameters[name] = text }
             }
         }

@@ -164,7 +164,7 @@ final class DubboMetadataCall {
                 let frame = used..<used + head.frameLength
                 used = frame.upperBound
                 // Its heartbeats and events are nothing to a connection that ends in a moment.
-                if isAnswer(head) { finish(head, Array(received[frame])) }
+                if isAnswer(head) { finish(head, frame.count == received.count ? received : Array(received[frame])) }
             }
         }
     }

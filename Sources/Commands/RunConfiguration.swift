@@ -58,7 +58,10 @@ extension RunOptions {
     }
 
     private func check(_ settings: Configuration) throws(UsageError) {
-        if settings.listeners.isEmpty { throw UsageError("run: all listeners are off, nothing is left to do") }
+        // One that registers an application need not carry requests.
+        if settings.listeners.isEmpty && settings.registrations.isEmpty {
+            throw UsageError("run: all listeners are off, nothing is left to do")
+        }
         if let clash = settings.addressClashes().first { throw UsageError("run: \(clash.message)") }
         if settings.registries.isEmpty {
             throw UsageError(

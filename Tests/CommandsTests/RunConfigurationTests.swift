@@ -76,6 +76,8 @@ import Testing
         #expect(throws: UsageError("run: all listeners are off, nothing is left to do")) {
             try options.configuration()
         }
+        options.registrations = [RegistrationConfiguration(service: "shop", port: .application(8081))]
+        #expect(throws: Never.self) { try options.configuration() }
     }
 
     @Test func refusesClashesAndRepetition() {

@@ -92,7 +92,7 @@ extension RegistryURL {
         case .nacos: (["namespace", "group", "clusters", "separator", "push"], 8848)
         case .zookeeper: (["backup", "group", "services", "session"], 2181)
         case .consul: (["dc", "passing", "tag", "token", "version-tags"], 8500)
-        case .eureka: (["address"], 8761)
+        case .eureka: (["address", "heartbeat"], 8761)
         case .etcd: (["layout"], 2379)
         case .file: ([], 0)
         }

@@ -147,7 +147,7 @@ final class EurekaLedger: Ledger {
 
     deinit { process?.signal(SIGKILL) }
 
-    var url: String { "eureka://127.0.0.1:\(port)" }
+    var url: String { "eureka://127.0.0.1:\(port)?heartbeat=2s" }
 
     func startEmpty() throws {
         process = try Peers.launch(

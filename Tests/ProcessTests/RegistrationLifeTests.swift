@@ -23,7 +23,8 @@ struct RegistrationLifeTests {
         let life = try Life([try NacosLedger("nacos2"), try NacosLedger("nacos3"), try EurekaLedger()])
         try life.begin()
         try life.fallIllAndRecover()
-        try life.loseRegistries()
+        // To start a Nacos takes ten seconds of a processor; the older one's return is tested with its adapter.
+        try life.loseRegistries(from: 1)
         try life.end()
     }
 
@@ -84,9 +85,9 @@ private final class Life {
     }
 
     /// All at the same time: a large one takes seconds.
-    private func startRegistries() throws {
-        for ledger in ledgers { try ledger.startEmpty() }
-        for ledger in ledgers { try ledger.waitUntilItServes() }
+    private func startRegistries(from first: Int = 0) throws {
+        for ledger in ledgers[first...] { try ledger.startEmpty() }
+        for ledger in ledgers[first...] { try ledger.waitUntilItServes() }
     }
 
     private func expected(in ledger: any Ledger) throws -> Set<ListedEntry> {
@@ -138,9 +139,9 @@ private final class Life {
     }
 
     /// They are killed and come back without what they knew.
-    func loseRegistries() throws {
-        for ledger in ledgers { try ledger.kill() }
-        try startRegistries()
+    func loseRegistries(from first: Int = 0) throws {
+        for ledger in ledgers[first...] { try ledger.kill() }
+        try startRegistries(from: first)
         try expectListed()
     }
 

@@ -24,11 +24,13 @@ struct EurekaSettings: Equatable {
     var serverBackoff = Backoff(cap: .seconds(5))
     /// How long a whole list is not read again because changes do not add up.
     var mismatchBackoff = Backoff(first: .seconds(10), cap: .seconds(120))
-    /// How long a registration waits between two heartbeats.
+    /// How long a registration waits between two heartbeats; the server forgets it after three times that.
     var heartbeat: Duration = .seconds(30)
 
     /// Answers come from a cache that servers renew every 30 s by default: to ask more often finds nothing more.
     static let shortestPoll = Duration.seconds(5)
+    /// Servers count on a heartbeat each half minute: fewer look to them as if the network had failed.
+    static let heartbeatRange = Duration.seconds(1)...Duration.seconds(30)
 
     init(servers: [String]) { self.servers = servers }
 
@@ -40,6 +42,9 @@ struct EurekaSettings: Equatable {
             authorization = "Basic \(credentials)"
         }
         self.poll = max(poll, Self.shortestPoll)
+        if let text = url.parameters["heartbeat"] {
+            heartbeat = try SettingValue.duration(text, in: Self.heartbeatRange)
+        }
         switch url.parameters["address"] {
         case nil, "ip": break
         case "hostname": usesHostName = true

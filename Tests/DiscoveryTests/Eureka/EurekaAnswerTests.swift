@@ -167,15 +167,18 @@ import Testing
     }
 
     @Test func theAddressOfARegistryIsRead() throws {
-        let url = try RegistryURL("eureka://me:p%40s@a,b:9000?address=hostname")
+        let url = try RegistryURL("eureka://me:p%40s@a,b:9000?address=hostname&heartbeat=5s")
         let settings = try EurekaSettings(url, poll: .seconds(2))
         #expect(settings.servers == ["http://a:8761/eureka", "http://b:9000/eureka"])
         #expect(settings.authorization == "Basic bWU6cEBz" && settings.usesHostName && settings.poll == .seconds(5))
+        #expect(settings.heartbeat == .seconds(5))
         let plain = try EurekaSettings(RegistryURL("eureka://a/x/eureka/v2"), poll: .seconds(30))
         #expect(plain.servers == ["http://a:8761/x/eureka/v2"] && plain.authorization == nil)
-        #expect(plain.poll == .seconds(30))
-        #expect(throws: InvalidValue.self) {
-            try EurekaSettings(RegistryURL("eureka://a?address=dns"), poll: .seconds(2))
+        #expect(plain.poll == .seconds(30) && plain.heartbeat == .seconds(30))
+        for wrong in ["address=dns", "heartbeat=0s", "heartbeat=31s", "heartbeat=soon"] {
+            #expect(throws: InvalidValue.self) {
+                try EurekaSettings(RegistryURL("eureka://a?\(wrong)"), poll: .seconds(2))
+            }
         }
     }
 }

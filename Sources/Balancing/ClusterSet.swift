@@ -15,43 +15,7 @@ public struct ClusterSet: ~Copyable {
         count = 0
     }
 
-    /// Builds the clusters of a snapshot.
-    ///
-    /// - Parameters:
-    ///   - labels: the service's table; gets what is new.
-    ///   - endpoint: finds or makes a host's endpoint; each call is one reference that `releaseEndpoints` gives back.
-    ///   - turn: where round robin begins, so that many workers and rebuilds do not all begin at the first host.
-    public init(
-        _ snapshot: ServiceSnapshot, labels: inout LabelTable, turn: UInt32,
-        endpoint: (SocketAddress) -> UnsafeMutablePointer<Endpoint>
-    ) {
-        var unions: [(group: Int, members: [Member])] = []
-        var built: [Cluster] = []
-        for (number, cluster) in snapshot.clusters.enumerated() {
-            let group = labels.intern(cluster.identity.group)
-            let members = cluster.hosts.filter { $0.weight > 0 }.map { host in
-                let endpoint = endpoint(host.address)
-                endpoint.pointee.references += 1
-                return Member(endpoint: endpoint, weight: host.weight, home: Int32(number))
-            }
-            built.append(
-                Cluster(
-                    version: labels.intern(cluster.identity.version), group: group,
-                    interfaceVersion: labels.intern(cluster.identity.interfaceVersion), isUnion: false,
-                    isUntagged: cluster.identity.isUntagged, members: members, balancer: snapshot.policy.balancer,
-                    position: turn))
-            if let index = unions.firstIndex(where: { $0.group == group }) {
-                unions[index].members += members
-            } else {
-                unions.append((group, members))
-            }
-        }
-        for union in unions {
-            built.append(
-                Cluster(
-                    version: 0, group: union.group, interfaceVersion: 0, isUnion: true, isUntagged: false,
-                    members: union.members, balancer: snapshot.policy.balancer, position: turn))
-        }
+    init(_ built: [Cluster]) {
         clusters = .allocate(capacity: max(1, built.count))
         clusters.initialize(from: built, count: built.count)
         count = built.count

@@ -17,7 +17,7 @@ struct Picker {
     init(weights: [UInt32], balancer: BalancerKind) {
         self.balancer = balancer
         count = UInt64(weights.count)
-        let equal = Set(weights).count <= 1
+        let equal = weights.allSatisfy { $0 == weights.first }
         let needsOrder = balancer == .roundRobin && !equal
         let sequence = needsOrder ? Self.smoothOrder(weights) : []
         order = needsOrder ? Self.copy(sequence) : nil
@@ -65,11 +65,34 @@ struct Picker {
         let sum = shares.reduce(0, +)
         let longest = UInt64(max(longestRound, 2 * weights.count))
         if sum > longest { shares = shares.map { max(1, $0 * longest / sum) } }
-        var turns: [(at: Double, index: UInt32)] = []
-        for (index, share) in shares.enumerated() {
-            for turn in 0..<share { turns.append((at: (Double(turn) + 0.5) / Double(share), index: UInt32(index))) }
+        return spread(shares)
+    }
+
+    /// The order of one round: each index's turns at even distances, at equal places the smaller index first.
+    ///
+    /// There are about as many turns as places in the round, so sorting them into places takes constant time for each.
+    private static func spread(_ shares: [UInt64]) -> [UInt32] {
+        let sum = Int(shares.reduce(0, +))
+        var turns = [(at: Double, index: UInt32)](repeating: (0, 0), count: sum)
+        var ends = [Int](repeating: 0, count: sum + 1)
+        func forEachTurn(_ body: (Double, UInt32) -> Void) {
+            for (index, share) in shares.enumerated() {
+                for turn in 0..<share { body((Double(turn) + 0.5) / Double(share), UInt32(index)) }
+            }
         }
-        return turns.sorted { ($0.at, $0.index) < ($1.at, $1.index) }.map(\.index)
+        forEachTurn { at, _ in ends[Int(at * Double(sum)) + 1] += 1 }
+        for place in 0..<sum { ends[place + 1] += ends[place] }
+        forEachTurn { at, index in
+            let place = Int(at * Double(sum))
+            turns[ends[place]] = (at, index)
+            ends[place] += 1
+        }
+        var start = 0
+        for place in 0..<sum {
+            if ends[place] - start > 1 { turns[start..<ends[place]].sort { ($0.at, $0.index) < ($1.at, $1.index) } }
+            start = ends[place]
+        }
+        return turns.map(\.index)
     }
 
     private static func greatestCommonDivisor(_ left: UInt64, _ right: UInt64) -> UInt64 {

@@ -7,6 +7,9 @@ public enum Clock {
     @inline(__always)
     public static var nanoseconds: Int64 { clinux_monotonic_nanoseconds() }
 
+    /// Nanoseconds of processor time that this thread has had. What other processes take does not count.
+    public static var threadNanoseconds: Int64 { clinux_thread_nanoseconds() }
+
     /// Nanoseconds since 1970-01-01 UTC.
     public static var wallNanoseconds: Int64 { clinux_wall_nanoseconds() }
 

@@ -24,14 +24,18 @@ private final class Fixture {
         labels.initialize(to: LabelTable())
         clusters = .allocate(capacity: 1)
         var made: [SocketAddress: UnsafeMutablePointer<Endpoint>] = [:]
-        clusters.initialize(
-            to: ClusterSet(snapshot, labels: &labels.pointee, turn: 0) { address in
+        let builder = ClusterBuilder(snapshot, turn: 0)
+        var isMore = true
+        while isMore {
+            isMore = builder.advance(labels: &labels.pointee) { address in
                 if let known = made[address] { return known }
                 let endpoint = UnsafeMutablePointer<Endpoint>.allocate(capacity: 1)
                 endpoint.initialize(to: Endpoint(address: address, kind: key.kind))
                 made[address] = endpoint
                 return endpoint
-            })
+            }
+        }
+        clusters.initialize(to: builder.finish())
         endpoints = made
     }
 
@@ -188,5 +192,26 @@ private func tagged(_ port: UInt16, _ tag: String, iface: String = "", group: St
         let heavy = picks.filter { $0.key % 7 == 6 }.values.reduce(0, +)
         let light = picks.filter { $0.key % 7 == 0 }.values.reduce(0, +)
         #expect(abs(Double(heavy) / Double(light) - 7) < 0.6)
+    }
+
+    @Test func manyHostsGetTheirTurnsInOneRound() {
+        let weights = (1...3000).map { Double($0 % 3 + 1) }
+        let fixture = Fixture(
+            weights.enumerated().map { instance(UInt16($0 + 1), weight: $1) }, balancer: .roundRobin)
+        let picks = fixture.picks(6000, .own, fixture.view())
+        #expect(picks.allSatisfy { picks in Double(picks.value) == weights[Int(picks.key) - 1] })
+        #expect(picks.count == 3000)
+    }
+
+    @Test func turnsAreInTheOrderOfTheirPlaces() {
+        let weights = [7, 1, 30, 2, 11, 7, 1]
+        let fixture = Fixture(
+            weights.enumerated().map { instance(UInt16($0 + 1), weight: Double($1)) }, balancer: .roundRobin)
+        let turns = weights.enumerated().flatMap { index, weight in
+            (0..<weight).map { (place: (Double($0) + 0.5) / Double(weight), port: UInt16(index + 1)) }
+        }
+        let expected = turns.sorted { ($0.place, $0.port) < ($1.place, $1.port) }.map(\.port)
+        let order = (0..<turns.count).flatMap { _ in fixture.picks(1, .own, fixture.view()).keys }
+        #expect(order == expected)
     }
 }

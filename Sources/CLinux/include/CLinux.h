@@ -118,6 +118,13 @@ static inline int64_t clinux_monotonic_nanoseconds(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+static inline int64_t clinux_thread_nanoseconds(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
 static inline int64_t clinux_wall_nanoseconds(void)
 {
     struct timespec now;

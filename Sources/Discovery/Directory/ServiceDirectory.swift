@@ -54,7 +54,7 @@ public final class ServiceDirectory {
     /// How many services are watched.
     public var count: Int { services.count }
 
-    /// What registries' reports have taken of the control loop's time, from the report to the workers' mailboxes.
+    /// Processor time that registries' reports have taken of the control loop, from the report to the workers' mailboxes.
     public private(set) var updates = WorkTime()
 
     private var views: [RegistryView] = []
@@ -210,10 +210,10 @@ public final class ServiceDirectory {
         RegistryReports(
             instances: { [weak self] key, instances in
                 guard let self else { return }
-                let start = Clock.nanoseconds
+                let start = Clock.threadNanoseconds
                 views[index].take(instances, of: key)
                 tell(key)
-                updates.add(nanoseconds: Clock.nanoseconds - start)
+                updates.add(nanoseconds: Clock.threadNanoseconds - start)
             },
             failed: { [weak self] key, _ in
                 self?.views[index].fail(key)

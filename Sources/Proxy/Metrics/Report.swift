@@ -12,7 +12,7 @@ public struct WorkerReport: Sendable {
     public var listeners: [ListenerReport] = []
     /// Times that buffer memory was taken from the system.
     public var bufferAllocations: UInt64 = 0
-    /// What taking over changes of services, and answering the control plane, has taken of its time.
+    /// Processor time that taking over changes of services, and answering the control plane, has taken.
     public var updates = WorkTime()
 }
 
@@ -80,54 +80,4 @@ public struct ListenerReport: Sendable {
     public let accepted: UInt64
     /// Connections open now.
     public let open: Int
-}
-
-extension Worker {
-    /// Copies the counters for the control plane.
-    func makeReport() -> WorkerReport {
-        var report = WorkerReport()
-        report.bufferAllocations = buffers.allocations
-        report.updates = mailTime
-        report.listeners = listeners.map {
-            ListenerReport(name: $0.configuration.name, accepted: $0.accepted, open: $0.open)
-        }
-        report.endpoints = tables.endpoints.values.map { endpoint in
-            let state = endpoint.pointee
-            return EndpointReport(
-                kind: state.kind, address: state.address, active: Int(state.active),
-                connections: Int(state.connections), requests: state.requests, failures: state.totalFailures,
-                pauseMilliseconds: max(0, state.retryAt - now) / 1_000_000, isDraining: state.draining)
-        }
-        var services: [ServiceReport] = []
-        let collect: (ByteString, UnsafeMutablePointer<Service>) -> Void = { _, service in
-            if service.pointee.metrics.routeCount > 0 { services.append(Self.makeReport(service)) }
-        }
-        tables.http.forEach(collect)
-        tables.dubbo.forEach(collect)
-        report.services = services
-        return report
-    }
-
-    private static func makeReport(_ service: UnsafeMutablePointer<Service>) -> ServiceReport {
-        func label(_ number: Int32) -> String? {
-            switch number {
-            case -1: nil
-            case -2: "other"
-            default: service.pointee.labels[Int(number)].text
-            }
-        }
-        let routes = (0..<service.pointee.metrics.routeCount).map { index in
-            let route = service.pointee.metrics.routes[index]
-            return ServiceReport.Route(wished: label(route.wished), served: label(route.served), count: route.count)
-        }
-        let versions = (0..<service.pointee.metrics.versionCount).map { index in
-            let version = service.pointee.metrics.versions[index]
-            return ServiceReport.Version(
-                version: label(version.label),
-                codes: (0..<Int(version.codeCount)).map { (Int(version.codes[$0].code), version.codes[$0].count) },
-                buckets: Array(UnsafeBufferPointer(start: version.buckets, count: ServiceMetrics.bucketCount)),
-                nanoseconds: version.nanoseconds)
-        }
-        return ServiceReport(key: service.pointee.key, routes: routes, versions: versions)
-    }
 }

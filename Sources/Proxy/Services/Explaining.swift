@@ -47,7 +47,7 @@ extension Worker {
         var explanation = Explanation()
         let name = ByteString(copying: request.key.name)
         defer { name.free() }
-        guard let service = findService(request.key.kind, name), becomesReady(service) else {
+        guard let service = findService(request.key.kind, name), makeReady(service) else {
             explanation.steps.append("service \(request.key.name) is not known: no request has asked for it yet")
             return explanation
         }

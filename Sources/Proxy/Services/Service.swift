@@ -11,6 +11,8 @@ struct Service: ~Copyable {
         case pending
         /// Its hosts are known, and no request has needed them yet: they take no memory here and cost nothing to change.
         case unused
+        /// Requests need its hosts, which are so many that they are taken over in steps.
+        case wanted
         case ready
         /// Not watched any more; goes when the last request has ended.
         case removed
@@ -22,8 +24,8 @@ struct Service: ~Copyable {
     var state = State.pending
     /// What is known of it; nil while nothing is.
     var snapshot: ServiceSnapshot?
-    /// Named in the configuration: stays known.
-    var isPinned = false
+    /// Number of the last configuration that names it: while that is in force the service stays known.
+    var namedIn: UInt64 = 0
     /// The application behind an inbound listener: whatever version or group a request names, it goes there.
     var takesAll = false
     /// Requests in flight and waiting.

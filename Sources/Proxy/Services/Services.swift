@@ -3,6 +3,9 @@ import Discovery
 import Glibc
 import Runtime
 
+typealias NameTable = PointerTable<ByteString, Service>
+typealias EndpointTable = PointerTable<EndpointKey, Endpoint>
+
 /// The services and endpoints that a worker knows.
 struct ServiceTables: ~Copyable {
     var http = NameTable()
@@ -15,16 +18,46 @@ struct ServiceTables: ~Copyable {
     var ownedKeys: [ByteString] = []
     /// Longest path prefix; 0 when there are no path rules.
     var longestPath = 0
-    var endpoints: [EndpointKey: UnsafeMutablePointer<Endpoint>] = [:]
-    /// Services that the configuration names.
+    var endpoints = EndpointTable()
+    /// Number of the configuration in force; counts from 1.
+    var configuration: UInt64 = 1
+    /// Services that it names.
     var pinned = 0
     /// When services in use were last told to the control plane.
     var toldAt: Int64 = 0
+
+    /// All services. They leave the tables only by a message, so none of them goes while a chore is done.
+    var services: [UnsafeMutablePointer<Service>] {
+        var services: [UnsafeMutablePointer<Service>] = []
+        services.reserveCapacity(http.count + dubbo.count)
+        http.forEach { services.append($1) }
+        dubbo.forEach { services.append($1) }
+        return services
+    }
+
+    /// What endpoints are known by now.
+    var endpointKeys: [EndpointKey] {
+        var keys: [EndpointKey] = []
+        keys.reserveCapacity(endpoints.count)
+        endpoints.forEach { key, _ in keys.append(key) }
+        return keys
+    }
 }
 
-struct EndpointKey: Hashable {
+struct EndpointKey: TableKey {
     let kind: ServiceKey.Kind
     let address: SocketAddress
+
+    func tableHash() -> UInt64 {
+        let place = UInt64(address.port) << 8 | (kind == .http ? 1 : 0)
+        var value = address.low &* 0x9e37_79b9_7f4a_7c15 ^ address.high
+        value = (value ^ value >> 32 ^ place) &* 0x9fb2_1c65_1e98_df25
+        return value ^ value >> 29
+    }
+
+    func equals(_ other: EndpointKey) -> Bool { kind == other.kind && address == other.address }
+
+    static var none: EndpointKey { EndpointKey(kind: .http, address: SocketAddress(ipv4: 0, port: 0)) }
 }
 
 extension Worker {
@@ -56,89 +89,18 @@ extension Worker {
         return service
     }
 
-    private mutating func service(_ key: ServiceKey) -> UnsafeMutablePointer<Service> {
+    /// The service of that name, made when this worker does not know it.
+    mutating func service(_ key: ServiceKey) -> UnsafeMutablePointer<Service> {
         let name = ByteString(copying: key.name)
         defer { name.free() }
         return findService(key.kind, name) ?? addService(key)
-    }
-
-    /// Takes over new host names and path rules.
-    mutating func adopt(_ routes: RouteTable) {
-        for key in tables.ownedKeys { key.free() }
-        tables.ownedKeys = []
-        tables.hosts = NameTable()
-        tables.paths = NameTable()
-        tables.longestPath = 0
-        let unpin: (ByteString, UnsafeMutablePointer<Service>) -> Void = { $1.pointee.isPinned = false }
-        tables.http.forEach(unpin)
-        tables.dubbo.forEach(unpin)
-        tables.http.forEach { $1.pointee.isPinned = false }
-        tables.dubbo.forEach { $1.pointee.isPinned = false }
-        tables.pinned = Set(routes.services).count
-        pinApplications()
-        for key in routes.services { service(key).pointee.isPinned = true }
-        for (name, key) in routes.hosts { tables.hosts.insert(ownKey(name), service(key)) }
-        for (prefix, key) in routes.paths {
-            tables.paths.insert(ownKey(prefix), service(key))
-            tables.longestPath = max(tables.longestPath, prefix.utf8.count)
-        }
-    }
-
-    /// Applications behind inbound listeners are known before the first request comes.
-    mutating func pinApplications() {
-        for number in listeners.indices where listeners[number].configuration.forward != nil {
-            let application = service(listeners[number].configuration.serviceKey)
-            application.pointee.isPinned = true
-            application.pointee.takesAll = true
-            listeners[number].application = application
-            tables.pinned += 1
-        }
-    }
-
-    private mutating func ownKey(_ text: String) -> ByteString {
-        let key = ByteString(copying: text)
-        tables.ownedKeys.append(key)
-        return key
-    }
-
-    /// Takes over what is known of a service: at once where requests use it, else when the first one does.
-    mutating func adopt(_ snapshot: ServiceSnapshot) {
-        let service = service(snapshot.key)
-        service.pointee.snapshot = snapshot
-        if service.pointee.state == .ready || service.pointee.active > 0 {
-            build(service, snapshot)
-            resumeWaiting(service)
-        } else {
-            service.pointee.state = .unused
-        }
-    }
-
-    /// Whether a service can be used; makes it so when it is the first time.
-    mutating func becomesReady(_ service: UnsafeMutablePointer<Service>) -> Bool {
-        guard service.pointee.state == .unused, let snapshot = service.pointee.snapshot else {
-            return service.pointee.state == .ready
-        }
-        build(service, snapshot)
-        return true
-    }
-
-    /// Hosts that stay keep their endpoint and its connections; those that went finish what is in flight.
-    private mutating func build(_ service: UnsafeMutablePointer<Service>, _ snapshot: ServiceSnapshot) {
-        service.pointee.adopt(snapshot.policy)
-        let turn = UInt32(truncatingIfNeeded: random.below(8192))
-        let fresh = ClusterSet(snapshot, labels: &service.pointee.labels, turn: turn) { address in
-            endpoint(snapshot.key.kind, address)
-        }
-        release(&service.pointee.clusters)
-        service.pointee.clusters = fresh
-        service.pointee.state = .ready
     }
 
     /// Forgets a service that is not watched any more.
     mutating func removeService(_ key: ServiceKey) {
         let name = ByteString(copying: key.name)
         defer { name.free() }
-        guard let service = findService(key.kind, name), !service.pointee.isPinned else { return }
+        guard let service = findService(key.kind, name), !isPinned(service) else { return }
         if key.kind == .http {
             tables.http.remove(name)
         } else {
@@ -163,22 +125,23 @@ extension Worker {
         service.deallocate()
     }
 
-    private mutating func resumeWaiting(_ service: UnsafeMutablePointer<Service>) {
+    mutating func resumeWaiting(_ service: UnsafeMutablePointer<Service>) {
         while let downstream = service.pointee.waitingDownstreams { resumeWaiting(downstream) }
         while let call = service.pointee.waitingCalls { resumeWaiting(call) }
     }
 
-    private mutating func endpoint(_ kind: ServiceKey.Kind, _ address: SocketAddress) -> UnsafeMutablePointer<Endpoint>
-    {
+    /// The endpoint of an address, made when this worker does not know it.
+    mutating func endpoint(_ kind: ServiceKey.Kind, _ address: SocketAddress) -> UnsafeMutablePointer<Endpoint> {
         let key = EndpointKey(kind: kind, address: address)
-        if let known = tables.endpoints[key] { return known }
+        if let known = tables.endpoints.find(key) { return known }
         let endpoint = UnsafeMutablePointer<Endpoint>.allocate(capacity: 1)
         endpoint.initialize(to: Endpoint(address: address, kind: kind))
-        tables.endpoints[key] = endpoint
+        tables.endpoints.insert(key, endpoint)
         return endpoint
     }
 
-    private mutating func release(_ clusters: inout ClusterSet) {
+    /// Endpoints that no cluster lists any more go.
+    mutating func release(_ clusters: inout ClusterSet) {
         var unused: [UnsafeMutablePointer<Endpoint>] = []
         clusters.releaseEndpoints { unused.append($0) }
         for endpoint in unused { retire(endpoint) }
@@ -198,7 +161,7 @@ extension Worker {
     mutating func freeEndpointIfUnused(_ endpoint: UnsafeMutablePointer<Endpoint>) {
         let state = endpoint.pointee
         guard state.references == 0, state.connections == 0, state.active == 0 else { return }
-        tables.endpoints[EndpointKey(kind: state.kind, address: state.address)] = nil
+        tables.endpoints.remove(EndpointKey(kind: state.kind, address: state.address))
         endpoint.deinitialize(count: 1)
         endpoint.deallocate()
     }
@@ -217,19 +180,5 @@ extension Worker {
             endpoint.pointee.noteSuccess()
             note(.hostRecovered(address: endpoint.pointee.address))
         }
-    }
-
-    /// Now and then tells which services had requests, so that the others can be let go.
-    mutating func tellUsedServices() {
-        guard now - tables.toldAt >= settings.limits.usePeriod else { return }
-        let since = tables.toldAt
-        tables.toldAt = now
-        var used: [ServiceKey] = []
-        let collect: (ByteString, UnsafeMutablePointer<Service>) -> Void = { _, service in
-            if service.pointee.usedAt >= since || service.pointee.active > 0 { used.append(service.pointee.key) }
-        }
-        tables.http.forEach(collect)
-        tables.dubbo.forEach(collect)
-        if !used.isEmpty { outbox.post(.used(used)) }
     }
 }

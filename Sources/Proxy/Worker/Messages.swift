@@ -49,7 +49,7 @@ public enum WorkerNote: Sendable {
 
 /// Host names and path prefixes that mean services.
 public struct RouteTable: Sendable {
-    /// Services that stay known until the next table; all that hosts and paths mean are among them.
+    /// Services that stay known until the next table, each once; all that hosts and paths mean are among them.
     public var services: [ServiceKey]
     /// Lower-case host names, without port.
     public var hosts: [(name: String, service: ServiceKey)]

@@ -38,15 +38,8 @@ public struct Worker: ~Copyable {
     var logLines = Buffer()
     /// When draining began; 0 before.
     var drainingSince: Int64 = 0
-    private var running = true
-    /// Messages that were taken from the inbox, and how many of them are done.
-    private var mail: [WorkerMessage] = []
-    private var mailDone = 0
-    /// What messages have taken of the worker's time.
-    var mailTime = WorkTime()
-
-    /// Nanoseconds for messages at a time: what is left then waits until requests have had their turn.
-    private static let mailTurn: Int64 = 300_000
+    var running = true
+    var mail = Mail()
     /// Bytes of `scratch`.
     static let scratchSize = 65_536
     /// Bytes of `output`: more than the largest head with what is added to it.
@@ -87,7 +80,7 @@ public struct Worker: ~Copyable {
     mutating func run() {
         pinApplications()
         while running {
-            if mailDone < mail.count { readMail() }
+            if mail.isWaiting { readMail() }
             let count = poller.wait(milliseconds: pollMilliseconds)
             now = Clock.nanoseconds
             for number in 0..<count {
@@ -103,25 +96,22 @@ public struct Worker: ~Copyable {
 
     /// Closes what is left and forgets all services.
     private mutating func tearDown() {
+        finishChore()
         closeListeners()
         while let downstream = http.first { abandon(downstream) }
         while let consumer = dubbo.first { close(consumer) }
         flushDubbo()
-        var keys: [ServiceKey] = []
-        let collect: (ByteString, UnsafeMutablePointer<Service>) -> Void = { _, service in
-            service.pointee.isPinned = false
-            keys.append(service.pointee.key)
+        for service in tables.services {
+            service.pointee.namedIn = 0
+            removeService(service.pointee.key)
         }
-        tables.http.forEach(collect)
-        tables.dubbo.forEach(collect)
-        for key in keys { removeService(key) }
         http.settle()
         dubbo.settle()
     }
 
     @inline(__always)
     private var pollMilliseconds: Int32 {
-        if mailDone < mail.count { return 0 }
+        if mail.isWaiting { return 0 }
         let wait = wheel.waitMilliseconds(now: now)
         // Draining is looked after between batches, so these must not be far apart then.
         let longest: Int32 = drainingSince == 0 ? 1000 : 50
@@ -141,7 +131,7 @@ public struct Worker: ~Copyable {
             providerReady(token.record.assumingMemoryBound(to: Provider.self), readiness)
         case .listener: acceptConnections(Int(token.rawValue >> 4))
         case .mailbox:
-            mail += inbox.take()
+            mail.messages += inbox.take()
             readMail()
         }
     }
@@ -185,35 +175,7 @@ public struct Worker: ~Copyable {
         writeAccessLog()
     }
 
-    /// Many services can change at once: requests do not wait until all of them are taken over.
-    private mutating func readMail() {
-        let start = Clock.nanoseconds
-        var time = start
-        while mailDone < mail.count && time - start < Self.mailTurn && running {
-            handle(mail[mailDone])
-            mailDone += 1
-            time = Clock.nanoseconds
-        }
-        mailTime.add(nanoseconds: time - start)
-        if mailDone == mail.count {
-            mail = []
-            mailDone = 0
-        }
-    }
-
-    private mutating func handle(_ message: WorkerMessage) {
-        switch message {
-        case .routes(let routes): adopt(routes)
-        case .update(let snapshot): adopt(snapshot)
-        case .remove(let key): removeService(key)
-        case .report(let id): outbox.post(.report(worker: index, id: id, makeReport()))
-        case .explain(let id, let request): outbox.post(.explanation(id: id, explain(request)))
-        case .drain: beginDrain()
-        case .stop: running = false
-        }
-    }
-
-    private mutating func beginDrain() {
+    mutating func beginDrain() {
         if drainingSince != 0 { return }
         drainingSince = now
         closeListeners()

@@ -1,0 +1,94 @@
+import Configuration
+import Runtime
+
+/// Makes the clusters of a snapshot for one worker, a part at a time: a service can have thousands of hosts, and requests
+/// do not wait until all of them are taken over.
+public final class ClusterBuilder {
+    /// What the clusters are made from.
+    public let snapshot: ServiceSnapshot
+    private let turn: UInt32
+    private var built: [Cluster] = []
+    private var unions: [(group: Int, members: [Member])] = []
+    /// Members of the cluster that is being made.
+    private var members: [Member] = []
+    /// Its hosts that have been looked at.
+    private var hostsDone = 0
+    private var unionsDone = 0
+
+    /// Hosts that one step takes over: some ten microseconds.
+    static let stepSize = 128
+
+    /// A builder that has done nothing yet.
+    ///
+    /// - Parameter turn: where round robin begins, so that many workers and rebuilds do not all begin at the first host.
+    public init(_ snapshot: ServiceSnapshot, turn: UInt32) {
+        self.snapshot = snapshot
+        self.turn = turn
+    }
+
+    /// Does the next part.
+    ///
+    /// - Parameters:
+    ///   - labels: the service's table; gets what is new.
+    ///   - endpoint: finds or makes a host's endpoint; each call is one reference, which `ClusterSet.releaseEndpoints`
+    ///     gives back.
+    /// - Returns: whether there is more to do.
+    public func advance(
+        labels: inout LabelTable, endpoint: (SocketAddress) -> UnsafeMutablePointer<Endpoint>
+    ) -> Bool {
+        let clusters = snapshot.clusters
+        if built.count < clusters.count {
+            let cluster = clusters[built.count]
+            if hostsDone < cluster.hosts.count {
+                takeHosts(cluster, endpoint)
+            } else {
+                add(cluster, &labels)
+            }
+            return true
+        }
+        if unionsDone < unions.count {
+            addUnion()
+            return true
+        }
+        return false
+    }
+
+    /// The clusters, once there is nothing more to do.
+    public func finish() -> ClusterSet { ClusterSet(built) }
+
+    private func takeHosts(_ cluster: VersionCluster, _ endpoint: (SocketAddress) -> UnsafeMutablePointer<Endpoint>) {
+        let end = min(cluster.hosts.count, hostsDone + Self.stepSize)
+        for host in cluster.hosts[hostsDone..<end] where host.weight > 0 {
+            let endpoint = endpoint(host.address)
+            endpoint.pointee.references += 1
+            members.append(Member(endpoint: endpoint, weight: host.weight, home: Int32(built.count)))
+        }
+        hostsDone = end
+    }
+
+    private func add(_ cluster: VersionCluster, _ labels: inout LabelTable) {
+        let identity = cluster.identity
+        let group = labels.intern(identity.group)
+        built.append(
+            Cluster(
+                version: labels.intern(identity.version), group: group,
+                interfaceVersion: labels.intern(identity.interfaceVersion), isUnion: false,
+                isUntagged: identity.isUntagged, members: members, balancer: snapshot.policy.balancer, position: turn))
+        if let index = unions.firstIndex(where: { $0.group == group }) {
+            unions[index].members += members
+        } else {
+            unions.append((group, members))
+        }
+        members = []
+        hostsDone = 0
+    }
+
+    private func addUnion() {
+        let union = unions[unionsDone]
+        unionsDone += 1
+        built.append(
+            Cluster(
+                version: 0, group: union.group, interfaceVersion: 0, isUnion: true, isUntagged: false,
+                members: union.members, balancer: snapshot.policy.balancer, position: turn))
+    }
+}

@@ -1,0 +1,92 @@
+import Balancing
+import Discovery
+import Runtime
+
+/// A report that is being written.
+final class ReportDraft {
+    let id: UInt64
+    var report = WorkerReport()
+    let services: [UnsafeMutablePointer<Service>]
+    /// Nil until the services are written down.
+    var endpoints: [EndpointKey]?
+    var servicesDone = 0
+    var endpointsDone = 0
+
+    init(id: UInt64, services: [UnsafeMutablePointer<Service>]) {
+        self.id = id
+        self.services = services
+    }
+}
+
+extension Worker {
+    /// Services and hosts that one step writes down.
+    private static let entriesAtATime = 64
+
+    /// Begins to copy the counters for the control plane.
+    func beginReport(_ id: UInt64) -> ReportDraft {
+        ReportDraft(id: id, services: tables.services)
+    }
+
+    /// Does the next step; false when all is done.
+    mutating func advance(_ draft: ReportDraft) -> Bool {
+        if draft.servicesDone < draft.services.count {
+            let end = min(draft.services.count, draft.servicesDone + Self.entriesAtATime)
+            for service in draft.services[draft.servicesDone..<end] where service.pointee.metrics.routeCount > 0 {
+                draft.report.services.append(Self.makeReport(service))
+            }
+            draft.servicesDone = end
+            return true
+        }
+        guard let endpoints = draft.endpoints else {
+            draft.endpoints = tables.endpointKeys
+            draft.report.endpoints.reserveCapacity(tables.endpoints.count)
+            return true
+        }
+        if draft.endpointsDone < endpoints.count {
+            let end = min(endpoints.count, draft.endpointsDone + Self.entriesAtATime)
+            for key in endpoints[draft.endpointsDone..<end] {
+                if let endpoint = tables.endpoints.find(key) { draft.report.endpoints.append(makeReport(endpoint)) }
+            }
+            draft.endpointsDone = end
+            return true
+        }
+        draft.report.bufferAllocations = buffers.allocations
+        draft.report.updates = mail.time
+        draft.report.listeners = listeners.map {
+            ListenerReport(name: $0.configuration.name, accepted: $0.accepted, open: $0.open)
+        }
+        outbox.post(.report(worker: index, id: draft.id, draft.report))
+        return false
+    }
+
+    private func makeReport(_ endpoint: UnsafeMutablePointer<Endpoint>) -> EndpointReport {
+        let state = endpoint.pointee
+        return EndpointReport(
+            kind: state.kind, address: state.address, active: Int(state.active),
+            connections: Int(state.connections), requests: state.requests, failures: state.totalFailures,
+            pauseMilliseconds: max(0, state.retryAt - now) / 1_000_000, isDraining: state.draining)
+    }
+
+    private static func makeReport(_ service: UnsafeMutablePointer<Service>) -> ServiceReport {
+        func label(_ number: Int32) -> String? {
+            switch number {
+            case -1: nil
+            case -2: "other"
+            default: service.pointee.labels[Int(number)].text
+            }
+        }
+        let routes = (0..<service.pointee.metrics.routeCount).map { index in
+            let route = service.pointee.metrics.routes[index]
+            return ServiceReport.Route(wished: label(route.wished), served: label(route.served), count: route.count)
+        }
+        let versions = (0..<service.pointee.metrics.versionCount).map { index in
+            let version = service.pointee.metrics.versions[index]
+            return ServiceReport.Version(
+                version: label(version.label),
+                codes: (0..<Int(version.codeCount)).map { (Int(version.codes[$0].code), version.codes[$0].count) },
+                buckets: Array(UnsafeBufferPointer(start: version.buckets, count: ServiceMetrics.bucketCount)),
+                nanoseconds: version.nanoseconds)
+        }
+        return ServiceReport(key: service.pointee.key, routes: routes, versions: versions)
+    }
+}

@@ -1,0 +1,79 @@
+import Discovery
+import Runtime
+
+/// A configuration's host names, path rules and services on their way into this worker. What it has holds until all of them
+/// are there.
+final class RouteAdoption {
+    let table: RouteTable
+    /// Entries of the table that are done: services, then host names, then paths.
+    var done = 0
+    var hosts = NameTable()
+    var paths = NameTable()
+    var keys: [ByteString] = []
+
+    init(_ table: RouteTable) { self.table = table }
+
+    deinit {
+        for key in keys { key.free() }
+    }
+}
+
+extension Worker {
+    /// Entries that one step takes over.
+    private static let routesAtATime = 64
+
+    /// The configuration names it, or the one that is on its way.
+    func isPinned(_ service: UnsafeMutablePointer<Service>) -> Bool {
+        service.pointee.namedIn >= tables.configuration
+    }
+
+    /// Does the next step; false when all is done.
+    mutating func advance(_ adoption: RouteAdoption) -> Bool {
+        let table = adoption.table
+        let count = table.services.count + table.hosts.count + table.paths.count
+        let end = min(count, adoption.done + Self.routesAtATime)
+        for entry in adoption.done..<end { take(entry, of: adoption) }
+        adoption.done = end
+        if end < count { return true }
+        putInForce(adoption)
+        return false
+    }
+
+    private mutating func take(_ entry: Int, of adoption: RouteAdoption) {
+        let table = adoption.table
+        let host = entry - table.services.count
+        let path = host - table.hosts.count
+        if host < 0 {
+            service(table.services[entry]).pointee.namedIn = tables.configuration + 1
+        } else if path < 0 {
+            let key = ByteString(copying: table.hosts[host].name)
+            adoption.keys.append(key)
+            adoption.hosts.insert(key, service(table.hosts[host].service))
+        } else {
+            let key = ByteString(copying: table.paths[path].prefix)
+            adoption.keys.append(key)
+            adoption.paths.insert(key, service(table.paths[path].service))
+        }
+    }
+
+    private mutating func putInForce(_ adoption: RouteAdoption) {
+        swap(&tables.hosts, &adoption.hosts)
+        swap(&tables.paths, &adoption.paths)
+        swap(&tables.ownedKeys, &adoption.keys)
+        tables.longestPath = adoption.table.paths.reduce(0) { max($0, $1.prefix.utf8.count) }
+        tables.configuration += 1
+        tables.pinned = adoption.table.services.count
+        pinApplications()
+    }
+
+    /// Applications behind inbound listeners are known before the first request comes.
+    mutating func pinApplications() {
+        for number in listeners.indices where listeners[number].configuration.forward != nil {
+            let application = service(listeners[number].configuration.serviceKey)
+            application.pointee.namedIn = tables.configuration
+            application.pointee.takesAll = true
+            listeners[number].application = application
+            tables.pinned += 1
+        }
+    }
+}

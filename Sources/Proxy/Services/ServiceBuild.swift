@@ -1,0 +1,90 @@
+import Balancing
+import Discovery
+import Runtime
+
+/// A service's hosts on their way into this worker. What it has goes on serving until all of them are there.
+final class ServiceBuild {
+    let service: UnsafeMutablePointer<Service>
+    let builder: ClusterBuilder
+
+    init(_ service: UnsafeMutablePointer<Service>, _ builder: ClusterBuilder) {
+        self.service = service
+        self.builder = builder
+    }
+}
+
+extension Worker {
+    /// With so many hosts a service's first request does not take them over by the way.
+    private static let manyHosts = 256
+
+    /// Takes over what is known of a service: now where requests use it, else when the first one does.
+    mutating func adopt(_ snapshot: ServiceSnapshot) {
+        let service = service(snapshot.key)
+        service.pointee.snapshot = snapshot
+        if service.pointee.state == .ready || service.pointee.active > 0 {
+            mail.chore = .service(begin(service, snapshot))
+        } else {
+            service.pointee.state = .unused
+        }
+    }
+
+    /// Whether a service can be used; makes it so when it is the first time.
+    mutating func becomesReady(_ service: UnsafeMutablePointer<Service>) -> Bool {
+        guard service.pointee.state == .unused, let snapshot = service.pointee.snapshot else {
+            return service.pointee.state == .ready
+        }
+        if snapshot.hostCount > Self.manyHosts {
+            service.pointee.state = .wanted
+            mail.wanted.append(service.pointee.key)
+            return false
+        }
+        build(service, snapshot)
+        return true
+    }
+
+    /// Takes over what is known of a service, however long it takes; false when nothing is known.
+    mutating func makeReady(_ service: UnsafeMutablePointer<Service>) -> Bool {
+        if service.pointee.state == .ready { return true }
+        guard let snapshot = service.pointee.snapshot else { return false }
+        build(service, snapshot)
+        resumeWaiting(service)
+        return true
+    }
+
+    /// Begins with a service that requests wait for.
+    mutating func buildWanted(_ key: ServiceKey) {
+        let name = ByteString(copying: key.name)
+        defer { name.free() }
+        guard let service = findService(key.kind, name), service.pointee.state == .wanted,
+            let snapshot = service.pointee.snapshot
+        else { return }
+        mail.chore = .service(begin(service, snapshot))
+    }
+
+    /// Does the next step; false when all is done.
+    mutating func advance(_ build: ServiceBuild) -> Bool {
+        let service = build.service
+        let kind = service.pointee.key.kind
+        let isMore = build.builder.advance(labels: &service.pointee.labels) { endpoint(kind, $0) }
+        if isMore { return true }
+        service.pointee.adopt(build.builder.snapshot.policy)
+        // Hosts that stay keep their endpoint and its connections; those that went finish what is in flight.
+        release(&service.pointee.clusters)
+        service.pointee.clusters = build.builder.finish()
+        service.pointee.state = .ready
+        resumeWaiting(service)
+        return false
+    }
+
+    private mutating func begin(
+        _ service: UnsafeMutablePointer<Service>, _ snapshot: ServiceSnapshot
+    ) -> ServiceBuild {
+        let turn = UInt32(truncatingIfNeeded: random.below(8192))
+        return ServiceBuild(service, ClusterBuilder(snapshot, turn: turn))
+    }
+
+    private mutating func build(_ service: UnsafeMutablePointer<Service>, _ snapshot: ServiceSnapshot) {
+        let build = begin(service, snapshot)
+        while advance(build) {}
+    }
+}

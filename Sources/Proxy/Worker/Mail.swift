@@ -1,0 +1,84 @@
+import Balancing
+import Discovery
+import Runtime
+
+/// What a worker has to do besides requests.
+struct Mail {
+    /// Messages that were taken from the inbox.
+    var messages: [WorkerMessage] = []
+    /// How many of them are done.
+    var done = 0
+    /// What was begun and takes more than one step. Nothing else is begun until it is over.
+    var chore: Chore?
+    /// Services whose hosts requests wait for; they are many.
+    var wanted: [ServiceKey] = []
+    /// Processor time that all of it has taken.
+    var time = WorkTime()
+
+    /// Nanoseconds at a time: what is left then waits until requests have had their turn.
+    static let turn: Int64 = 300_000
+
+    /// There is something to do.
+    var isWaiting: Bool { done < messages.count || chore != nil || !wanted.isEmpty }
+}
+
+/// Work that is done in steps, so that requests need not wait for its end.
+enum Chore {
+    case routes(RouteAdoption)
+    case service(ServiceBuild)
+    case report(ReportDraft)
+    case use(UseDraft)
+}
+
+extension Worker {
+    /// Does some of what waits, in the order in which it came.
+    mutating func readMail() {
+        let begin = Clock.threadNanoseconds
+        let end = Clock.nanoseconds + Mail.turn
+        repeat { takeStep() } while mail.isWaiting && running && Clock.nanoseconds < end
+        mail.time.add(nanoseconds: Clock.threadNanoseconds - begin)
+    }
+
+    private mutating func takeStep() {
+        if let chore = mail.chore {
+            advance(chore)
+        } else if let key = mail.wanted.popLast() {
+            buildWanted(key)
+        } else if mail.done < mail.messages.count {
+            handle(mail.messages[mail.done])
+            mail.done += 1
+            if mail.done == mail.messages.count {
+                mail.messages = []
+                mail.done = 0
+            }
+        }
+    }
+
+    private mutating func advance(_ chore: Chore) {
+        let isMore =
+            switch chore {
+            case .routes(let adoption): advance(adoption)
+            case .service(let build): advance(build)
+            case .report(let draft): advance(draft)
+            case .use(let draft): advance(draft)
+            }
+        if !isMore { mail.chore = nil }
+    }
+
+    /// Does what was begun to its end.
+    mutating func finishChore() {
+        while let chore = mail.chore { advance(chore) }
+    }
+
+    private mutating func handle(_ message: WorkerMessage) {
+        switch message {
+        case .routes(let routes): mail.chore = .routes(RouteAdoption(routes))
+        case .update(let snapshot): adopt(snapshot)
+        case .remove(let key): removeService(key)
+        case .report(let id): mail.chore = .report(beginReport(id))
+        case .explain(let id, let request): outbox.post(.explanation(id: id, explain(request)))
+        case .drain: beginDrain()
+        case .stop: running = false
+        }
+    }
+}

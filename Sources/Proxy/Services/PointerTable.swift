@@ -51,7 +51,7 @@ struct PointerTable<Key: TableKey, Record: ~Copyable>: ~Copyable {
 
     /// Adds a key that is not in the table.
     mutating func insert(_ key: Key, _ record: UnsafeMutablePointer<Record>) {
-        if (count + 1) * 2 > mask { grow() }
+        reserve(1)
         place(Entry(hash: key.tableHash(), key: key, record: record))
         count += 1
     }
@@ -85,19 +85,21 @@ struct PointerTable<Key: TableKey, Record: ~Copyable>: ~Copyable {
         }
     }
 
+    /// Makes room for so many further keys at once, rather than bit by bit.
+    mutating func reserve(_ more: Int) {
+        if (count + more) * 2 <= mask { return }
+        let old = entries
+        let oldMask = mask
+        while (count + more) * 2 > mask { mask = mask * 2 + 1 }
+        entries = Self.allocate(mask + 1)
+        for index in 0...oldMask where old[index].record != nil { place(old[index]) }
+        old.deallocate()
+    }
+
     private mutating func place(_ entry: Entry) {
         var index = Int(truncatingIfNeeded: entry.hash) & mask
         while entries[index].record != nil { index = (index + 1) & mask }
         entries[index] = entry
-    }
-
-    private mutating func grow() {
-        let old = entries
-        let oldMask = mask
-        mask = mask * 2 + 1
-        entries = Self.allocate(mask + 1)
-        for index in 0...oldMask where old[index].record != nil { place(old[index]) }
-        old.deallocate()
     }
 
     private static func allocate(_ count: Int) -> UnsafeMutablePointer<Entry> {

@@ -30,6 +30,7 @@ extension Worker {
     /// Does the next step; false when all is done.
     mutating func advance(_ adoption: RouteAdoption) -> Bool {
         let table = adoption.table
+        if adoption.done == 0 { makeRoom(for: table) }
         let count = table.services.count + table.hosts.count + table.paths.count
         let end = min(count, adoption.done + Self.routesAtATime)
         for entry in adoption.done..<end { take(entry, of: adoption) }
@@ -37,6 +38,13 @@ extension Worker {
         if end < count { return true }
         putInForce(adoption)
         return false
+    }
+
+    /// Most of them may be known already.
+    private mutating func makeRoom(for table: RouteTable) {
+        let ofHTTP = table.services.count { $0.kind == .http }
+        tables.http.reserve(ofHTTP - tables.http.count)
+        tables.dubbo.reserve(table.services.count - ofHTTP - tables.dubbo.count)
     }
 
     private mutating func take(_ entry: Int, of adoption: RouteAdoption) {

@@ -36,7 +36,7 @@ public final class ControlPlane {
     var drainTimer: EventLoop.Timer?
     private var ticker: EventLoop.Timer?
     private var updatesBefore: UInt64 = 0
-    private var updatesAtTrim: UInt64 = 0
+    private var hostsAtTrim = 0
     /// What applications want watched.
     var subscriptions: Set<Subscription> = []
     private let accessLog: AccessLog?
@@ -127,12 +127,12 @@ public final class ControlPlane {
         }
     }
 
-    /// Reading very many lists leaves much freed memory behind, which the C library would keep.
+    /// Reading very many hosts leaves much freed memory behind, which the C library would keep.
     private func giveBackMemory() {
         let count = directory.updates.count
         defer { updatesBefore = count }
-        guard count == updatesBefore, count - updatesAtTrim >= 1000 else { return }
-        updatesAtTrim = count
+        guard count == updatesBefore, directory.hostsReported - hostsAtTrim >= 5000 else { return }
+        hostsAtTrim = directory.hostsReported
         clinux_trim_heap()
     }
 

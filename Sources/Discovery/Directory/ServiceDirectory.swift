@@ -56,6 +56,8 @@ public final class ServiceDirectory {
 
     /// Processor time that registries' reports have taken of the control loop, from the report to the workers' mailboxes.
     public private(set) var updates = WorkTime()
+    /// Hosts in all those reports.
+    public private(set) var hostsReported = 0
 
     private var views: [RegistryView] = []
     private let limits: LimitConfiguration
@@ -214,6 +216,7 @@ public final class ServiceDirectory {
                 views[index].take(instances, of: key)
                 tell(key)
                 updates.add(nanoseconds: Clock.threadNanoseconds - start)
+                hostsReported += instances.count
             },
             failed: { [weak self] key, _ in
                 self?.views[index].fail(key)

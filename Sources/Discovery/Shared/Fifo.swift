@@ -1,6 +1,7 @@
 /// A queue in which taking from the front does not move the rest.
 struct Fifo<Element> {
-    private var items: [Element] = []
+    /// Nil where one was taken out: what it holds must not wait until the places are given back.
+    private var items: [Element?] = []
     private var first = 0
 
     init() {}
@@ -13,7 +14,7 @@ struct Fifo<Element> {
 
     mutating func popFirst() -> Element? {
         guard !isEmpty else { return nil }
-        let item = items[first]
+        let item = items[first].take()
         first += 1
         if first == items.count {
             // What was taken is let go.

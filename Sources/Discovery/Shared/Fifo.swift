@@ -17,7 +17,6 @@ struct Fifo<Element> {
         let item = items[first].take()
         first += 1
         if first == items.count {
-            // What was taken is let go.
             items.removeAll(keepingCapacity: first <= 1024)
             first = 0
         } else if first > 64 && 2 * first > items.count {

@@ -16,7 +16,7 @@ public final class ClusterBuilder {
     private var unionsDone = 0
 
     /// Hosts that one step takes over: some ten microseconds.
-    static let stepSize = 128
+    static let stepSize = 64
 
     /// A builder that has done nothing yet.
     ///

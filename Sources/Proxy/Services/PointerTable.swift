@@ -1,3 +1,4 @@
+import Glibc
 import Runtime
 
 /// What records are found by in a `PointerTable`.
@@ -5,15 +6,11 @@ protocol TableKey {
     /// Spread over all 64 bits.
     func tableHash() -> UInt64
     func equals(_ other: Self) -> Bool
-    /// Fills the places that are not used.
-    static var none: Self { get }
 }
 
 extension ByteString: TableKey {
     @inline(__always)
     func tableHash() -> UInt64 { hash() }
-
-    static var none: ByteString { ByteString(base: UnsafePointer(bitPattern: 1).unsafelyUnwrapped, count: 0) }
 }
 
 /// From keys to records: a hash table with open addressing. It keeps the hashes, so that it grows without looking at the keys
@@ -21,6 +18,7 @@ extension ByteString: TableKey {
 ///
 /// Keys that point to memory belong to the caller; that memory must outlive the entry.
 struct PointerTable<Key: TableKey, Record: ~Copyable>: ~Copyable {
+    /// Plain bits. A place that is not used is all zeroes; its key means nothing.
     private struct Entry {
         var hash: UInt64
         var key: Key
@@ -36,7 +34,7 @@ struct PointerTable<Key: TableKey, Record: ~Copyable>: ~Copyable {
         entries = Self.allocate(16)
     }
 
-    deinit { entries.deallocate() }
+    deinit { free(entries) }
 
     @inline(__always)
     func find(_ key: Key) -> UnsafeMutablePointer<Record>? {
@@ -93,7 +91,7 @@ struct PointerTable<Key: TableKey, Record: ~Copyable>: ~Copyable {
         while (count + more) * 2 > mask { mask = mask * 2 + 1 }
         entries = Self.allocate(mask + 1)
         for index in 0...oldMask where old[index].record != nil { place(old[index]) }
-        old.deallocate()
+        free(old)
     }
 
     private mutating func place(_ entry: Entry) {
@@ -102,9 +100,9 @@ struct PointerTable<Key: TableKey, Record: ~Copyable>: ~Copyable {
         entries[index] = entry
     }
 
+    /// The system's memory is zero already: for a large table nothing is touched here.
     private static func allocate(_ count: Int) -> UnsafeMutablePointer<Entry> {
-        let memory = UnsafeMutablePointer<Entry>.allocate(capacity: count)
-        memory.initialize(repeating: Entry(hash: 0, key: .none, record: nil), count: count)
-        return memory
+        guard let memory = calloc(count, MemoryLayout<Entry>.stride) else { fatalError("out of memory") }
+        return memory.bindMemory(to: Entry.self, capacity: count)
     }
 }

@@ -56,8 +56,6 @@ struct EndpointKey: TableKey {
     }
 
     func equals(_ other: EndpointKey) -> Bool { kind == other.kind && address == other.address }
-
-    static var none: EndpointKey { EndpointKey(kind: .http, address: SocketAddress(ipv4: 0, port: 0)) }
 }
 
 extension Worker {

@@ -4,10 +4,8 @@ import Runtime
 
 /// What a worker has to do besides requests.
 struct Mail {
-    /// Messages that were taken from the inbox.
+    /// Messages that were taken from the inbox, the next one at the end: what is done is let go one by one.
     var messages: [WorkerMessage] = []
-    /// How many of them are done.
-    var done = 0
     /// What was begun and takes more than one step. Nothing else is begun until it is over.
     var chore: Chore?
     /// Services whose hosts requests wait for; they are many.
@@ -19,7 +17,7 @@ struct Mail {
     static let turn: Int64 = 300_000
 
     /// There is something to do.
-    var isWaiting: Bool { done < messages.count || chore != nil || !wanted.isEmpty }
+    var isWaiting: Bool { !messages.isEmpty || chore != nil || !wanted.isEmpty }
 }
 
 /// Work that is done in steps, so that requests need not wait for its end.
@@ -31,6 +29,13 @@ enum Chore {
 }
 
 extension Worker {
+    /// Takes what the inbox holds, unless there is something left of what it held before.
+    mutating func takeMail() {
+        guard mail.messages.isEmpty else { return }
+        mail.messages = inbox.take()
+        mail.messages.reverse()
+    }
+
     /// Does some of what waits, in the order in which it came.
     mutating func readMail() {
         let begin = Clock.threadNanoseconds
@@ -44,13 +49,8 @@ extension Worker {
             advance(chore)
         } else if let key = mail.wanted.popLast() {
             buildWanted(key)
-        } else if mail.done < mail.messages.count {
-            handle(mail.messages[mail.done])
-            mail.done += 1
-            if mail.done == mail.messages.count {
-                mail.messages = []
-                mail.done = 0
-            }
+        } else if let message = mail.messages.popLast() {
+            handle(message)
         }
     }
 

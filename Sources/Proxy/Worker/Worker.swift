@@ -130,9 +130,7 @@ public struct Worker: ~Copyable {
         case .provider:
             providerReady(token.record.assumingMemoryBound(to: Provider.self), readiness)
         case .listener: acceptConnections(Int(token.rawValue >> 4))
-        case .mailbox:
-            mail.messages += inbox.take()
-            readMail()
+        case .mailbox: takeMail()
         }
     }
 

@@ -29,11 +29,13 @@ enum Chore {
 }
 
 extension Worker {
-    /// Takes what the inbox holds, unless there is something left of what it held before.
+    /// Takes what the inbox holds, unless there is something left of what it held before. It is begun with at once: requests that
+    /// were sent after a message are served after it.
     mutating func takeMail() {
         guard mail.messages.isEmpty else { return }
         mail.messages = inbox.take()
         mail.messages.reverse()
+        readMail()
     }
 
     /// Does some of what waits, in the order in which it came.

@@ -26,10 +26,9 @@ public final class EtcdRegistry: Registrar {
     private let reporter: InstanceReporter
     /// What only instances of applications can tell.
     private let offers: DubboOffers
-    private let work: WorkQueue
+    private let due: DueReports
     private var services: [ServiceKey: Service] = [:]
     private var users: [EtcdPlace: Set<ServiceKey>] = [:]
-    private var changed: Set<ServiceKey> = []
     private var isStopped = false
 
     /// Most applications of an interface, and most revisions of them, that are followed.
@@ -46,15 +45,16 @@ public final class EtcdRegistry: Registrar {
             settings, client: client, watcher: watcher, context: context, report: reports.registration)
         reporter = InstanceReporter(resolver: context.resolver, reports: reports, logger: context.logger)
         offers = DubboOffers(context)
-        work = WorkQueue(loop: context.loop)
+        due = DueReports(loop: context.loop)
         connectParts()
     }
 
     private func connectParts() {
+        due.report = { [weak self] in self?.report($0) }
         mirror.onRead = { [weak self] in self?.wasRead($0) }
         mirror.onChange = { [weak self] in self?.markChanged($0) }
         mirror.onFailure = { [weak self] place, _ in self?.markChanged(place) }
-        offers.onChange = { [weak self] in if self?.services[$0] != nil { self?.markChanged($0) } }
+        offers.onChange = { [weak self] in if self?.services[$0] != nil { self?.due.add($0) } }
         watcher.delegate = EtcdWatcher.Delegate(
             spans: { [weak self] in self?.mirror.spans ?? [] },
             witnesses: { [weak self] in self?.mirror.witnesses ?? [] },
@@ -94,7 +94,7 @@ public final class EtcdRegistry: Registrar {
         services[service] = Service(places: places)
         for place in places { use(place, service) }
         watcher.start()
-        if places.contains(where: { mirror.folder($0) != nil }) || places.isEmpty { markChanged(service) }
+        if places.contains(where: { mirror.folder($0) != nil }) || places.isEmpty { due.add(service) }
         guard watcher.health.status.state == .failed else { return }
         context.loop.schedule(after: .zero) { [weak self] in
             guard let self, services[service] != nil else { return }
@@ -107,7 +107,7 @@ public final class EtcdRegistry: Registrar {
         guard let entry = services.removeValue(forKey: service) else { return }
         for place in entry.places { leave(place, service) }
         for place in entry.derived { leave(place, service) }
-        changed.remove(service)
+        due.remove(service)
         offers.forget(service)
         reporter.forget(service)
     }
@@ -119,7 +119,7 @@ public final class EtcdRegistry: Registrar {
         for place in entry.derived.union(entry.places) { mirror.refresh(place) }
         if entry.places.isEmpty {
             reporter.doubt(service)
-            markChanged(service)
+            due.add(service)
         }
     }
 
@@ -143,7 +143,7 @@ public final class EtcdRegistry: Registrar {
         watcher.stop()
         mirror.stop()
         client.stop()
-        work.removeAll()
+        due.removeAll()
         services.removeAll()
         users.removeAll()
         reporter.stop()
@@ -166,20 +166,12 @@ public final class EtcdRegistry: Registrar {
             if services[service]?.doubted.remove(place) != nil, services[service]?.doubted.isEmpty == true {
                 reporter.doubt(service)
             }
-            markChanged(service)
+            due.add(service)
         }
     }
 
     private func markChanged(_ place: EtcdPlace) {
-        for service in users[place] ?? [] { markChanged(service) }
-    }
-
-    private func markChanged(_ service: ServiceKey) {
-        guard changed.insert(service).inserted else { return }
-        work.add { [weak self] in
-            guard let self, changed.remove(service) != nil else { return }
-            report(service)
-        }
+        for service in users[place] ?? [] { due.add(service) }
     }
 
     private func failUnanswered(_ reason: String) {

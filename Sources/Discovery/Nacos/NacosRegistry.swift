@@ -25,9 +25,8 @@ public final class NacosRegistry: Registrar {
     private let push: NacosPush
     private let configs: NacosConfigs
     private let registrar: NacosRegistrar
-    private let work: WorkQueue
-    /// Services that are to be reported.
-    private var due: Set<ServiceKey> = []
+    /// Services that are reported soon: many can use one application, and hold nothing else up.
+    private let due: DueReports
     private var isStopped = false
 
     init(_ settings: NacosSettings, url: String, context: DiscoveryContext, reports: RegistryReports) {
@@ -43,7 +42,8 @@ public final class NacosRegistry: Registrar {
         offers = DubboOffers(context)
         registrar = NacosRegistrar(client: client, push: push, settings: settings, context: context)
         reporter = InstanceReporter(resolver: context.resolver, reports: reports, logger: context.logger)
-        work = WorkQueue(loop: context.loop)
+        due = DueReports(loop: context.loop)
+        due.report = { [weak self] in self?.report($0) }
         client.onUnavailable = { [weak self] in self?.failUnanswered($0) }
         client.onReturn = { [weak self] in self?.push.hurry() }
         watcher.onChange = { [weak self] in self?.changed($0) }
@@ -54,10 +54,10 @@ public final class NacosRegistry: Registrar {
         applications.onChange = { [weak self] in self?.namesChanged([$0]) }
         applications.onMetadata = { [weak self] in
             for service in self?.watcher.services[$0]?.users ?? [] where service.kind == .dubbo {
-                self?.reportSoon(service)
+                self?.due.add(service)
             }
         }
-        offers.onChange = { [weak self] in self?.reportSoon($0) }
+        offers.onChange = { [weak self] in self?.due.add($0) }
         registrar.onOutcome = reports.registration
         push.onReady = { [weak self] in self?.pushIsReady() }
         push.onLost = { [weak self] in self?.pushIsLost() }
@@ -139,7 +139,6 @@ public final class NacosRegistry: Registrar {
         watcher.stop()
         push.stop()
         services.removeAll()
-        work.removeAll()
         due.removeAll()
         client.stop()
         reporter.stop()
@@ -192,15 +191,6 @@ public final class NacosRegistry: Registrar {
         service.kind != .dubbo || listing.isKnown && applications.names(of: service.name) != nil
     }
 
-    /// Reports a service among many that use the same application: each in its turn, so that they hold nothing else up.
-    private func reportSoon(_ service: ServiceKey) {
-        guard due.insert(service).inserted else { return }
-        work.add { [weak self] in
-            guard let self, due.remove(service) != nil else { return }
-            report(service)
-        }
-    }
-
     /// The answer is as before, and somebody wanted to know.
     private func confirmed(_ watched: NacosService) {
         for service in watched.users {
@@ -215,7 +205,7 @@ public final class NacosRegistry: Registrar {
         }
         for service in watched.users {
             dropVanishedNames(of: service)
-            if watched.users.count > 1 { reportSoon(service) } else { report(service) }
+            if watched.users.count > 1 { due.add(service) } else { report(service) }
         }
     }
 

@@ -25,13 +25,8 @@ public final class ZooKeeperRegistry: Registrar {
     private var refreshing: Set<ServiceKey> = []
     /// Services that could not be read, so that each is logged once.
     private var refused: Set<ServiceKey> = []
-    /// Services of which something has changed, to be reported.
-    private var changed: Set<ServiceKey> = []
-    private var isReportDue = false
+    private let due: DueReports
     private var isStopped = false
-
-    /// Services are reported for at most so long at a time.
-    private static let longestTurn = Duration.milliseconds(2).nanoseconds
 
     init(_ settings: ZooKeeperSettings, url: String, context: DiscoveryContext, reports: RegistryReports) {
         self.url = url
@@ -43,9 +38,11 @@ public final class ZooKeeperRegistry: Registrar {
         offers = DubboOffers(context)
         reporter = InstanceReporter(resolver: context.resolver, reports: reports, logger: context.logger)
         registrar = ZooKeeperRegistrar(client: client, settings: settings, context: context, reports: reports)
+        due = DueReports(loop: context.loop)
         sources = makeSources()
-        applications.onChange = { [weak self] in self?.change($0) }
-        offers.onChange = { [weak self] in self?.change([$0]) }
+        due.report = { [weak self] in self?.report($0) }
+        applications.onChange = { [weak self] in for service in $0 { self?.due.add(service) } }
+        offers.onChange = { [weak self] in self?.due.add($0) }
         client.onAway = { [weak self] in self?.failUnanswered($0) }
         client.onReady = { [weak self] isNewSession in
             self?.tree.readAll()
@@ -72,7 +69,7 @@ public final class ZooKeeperRegistry: Registrar {
         guard !isStopped, services[service] == nil, let made = make(service) else { return }
         services[service] = made
         client.start()
-        change([service])
+        due.add(service)
         // Nothing is asked while all servers are away, so nothing would come to tell it.
         guard client.health.status.state == .failed else { return }
         context.loop.schedule(after: .zero) { [weak self] in
@@ -85,7 +82,7 @@ public final class ZooKeeperRegistry: Registrar {
     public func unsubscribe(_ service: ServiceKey) {
         guard let known = services.removeValue(forKey: service) else { return }
         known.stop()
-        changed.remove(service)
+        due.remove(service)
         refreshing.remove(service)
         refused.remove(service)
         reporter.forget(service)
@@ -102,7 +99,7 @@ public final class ZooKeeperRegistry: Registrar {
             refreshing.remove(service)
             guard isGood else { return }
             reporter.doubt(service)
-            change([service])
+            due.add(service)
         }
         if lists.isEmpty { context.loop.schedule(after: .zero, finish) }
         for list in lists {
@@ -133,7 +130,7 @@ public final class ZooKeeperRegistry: Registrar {
         tree.stop()
         for service in services.values { service.stop() }
         services.removeAll()
-        changed.removeAll()
+        due.removeAll()
         applications.stop()
         offers.stop()
         sources = nil
@@ -157,7 +154,7 @@ public final class ZooKeeperRegistry: Registrar {
 
     private func make(_ service: ServiceKey) -> (any ZooKeeperService)? {
         guard let sources else { return nil }
-        let onChange: () -> Void = { [weak self] in self?.change([service]) }
+        let onChange: () -> Void = { [weak self] in self?.due.add(service) }
         guard ZooKeeperPath.isValid("/" + service.name) else { return ZooKeeperNoService() }
         switch service.kind {
         case .http: return ZooKeeperHTTPService(service, sources)
@@ -177,23 +174,6 @@ public final class ZooKeeperRegistry: Registrar {
         } else {
             for service in services.values { service.namesChanged() }
         }
-    }
-
-    private func change(_ keys: [ServiceKey]) {
-        changed.formUnion(keys)
-        guard !isReportDue, !changed.isEmpty else { return }
-        isReportDue = true
-        context.loop.schedule(after: .zero) { [weak self] in self?.report() }
-    }
-
-    private func report() {
-        isReportDue = false
-        let started = Clock.nanoseconds
-        while let key = changed.popFirst() {
-            report(key)
-            if Clock.nanoseconds - started > Self.longestTurn { break }
-        }
-        change([])
     }
 
     private func report(_ key: ServiceKey) {

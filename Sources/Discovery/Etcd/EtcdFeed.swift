@@ -46,7 +46,7 @@ final class EtcdFeed {
         var pause: (Bool) -> Void
     }
 
-    private let loop: EventLoop
+    private let work: WorkQueue
     private let handlers: Handlers
     private var splitter: LineSplitter
     private var lines = Fifo<[UInt8]>()
@@ -60,7 +60,7 @@ final class EtcdFeed {
     private static let muchWaiting = 4 << 20
 
     init(loop: EventLoop, maximumLine: Int, handlers: Handlers) {
-        self.loop = loop
+        work = WorkQueue(loop: loop)
         self.handlers = handlers
         splitter = LineSplitter(maximum: maximumLine)
     }
@@ -91,22 +91,18 @@ final class EtcdFeed {
     private func schedule() {
         guard !isDue else { return }
         isDue = true
-        loop.schedule(after: .zero) { [weak self] in self?.run() }
+        work.add { [weak self] in self?.takeNext() }
     }
 
-    private func run() {
+    /// Hands out an event, or reads a line.
+    private func takeNext() {
         isDue = false
-        let end = Clock.nanoseconds + SlicedWork.slice.nanoseconds
-        while !isStopped, Clock.nanoseconds < end {
-            if current != nil {
-                nextEvent()
-            } else if let line = lines.popFirst() {
-                waiting -= line.count
-                read(line)
-            } else {
-                lines = Fifo()
-                break
-            }
+        if isStopped { return }
+        if current != nil {
+            nextEvent()
+        } else if let line = lines.popFirst() {
+            waiting -= line.count
+            read(line)
         }
         if isStopped { return }
         if isPaused && waiting < Self.muchWaiting / 4 {

@@ -28,7 +28,6 @@ final class WorkQueue {
             item()
             if Clock.nanoseconds >= end { break }
         }
-        // What was done is let go with all that it holds.
-        if items.isEmpty { items = Fifo() } else { schedule() }
+        if !items.isEmpty { schedule() }
     }
 }

@@ -56,7 +56,7 @@ struct EtcdListing {
         let listed = listed
         for instance in instances {
             guard let revision = instance.revision, metadata[Self.key(instance.name, revision)] == nil,
-                !instance.endpoints.contains(where: { listed.contains("\(instance.host) \($0.port)") })
+                !instance.listens(at: listed)
             else { continue }
             wishes.add(instance.name, instance)
         }
@@ -72,8 +72,8 @@ struct EtcdListing {
         }
     }
 
-    /// Host and port of what stands at the interface's level.
-    private var listed: Set<String> { Set(instances.isEmpty ? [] : hosts.map { "\($0.host) \($0.port)" }) }
+    /// Where the providers listen that stand at the interface's level.
+    private var listed: Set<HostPort> { instances.isEmpty ? [] : Set(hosts.map(\.hostPort)) }
 
     /// The hosts, and how many entries are not used.
     var finished: ([ListedHost], [DropReason: Int]) {
@@ -87,7 +87,7 @@ struct EtcdListing {
             let offered = instance.providers(of: interface, known)
             unused.merge(offered.unused, uniquingKeysWith: +)
             for host in offered.hosts {
-                if listed.contains("\(host.host) \(host.port)") {
+                if listed.contains(host.hostPort) {
                     unused[.duplicate, default: 0] += 1
                 } else {
                     candidates.append(host)

@@ -56,16 +56,15 @@ extension NacosRegistry {
         of watched: [NacosService], except found: DubboApplication.Providers
     ) -> [ApplicationInstance] {
         guard !watched.isEmpty else { return [] }
-        let known = Set(found.hosts.map { NacosHost.Identity(ip: $0.host, port: $0.port) })
+        let known = Set(found.hosts.map(\.hostPort))
         var instances: [ApplicationInstance] = []
         for service in watched {
             for entry in service.hosts.values.joined() {
                 guard let application = entry.application(service.name) else { continue }
-                let isKnown = application.endpoints.contains {
-                    known.contains(NacosHost.Identity(ip: application.host, port: $0.port))
-                }
                 // Revision 0 says that it offers nothing.
-                if isKnown || application.revision == nil && entry.metadata["dubbo.metadata.revision"] == "0" {
+                if application.listens(at: known)
+                    || application.revision == nil && entry.metadata["dubbo.metadata.revision"] == "0"
+                {
                     continue
                 }
                 instances.append((application, entry.weight <= 0))

@@ -83,11 +83,11 @@ final class ZooKeeperApplication {
 
     /// Adds the revisions that only instances can tell about.
     ///
-    /// - Parameter isKnown: as in `providers`.
-    func addWishes(_ wishes: inout DubboWishes, except isKnown: (String, UInt16) -> Bool) {
+    /// - Parameter known: as in `providers`.
+    func addWishes(_ wishes: inout DubboWishes, except known: Set<HostPort>) {
         for (_, entry) in entries.values {
             guard case .instance(let instance, let dubbo?) = entry, instance.isEnabled, let revision = dubbo.revision,
-                revisions[revision]?.metadata == nil, !dubbo.endpoints.contains(where: { isKnown(dubbo.host, $0.port) })
+                revisions[revision]?.metadata == nil, !dubbo.listens(at: known)
             else { continue }
             wishes.add(name, dubbo)
         }
@@ -97,14 +97,14 @@ final class ZooKeeperApplication {
     ///
     /// - Parameters:
     ///   - offers: what instances have told.
-    ///   - isKnown: a host and port are known otherwise; the whole instance is then left out.
+    ///   - known: where providers listen that are known otherwise; an instance that does is left out as a whole.
     func providers(
-        of interface: String, _ offers: DubboOffers, except isKnown: (String, UInt16) -> Bool
+        of interface: String, _ offers: DubboOffers, except known: Set<HostPort>
     ) -> DubboApplication.Providers {
         var found = DubboApplication.Providers()
         for (_, entry) in entries.values {
             guard case .instance(let instance, let dubbo?) = entry else { continue }
-            if dubbo.endpoints.contains(where: { isKnown(dubbo.host, $0.port) }) { continue }
+            if dubbo.listens(at: known) { continue }
             guard instance.isEnabled else {
                 found.unused[.disabled, default: 0] += 1
                 continue

@@ -56,9 +56,7 @@ final class ZooKeeperDubboService: ZooKeeperService {
         guard isKnown else { return }
         let known = known
         var wishes = DubboWishes()
-        for application in applications.values {
-            application.addWishes(&wishes) { known.contains(Endpoint(host: $0, port: $1)) }
-        }
+        for application in applications.values { application.addWishes(&wishes, except: known) }
         sources.offers.update(key, wishes)
     }
 
@@ -70,9 +68,7 @@ final class ZooKeeperDubboService: ZooKeeperService {
         }
         let known = known
         for application in applications.values {
-            let more = application.providers(of: key.name, sources.offers) {
-                known.contains(Endpoint(host: $0, port: $1))
-            }
+            let more = application.providers(of: key.name, sources.offers, except: known)
             found.unused.merge(more.unused, uniquingKeysWith: +)
             for host in more.hosts { found.add(DubboOverride.apply(overrides, to: host)) }
         }
@@ -97,18 +93,11 @@ final class ZooKeeperDubboService: ZooKeeperService {
         sources.offers.forget(key)
     }
 
-    private struct Endpoint: Hashable {
-        let host: String
-        let port: UInt16
-    }
-
     /// Where the providers listen that stand at the interface's own level. Applications' instances are not needed there.
-    private var known: Set<Endpoint> {
+    private var known: Set<HostPort> {
         guard !applications.isEmpty else { return [] }
-        var known: Set<Endpoint> = []
-        for case .success(let host) in providers.entries.values {
-            known.insert(Endpoint(host: host.host, port: host.port))
-        }
+        var known: Set<HostPort> = []
+        for case .success(let host) in providers.entries.values { known.insert(host.hostPort) }
         return known
     }
 

@@ -47,7 +47,7 @@ final class DubboInquiries {
     subscript(key: DubboInquiry.Key) -> DubboInquiry? { inquiries[key] }
 
     /// Wants a revision until `drop`. `hosts` are all instances of it that the user knows; a later call replaces them.
-    func want(_ key: DubboInquiry.Key, _ hosts: [DubboMetadataCall.Host], user: DubboInquiry.User) {
+    func want(_ key: DubboInquiry.Key, _ hosts: [HostPort], user: DubboInquiry.User) {
         let inquiry = inquiries[key] ?? begin(key)
         inquiry.set(user, hosts)
         // A new instance need not wait until the others have had their rest.
@@ -122,7 +122,7 @@ final class DubboInquiries {
         }
     }
 
-    private func read(_ frame: [UInt8], _ inquiry: DubboInquiry, _ host: DubboMetadataCall.Host) {
+    private func read(_ frame: [UInt8], _ inquiry: DubboInquiry, _ host: HostPort) {
         do {
             inquiry.answer = try DubboMetadataAnswer(
                 frame, application: inquiry.key.application, revision: inquiry.key.revision)
@@ -133,7 +133,7 @@ final class DubboInquiries {
     }
 
     /// Large answers are read in pieces, with the loop's other work between them.
-    private func readOn(_ inquiry: DubboInquiry, _ host: DubboMetadataCall.Host) {
+    private func readOn(_ inquiry: DubboInquiry, _ host: HostPort) {
         work.add { [weak self] in
             guard let self, isWanted(inquiry) else { return }
             do throws(DubboMetadataFailure) {
@@ -166,7 +166,7 @@ final class DubboInquiries {
         pump()
     }
 
-    private func failed(_ inquiry: DubboInquiry, _ failure: DubboMetadataFailure, _ host: DubboMetadataCall.Host) {
+    private func failed(_ inquiry: DubboInquiry, _ failure: DubboMetadataFailure, _ host: HostPort) {
         var failure = failure
         failure.host = "\(host)"
         failed(inquiry, failure)

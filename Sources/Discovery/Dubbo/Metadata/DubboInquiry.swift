@@ -48,9 +48,9 @@ final class DubboInquiry {
     /// Nobody waits for it any longer: its hosts are used without it.
     private(set) var isOverdue = false
     /// With the instances that each knows.
-    private(set) var users: [User: [DubboMetadataCall.Host]] = [:]
+    private(set) var users: [User: [HostPort]] = [:]
     /// Asked since the last rest.
-    var tried: Set<DubboMetadataCall.Host> = []
+    var tried: Set<HostPort> = []
     var failure: DubboMetadataFailure?
     var call: DubboMetadataCall?
     /// An answer that is being read.
@@ -70,7 +70,7 @@ final class DubboInquiry {
     var isWaiting: Bool { metadata == nil && !isOverdue }
 
     /// Adds a user, or replaces the instances that it knows.
-    func set(_ user: User, _ hosts: [DubboMetadataCall.Host]) {
+    func set(_ user: User, _ hosts: [HostPort]) {
         let isNew = users.updateValue(state == .answered ? [] : hosts, forKey: user) == nil
         if isNew && isOverdue { user.offers?.setOverdue(key, true) }
     }
@@ -92,7 +92,7 @@ final class DubboInquiry {
     }
 
     /// An instance that was not asked yet; nil when there is none. By chance, so that many processes do not all ask one.
-    var nextHost: DubboMetadataCall.Host? {
+    var nextHost: HostPort? {
         for hosts in users.values.shuffled() where !hosts.isEmpty {
             let first = Int.random(in: 0..<hosts.count)
             for index in 0..<hosts.count {

@@ -1,3 +1,4 @@
+import CLinux
 import Codecs
 import Glibc
 import Runtime
@@ -6,16 +7,7 @@ import Runtime
 ///
 /// The provider sees a consumer that connects, calls `MetadataService.getMetadataInfo` and leaves.
 final class DubboMetadataCall {
-    /// Where an instance can be asked.
-    struct Host: Hashable, CustomStringConvertible {
-        /// An address or a name, IPv6 without brackets.
-        let host: String
-        let port: UInt16
-
-        var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
-    }
-
-    private let host: Host
+    private let host: HostPort
     private let loop: EventLoop
     private let resolver: NameResolver
     private var completion: ((Result<[UInt8], DubboMetadataFailure>) -> Void)?
@@ -38,7 +30,7 @@ final class DubboMetadataCall {
     /// Starts a call. `completion` is called once, later, with the frame of an answer that has status 20 and is in
     /// Hessian2; not after `cancel`.
     init(
-        _ host: Host, application: String, revision: String, within limit: Duration, loop: EventLoop,
+        _ host: HostPort, application: String, revision: String, within limit: Duration, loop: EventLoop,
         resolver: NameResolver, completion: @escaping (Result<[UInt8], DubboMetadataFailure>) -> Void
     ) {
         self.host = host
@@ -119,7 +111,7 @@ final class DubboMetadataCall {
 
     private func send() {
         let count = request.withUnsafeBytes {
-            Glibc.send(descriptor, $0.baseAddress! + sent, $0.count - sent, Int32(MSG_NOSIGNAL))
+            clinux_send(descriptor, $0.baseAddress! + sent, $0.count - sent)
         }
         // A broken connection is found out by reading, which may still bring an answer.
         guard count > 0 else { return }

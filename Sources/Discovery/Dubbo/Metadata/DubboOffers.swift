@@ -2,12 +2,12 @@ import Runtime
 
 /// Revisions of applications that a service needs to know and its registry knows nothing about, with where each can be asked.
 struct DubboWishes {
-    fileprivate var revisions: [DubboInquiry.Key: [DubboMetadataCall.Host]] = [:]
+    fileprivate var revisions: [DubboInquiry.Key: [HostPort]] = [:]
 
     /// Adds an instance of an application.
     mutating func add(_ application: String, _ instance: DubboApplication) {
         guard let revision = instance.revision else { return }
-        let host = instance.metadataPort.map { DubboMetadataCall.Host(host: instance.host, port: $0) }
+        let host = instance.metadataPort.map { HostPort(host: instance.host, port: $0) }
         revisions[.init(application: application, revision: revision), default: []] += host.map { [$0] } ?? []
     }
 }

@@ -41,7 +41,7 @@ enum SavedPublicationsFile {
             checksum.add(line)
             bytes += line + [UInt8(ascii: "\n")]
         }
-        return bytes + footer(lines.count, checksum)
+        return bytes + checksum.lastLine(count: lines.count)
     }
 
     static func read(_ bytes: [UInt8]) throws(Unusable) -> [Publication] {
@@ -54,7 +54,8 @@ enum SavedPublicationsFile {
         guard lines.count >= 3, lines.last?.isEmpty == true else { throw Unusable(description: "it was cut") }
         let entries = lines.dropFirst().dropLast(2)
         for line in lines.dropLast(2) { checksum.add(line) }
-        guard (lines[lines.count - 2] + [UInt8(ascii: "\n")]).elementsEqual(footer(entries.count, checksum)) else {
+        let lastLine = checksum.lastLine(count: entries.count)
+        guard (lines[lines.count - 2] + [UInt8(ascii: "\n")]).elementsEqual(lastLine) else {
             throw Unusable(description: "its checksum is wrong")
         }
         var publications: [Publication] = []
@@ -65,10 +66,6 @@ enum SavedPublicationsFile {
             publications.append(line.publication)
         }
         return publications
-    }
-
-    private static func footer(_ count: Int, _ checksum: Checksum) -> [UInt8] {
-        Array("end \(count) \(String(checksum.value, radix: 16))\n".utf8)
     }
 }
 

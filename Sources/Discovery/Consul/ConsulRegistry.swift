@@ -261,8 +261,7 @@ public final class ConsulRegistry: Registry {
         if watch.isAnswered {
             report(service, watch)
         } else if client.health.status.state == .failed {
-            reporter.fail(
-                service, watch.failure ?? client.health.reason)
+            reporter.fail(service, watch.failure ?? client.health.reason)
         }
     }
 

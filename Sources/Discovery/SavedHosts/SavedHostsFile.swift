@@ -21,11 +21,6 @@ enum SavedHostsFile {
     /// The first line.
     static func header(url: String) -> [UInt8] { Array("greymesh hosts \(version) \(url)\n".utf8) }
 
-    /// The last line.
-    static func footer(count: Int, checksum: UInt64) -> [UInt8] {
-        Array("end \(count) \(String(checksum, radix: 16))\n".utf8)
-    }
-
     /// A service's line.
     static func line(_ key: ServiceKey, _ instances: [Instance], savedAt: Int64) -> [UInt8] {
         let name = PercentEncoding.encode(key.name)

@@ -60,7 +60,7 @@ final class SavedHostsIndex: Sendable {
             let offset = reader.position
             guard let line = try reader.next() else { throw Unusable(description: "it was cut") }
             if line.starts(with: Array("end ".utf8)) {
-                let footer = SavedHostsFile.footer(count: entries.count, checksum: checksum.value).dropLast()
+                let footer = checksum.lastLine(count: entries.count).dropLast()
                 guard line.elementsEqual(footer) else { throw Unusable(description: "its checksum is wrong") }
                 return entries
             }

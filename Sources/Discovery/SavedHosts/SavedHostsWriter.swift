@@ -39,7 +39,7 @@ struct SavedHostsWriter: Sendable {
                 offset: output.position, length: line.count, count: entry.count, savedAt: entry.savedAt)
             try output.write(line + [UInt8(ascii: "\n")])
         }
-        try output.write(SavedHostsFile.footer(count: entries.count, checksum: output.checksum.value))
+        try output.write(output.checksum.lastLine(count: entries.count))
         try output.flush()
         return entries
     }

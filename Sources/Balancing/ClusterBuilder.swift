@@ -58,6 +58,7 @@ public final class ClusterBuilder {
 
     private func takeHosts(_ cluster: VersionCluster, _ endpoint: (SocketAddress) -> UnsafeMutablePointer<Endpoint>) {
         let end = min(cluster.hosts.count, hostsDone + Self.stepSize)
+        if hostsDone == 0 { members.reserveCapacity(cluster.hosts.count) }
         for host in cluster.hosts[hostsDone..<end] where host.weight > 0 {
             let endpoint = endpoint(host.address)
             endpoint.pointee.references += 1

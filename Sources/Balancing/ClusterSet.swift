@@ -8,6 +8,8 @@ public struct ClusterSet: ~Copyable {
     public let clusters: UnsafeMutablePointer<Cluster>
     /// How many there are.
     public let count: Int
+    /// How far `releaseEndpoints` has come.
+    private var released = (clusters: 0, members: 0)
 
     /// No clusters: a service whose hosts are not known.
     public init() {
@@ -26,15 +28,29 @@ public struct ClusterSet: ~Copyable {
         clusters.deallocate()
     }
 
-    /// Gives every reference back; `unused` gets each endpoint that no cluster lists any more.
-    public func releaseEndpoints(unused: (UnsafeMutablePointer<Endpoint>) -> Void) {
-        for index in 0..<count where !clusters[index].isUnion {
-            for place in 0..<clusters[index].count {
-                let endpoint = clusters[index].members[place].endpoint
+    /// Gives the references of the next members back; `unused` gets each endpoint that no cluster lists any more. Of use only
+    /// when nobody picks from these clusters any longer.
+    ///
+    /// - Parameter limit: for how many members at most.
+    /// - Returns: whether there are more.
+    public mutating func releaseEndpoints(atMost limit: Int, unused: (UnsafeMutablePointer<Endpoint>) -> Void) -> Bool {
+        var left = limit
+        while released.clusters < count {
+            let cluster = clusters + released.clusters
+            // A union has no references of its own.
+            let members = cluster.pointee.isUnion ? 0 : cluster.pointee.count
+            let end = min(members, released.members + left)
+            for place in released.members..<end {
+                let endpoint = cluster.pointee.members[place].endpoint
                 endpoint.pointee.references -= 1
                 if endpoint.pointee.references == 0 { unused(endpoint) }
             }
+            left -= end - released.members
+            released.members = end
+            if end < members { return true }
+            released = (released.clusters + 1, 0)
         }
+        return false
     }
 }
 

@@ -26,9 +26,7 @@ struct Picker {
             keep = nil
             alias = nil
         } else {
-            let table = Self.aliasTable(weights)
-            keep = Self.copy(table.keep)
-            alias = Self.copy(table.alias)
+            (keep, alias) = Self.aliasTable(weights)
         }
     }
 
@@ -100,20 +98,41 @@ struct Picker {
     }
 
     /// Vose's alias method; probabilities in units of 2^-32.
-    static func aliasTable(_ weights: [UInt32]) -> (keep: [UInt64], alias: [UInt32]) {
-        let total = weights.reduce(0) { $0 + Double($1) }
-        var scaled = weights.map { Double($0) * Double(weights.count) / total }
-        var keep = [UInt64](repeating: 1 << 32, count: weights.count)
-        var alias = (0..<UInt32(weights.count)).map { $0 }
-        var small = scaled.indices.filter { scaled[$0] < 1 }
-        var large = scaled.indices.filter { scaled[$0] >= 1 }
-        while let less = small.popLast(), let more = large.last {
-            keep[less] = UInt64(scaled[less] * 4_294_967_296)
-            alias[less] = UInt32(more)
-            scaled[more] -= 1 - scaled[less]
-            if scaled[more] < 1 {
-                large.removeLast()
-                small.append(more)
+    private static func aliasTable(
+        _ weights: [UInt32]
+    ) -> (keep: UnsafeMutablePointer<UInt64>, alias: UnsafeMutablePointer<UInt32>) {
+        let count = weights.count
+        let keep = UnsafeMutablePointer<UInt64>.allocate(capacity: count)
+        let alias = UnsafeMutablePointer<UInt32>.allocate(capacity: count)
+        let scale = Double(count) / weights.reduce(0) { $0 + Double($1) }
+        // Columns with less than their share stand at the front, `small` of them, the others from `large` to the end.
+        withUnsafeTemporaryAllocation(of: UInt32.self, capacity: count) { columns in
+            withUnsafeTemporaryAllocation(of: Double.self, capacity: count) { shares in
+                var (small, large) = (0, count)
+                for index in 0..<count {
+                    shares[index] = Double(weights[index]) * scale
+                    keep[index] = 1 << 32
+                    alias[index] = UInt32(index)
+                    if shares[index] < 1 {
+                        columns[small] = UInt32(index)
+                        small += 1
+                    } else {
+                        large -= 1
+                        columns[large] = UInt32(index)
+                    }
+                }
+                while small > 0 && large < count {
+                    small -= 1
+                    let (less, more) = (Int(columns[small]), Int(columns[large]))
+                    keep[less] = UInt64(shares[less] * 4_294_967_296)
+                    alias[less] = UInt32(more)
+                    shares[more] -= 1 - shares[less]
+                    if shares[more] < 1 {
+                        large += 1
+                        columns[small] = UInt32(more)
+                        small += 1
+                    }
+                }
             }
         }
         return (keep, alias)

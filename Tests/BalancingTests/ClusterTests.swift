@@ -182,8 +182,20 @@ private func tagged(_ port: UInt16, _ tag: String, iface: String = "", group: St
         #expect(fixture.endpoints.count == 1)
         #expect(fixture.endpoints.values.first?.pointee.references == 2)
         var unused = 0
-        fixture.clusters.pointee.releaseEndpoints { _ in unused += 1 }
-        #expect(unused == 1)
+        let isMore = fixture.clusters.pointee.releaseEndpoints(atMost: 100) { _ in unused += 1 }
+        #expect(unused == 1 && !isMore)
+    }
+
+    @Test(arguments: [1, 3, 4, 7, 1000]) func referencesAreGivenBackInSteps(size: Int) {
+        let fixture = Fixture((1...12).map { instance(UInt16($0), "\($0 % 3)") })
+        var unused: [UnsafeMutablePointer<Endpoint>] = []
+        var steps = 1
+        while fixture.clusters.pointee.releaseEndpoints(atMost: size, unused: { unused.append($0) }) {
+            steps += 1
+            #expect(unused.count <= steps * size)
+        }
+        #expect(Set(unused).count == 12 && unused.count == 12, "each host once")
+        #expect(steps >= (12 + size - 1) / size)
     }
 
     @Test func aThousandWeightsKeepTheirShares() {

@@ -7,9 +7,10 @@ final class ReportDraft {
     let id: UInt64
     var report = WorkerReport()
     let services: [UnsafeMutablePointer<Service>]
-    /// Nil until the services are written down.
-    var endpoints: [EndpointKey]?
     var servicesDone = 0
+    /// Parts of the endpoint table that were looked into, and what the last one of them held.
+    var partsDone = 0
+    var endpoints: [EndpointKey] = []
     var endpointsDone = 0
 
     init(id: UInt64, services: [UnsafeMutablePointer<Service>]) {
@@ -37,17 +38,19 @@ extension Worker {
             draft.servicesDone = end
             return true
         }
-        guard let endpoints = draft.endpoints else {
-            draft.endpoints = tables.endpointKeys
-            draft.report.endpoints.reserveCapacity(tables.endpoints.count)
-            return true
-        }
-        if draft.endpointsDone < endpoints.count {
-            let end = min(endpoints.count, draft.endpointsDone + Self.entriesAtATime)
-            for key in endpoints[draft.endpointsDone..<end] {
+        if draft.endpointsDone < draft.endpoints.count {
+            let end = min(draft.endpoints.count, draft.endpointsDone + Self.entriesAtATime)
+            for key in draft.endpoints[draft.endpointsDone..<end] {
                 if let endpoint = tables.endpoints.find(key) { draft.report.endpoints.append(makeReport(endpoint)) }
             }
             draft.endpointsDone = end
+            return true
+        }
+        if draft.partsDone < EndpointTable.partCount {
+            if draft.partsDone == 0 { draft.report.endpoints.reserveCapacity(tables.endpoints.count) }
+            draft.endpoints = tables.endpoints.keys(inPart: draft.partsDone)
+            draft.endpointsDone = 0
+            draft.partsDone += 1
             return true
         }
         draft.report.bufferAllocations = buffers.allocations

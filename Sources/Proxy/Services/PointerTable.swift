@@ -29,9 +29,12 @@ struct PointerTable<Key: TableKey, Record: ~Copyable>: ~Copyable {
     private var mask: Int
     private(set) var count = 0
 
-    init() {
-        mask = 15
-        entries = Self.allocate(16)
+    /// An empty table.
+    ///
+    /// - Parameter capacity: places that it begins with; a power of two.
+    init(capacity: Int = 16) {
+        mask = capacity - 1
+        entries = Self.allocate(capacity)
     }
 
     deinit { free(entries) }

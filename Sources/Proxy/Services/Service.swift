@@ -28,6 +28,8 @@ struct Service: ~Copyable {
     var namedIn: UInt64 = 0
     /// The application behind an inbound listener: whatever version or group a request names, it goes there.
     var takesAll = false
+    /// Where it stands in `ServiceTables.services`.
+    var place = 0
     /// Requests in flight and waiting.
     var active = 0
     /// When the last request came.

@@ -69,8 +69,7 @@ extension Worker {
         if isMore { return true }
         service.pointee.adopt(build.builder.snapshot.policy)
         // Hosts that stay keep their endpoint and its connections; those that went finish what is in flight.
-        release(&service.pointee.clusters)
-        service.pointee.clusters = build.builder.finish()
+        retire(&service.pointee.clusters, for: build.builder.finish())
         service.pointee.state = .ready
         resumeWaiting(service)
         return false

@@ -4,12 +4,13 @@ import Glibc
 import Runtime
 
 typealias NameTable = PointerTable<ByteString, Service>
-typealias EndpointTable = PointerTable<EndpointKey, Endpoint>
 
 /// The services and endpoints that a worker knows.
 struct ServiceTables: ~Copyable {
     var http = NameTable()
     var dubbo = NameTable()
+    /// All services. They leave only by a message, so none of them goes while a chore is done.
+    private(set) var services: [UnsafeMutablePointer<Service>] = []
     /// Further host names, in lower case.
     var hosts = NameTable()
     /// Path prefixes.
@@ -26,36 +27,28 @@ struct ServiceTables: ~Copyable {
     /// When services in use were last told to the control plane.
     var toldAt: Int64 = 0
 
-    /// All services. They leave the tables only by a message, so none of them goes while a chore is done.
-    var services: [UnsafeMutablePointer<Service>] {
-        var services: [UnsafeMutablePointer<Service>] = []
-        services.reserveCapacity(http.count + dubbo.count)
-        http.forEach { services.append($1) }
-        dubbo.forEach { services.append($1) }
-        return services
+    mutating func add(_ service: UnsafeMutablePointer<Service>) {
+        service.pointee.place = services.count
+        services.append(service)
+        if service.pointee.key.kind == .http {
+            http.insert(service.pointee.name, service)
+        } else {
+            dubbo.insert(service.pointee.name, service)
+        }
     }
 
-    /// What endpoints are known by now.
-    var endpointKeys: [EndpointKey] {
-        var keys: [EndpointKey] = []
-        keys.reserveCapacity(endpoints.count)
-        endpoints.forEach { key, _ in keys.append(key) }
-        return keys
+    mutating func remove(_ service: UnsafeMutablePointer<Service>) {
+        let last = services.removeLast()
+        if last != service {
+            services[service.pointee.place] = last
+            last.pointee.place = service.pointee.place
+        }
+        if service.pointee.key.kind == .http {
+            http.remove(service.pointee.name)
+        } else {
+            dubbo.remove(service.pointee.name)
+        }
     }
-}
-
-struct EndpointKey: TableKey {
-    let kind: ServiceKey.Kind
-    let address: SocketAddress
-
-    func tableHash() -> UInt64 {
-        let place = UInt64(address.port) << 8 | (kind == .http ? 1 : 0)
-        var value = address.low &* 0x9e37_79b9_7f4a_7c15 ^ address.high
-        value = (value ^ value >> 32 ^ place) &* 0x9fb2_1c65_1e98_df25
-        return value ^ value >> 29
-    }
-
-    func equals(_ other: EndpointKey) -> Bool { kind == other.kind && address == other.address }
 }
 
 extension Worker {
@@ -69,7 +62,7 @@ extension Worker {
     ///
     /// - Returns: nil when there are too many already.
     mutating func demandService(_ kind: ServiceKey.Kind, _ name: ByteString) -> UnsafeMutablePointer<Service>? {
-        if tables.http.count + tables.dubbo.count - tables.pinned >= settings.limits.services { return nil }
+        if tables.services.count - tables.pinned >= settings.limits.services { return nil }
         let service = addService(ServiceKey(kind: kind, name: name.text))
         outbox.post(.wanted(service.pointee.key))
         return service
@@ -79,11 +72,7 @@ extension Worker {
         let service = UnsafeMutablePointer<Service>.allocate(capacity: 1)
         service.initialize(to: Service(key: key))
         service.pointee.usedAt = now
-        if key.kind == .http {
-            tables.http.insert(service.pointee.name, service)
-        } else {
-            tables.dubbo.insert(service.pointee.name, service)
-        }
+        tables.add(service)
         return service
     }
 
@@ -99,11 +88,7 @@ extension Worker {
         let name = ByteString(copying: key.name)
         defer { name.free() }
         guard let service = findService(key.kind, name), !isPinned(service) else { return }
-        if key.kind == .http {
-            tables.http.remove(name)
-        } else {
-            tables.dubbo.remove(name)
-        }
+        tables.remove(service)
         service.pointee.state = .removed
         service.pointee.active += 1
         resumeWaiting(service)
@@ -118,7 +103,7 @@ extension Worker {
     }
 
     private mutating func freeService(_ service: UnsafeMutablePointer<Service>) {
-        release(&service.pointee.clusters)
+        retire(&service.pointee.clusters, for: ClusterSet())
         service.deinitialize(count: 1)
         service.deallocate()
     }
@@ -138,15 +123,8 @@ extension Worker {
         return endpoint
     }
 
-    /// Endpoints that no cluster lists any more go.
-    mutating func release(_ clusters: inout ClusterSet) {
-        var unused: [UnsafeMutablePointer<Endpoint>] = []
-        clusters.releaseEndpoints { unused.append($0) }
-        for endpoint in unused { retire(endpoint) }
-    }
-
     /// No cluster lists the endpoint any more: idle connections go now, busy ones when their requests have ended.
-    private mutating func retire(_ endpoint: UnsafeMutablePointer<Endpoint>) {
+    mutating func retire(_ endpoint: UnsafeMutablePointer<Endpoint>) {
         switch endpoint.pointee.kind {
         case .http: closeIdleUpstreams(of: endpoint)
         case .dubbo: retireProviders(of: endpoint)

@@ -8,16 +8,18 @@ struct Mail {
     var messages: [WorkerMessage] = []
     /// What was begun and takes more than one step. Nothing else is begun until it is over.
     var chore: Chore?
+    /// What the clusters that came last have replaced.
+    var retired: [RetiredClusters] = []
     /// Services whose hosts requests wait for; they are many.
     var wanted: [ServiceKey] = []
     /// Processor time that all of it has taken.
     var time = WorkTime()
 
     /// Nanoseconds at a time: what is left then waits until requests have had their turn.
-    static let turn: Int64 = 300_000
+    static let turn: Int64 = 200_000
 
     /// There is something to do.
-    var isWaiting: Bool { !messages.isEmpty || chore != nil || !wanted.isEmpty }
+    var isWaiting: Bool { !messages.isEmpty || chore != nil || !retired.isEmpty || !wanted.isEmpty }
 }
 
 /// Work that is done in steps, so that requests need not wait for its end.
@@ -49,6 +51,8 @@ extension Worker {
     private mutating func takeStep() {
         if let chore = mail.chore {
             advance(chore)
+        } else if !mail.retired.isEmpty {
+            releaseRetired()
         } else if let key = mail.wanted.popLast() {
             buildWanted(key)
         } else if let message = mail.messages.popLast() {
@@ -70,6 +74,11 @@ extension Worker {
     /// Does what was begun to its end.
     mutating func finishChore() {
         while let chore = mail.chore { advance(chore) }
+    }
+
+    /// Gives everything back that is not used any more.
+    mutating func finishReleasing() {
+        while !mail.retired.isEmpty { releaseRetired() }
     }
 
     private mutating func handle(_ message: WorkerMessage) {

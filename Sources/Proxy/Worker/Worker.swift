@@ -105,6 +105,7 @@ public struct Worker: ~Copyable {
             service.pointee.namedIn = 0
             removeService(service.pointee.key)
         }
+        finishReleasing()
         http.settle()
         dubbo.settle()
     }

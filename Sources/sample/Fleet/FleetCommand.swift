@@ -6,10 +6,11 @@ import Runtime
 /// one; they share a thread and this process.
 enum FleetCommand {
     static func run(_ words: [String]) throws {
-        let options = try Options(words, values: ["registry", "sidecars", "services", "seconds", "ramp-ms"])
+        let options = try Options(words, values: ["registry", "sidecars", "services", "seconds", "ramp-ms", "poll-ms"])
         let count = try options.number("sidecars", in: 1...100_000) ?? 1000
+        let poll = Duration.milliseconds(try options.number("poll-ms", in: 500...3_600_000) ?? 2000)
         let fleet = Fleet(
-            registry: RegistryConfiguration(url: try options.required("registry")), loop: try EventLoop(),
+            registry: RegistryConfiguration(url: try options.required("registry"), poll: poll), loop: try EventLoop(),
             services: try options.number("services", in: 1...10_000) ?? 5)
         let ramp = Duration.milliseconds(try options.number("ramp-ms", in: 0...600_000) ?? 10_000)
         let seconds = try options.number("seconds", in: 1...86_400) ?? 60

@@ -18,7 +18,8 @@ public final class DevelopmentRegistry {
     public init(loop: EventLoop) {
         self.loop = loop
         var limits = WebServer.Limits()
-        limits.connections = 1024
+        // As many sidecars as a process may have descriptors for; when those are used up new connections wait.
+        limits.connections = 65_536
         let state = state
         server = WebServer(loop: loop, limits: limits) { request, respond in
             respond(state.api.answer(request, at: Clock.nanoseconds))

@@ -87,6 +87,10 @@ extension DubboApplication {
     struct Providers: Equatable {
         var hosts: [ListedHost] = []
         var unused: [DropReason: Int] = [:]
+        /// Where instances listen that are being asked what they offer.
+        var awaited: Set<HostPort> = []
+
+        var isEmpty: Bool { hosts.isEmpty && awaited.isEmpty }
     }
 
     /// The instance as providers of an interface.
@@ -137,9 +141,18 @@ extension DubboApplication.Providers {
         hosts.append(ListedHost(host: application.host, port: port, instance: instance))
     }
 
+    /// Adds a host, or counts why it is not used.
+    mutating func add(_ entry: Result<ListedHost, DropReason>) {
+        switch entry {
+        case .success(let host): hosts.append(host)
+        case .failure(let reason): unused[reason, default: 0] += 1
+        }
+    }
+
     /// Adds what another instance means.
     mutating func add(_ other: Self) {
         hosts += other.hosts
         unused.merge(other.unused, uniquingKeysWith: +)
+        awaited.formUnion(other.awaited)
     }
 }

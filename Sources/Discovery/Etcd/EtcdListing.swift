@@ -63,47 +63,32 @@ struct EtcdListing {
         return wishes
     }
 
-    /// Adds what instances have told.
-    mutating func add(_ offers: DubboOffers) {
-        for instance in instances {
-            guard let revision = instance.revision else { continue }
-            let key = Self.key(instance.name, revision)
-            if metadata[key] == nil { metadata[key] = offers.metadata(of: instance.name, revision) }
-        }
-    }
-
     /// Where the providers listen that stand at the interface's level.
     private var listed: Set<HostPort> { instances.isEmpty ? [] : Set(hosts.map(\.hostPort)) }
 
-    /// The hosts, and how many entries are not used.
-    var finished: ([ListedHost], [DropReason: Int]) {
-        guard let interface else { return (hosts, unused) }
-        var candidates = hosts
-        var unused = unused
+    /// All providers, as far as they are known.
+    ///
+    /// - Parameter offers: what instances have told.
+    func providers(_ offers: DubboOffers) -> DubboApplication.Providers {
+        var found = DubboApplication.Providers(hosts: hosts, unused: unused)
+        guard let interface else { return found }
         // A provider that stands at both levels says more of itself at the interface's.
         let listed = listed
         for instance in instances {
-            let known = instance.revision.flatMap { metadata[Self.key(instance.name, $0)] }
-            let offered = instance.providers(of: interface, known)
-            unused.merge(offered.unused, uniquingKeysWith: +)
-            for host in offered.hosts {
-                if listed.contains(host.hostPort) {
-                    unused[.duplicate, default: 0] += 1
-                } else {
-                    candidates.append(host)
-                }
-            }
+            let stored = instance.revision.flatMap { metadata[Self.key(instance.name, $0)] }
+            var offered = offers.providers(instance, of: interface, stored: stored)
+            let count = offered.hosts.count
+            offered.hosts.removeAll { listed.contains($0.hostPort) }
+            if instance.listens(at: listed) { offered.awaited = [] }
+            if offered.hosts.count < count { offered.unused[.duplicate, default: 0] += count - offered.hosts.count }
+            found.add(offered)
         }
         let ordered = isWithdrawn ? [] : DubboOverride.ordered(overrides)
-        var used: [ListedHost] = []
-        used.reserveCapacity(candidates.count)
-        for candidate in candidates {
-            switch DubboOverride.apply(ordered, to: candidate) {
-            case .success(let host): used.append(host)
-            case .failure(let reason): unused[reason, default: 0] += 1
-            }
-        }
-        return (used, unused)
+        let candidates = found.hosts
+        found.hosts = []
+        found.hosts.reserveCapacity(candidates.count)
+        for candidate in candidates { found.add(DubboOverride.apply(ordered, to: candidate)) }
+        return found
     }
 
     private static func key(_ application: String, _ revision: String) -> String { "\(application)/\(revision)" }

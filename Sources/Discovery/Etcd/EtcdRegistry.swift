@@ -187,16 +187,12 @@ public final class EtcdRegistry: Registrar {
         for place in entry.places { listing.add(place, mirror) }
         if service.kind == .dubbo { follow(&listing, of: service) }
         guard !listing.isWaiting else { return }
-        if service.kind == .dubbo {
-            offers.update(service, listing.wishes)
-            guard offers.isKnown(service) else { return }
-            listing.add(offers)
-        }
-        let (hosts, unused) = listing.finished
-        if let failure = listing.failure, hosts.isEmpty {
+        if service.kind == .dubbo { offers.update(service, listing.wishes) }
+        let found = listing.providers(offers)
+        if let failure = listing.failure, found.isEmpty {
             reporter.fail(service, failure)
         } else {
-            reporter.report(service, hosts, unused: unused)
+            reporter.report(service, found)
         }
     }
 

@@ -26,12 +26,11 @@ extension NacosRegistry {
         }
         let instances = instances(of: applications, except: found)
         ask(service, instances)
-        guard offers.isKnown(service) else { return }
         add(&found, instances, of: service.name)
-        if let failure, found.hosts.isEmpty {
+        if let failure, found.isEmpty {
             reporter.fail(service, failure)
         } else {
-            reporter.report(service, found.hosts, unused: found.unused)
+            reporter.report(service, found)
         }
     }
 
@@ -39,12 +38,7 @@ extension NacosRegistry {
         _ found: inout DubboApplication.Providers, _ watched: NacosService,
         _ read: (NacosHost) -> Result<ListedHost, DropReason>
     ) {
-        for entry in watched.hosts.values.joined() {
-            switch read(entry) {
-            case .success(let host): found.hosts.append(host)
-            case .failure(let reason): found.unused[reason, default: 0] += 1
-            }
-        }
+        for entry in watched.hosts.values.joined() { found.add(read(entry)) }
         found.unused.merge(watched.unused, uniquingKeysWith: +)
     }
 
@@ -90,11 +84,10 @@ extension NacosRegistry {
         _ found: inout DubboApplication.Providers, _ instances: [ApplicationInstance], of interface: String
     ) {
         for (application, isIdle) in instances {
-            let metadata = application.revision.flatMap { revision in
+            let stored = application.revision.flatMap { revision in
                 applications.metadata(of: application.name, revision: revision)
-                    ?? offers.metadata(of: application.name, revision)
             }
-            var providers = application.providers(of: interface, metadata)
+            var providers = offers.providers(application, of: interface, stored: stored)
             if isIdle {
                 for index in providers.hosts.indices { providers.hosts[index].instance.weight = 0 }
             }

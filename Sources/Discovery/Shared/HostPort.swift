@@ -12,9 +12,10 @@ extension ListedHost {
 }
 
 extension DubboApplication {
+    /// Where it listens.
+    var hostPorts: some Sequence<HostPort> { endpoints.lazy.map { HostPort(host: host, port: $0.port) } }
+
     /// Whether it listens at one of them. A provider that stands at both levels says more of itself at its interface's own, and
     /// what listens there is left out at the application's.
-    func listens(at known: Set<HostPort>) -> Bool {
-        endpoints.contains { known.contains(HostPort(host: host, port: $0.port)) }
-    }
+    func listens(at known: Set<HostPort>) -> Bool { hostPorts.contains(where: known.contains) }
 }

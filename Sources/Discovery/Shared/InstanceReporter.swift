@@ -69,6 +69,9 @@ final class InstanceReporter {
     /// The next report of a service is told also when it is as before.
     func doubt(_ key: ServiceKey) { services[key]?.isDoubted = true }
 
+    /// What was told of a service last; nil where nothing was.
+    func reported(_ key: ServiceKey) -> [Instance]? { services[key]?.reported }
+
     /// Fills in what the status says about hosts.
     func describe(_ status: inout RegistryStatus) {
         status.changes = changes

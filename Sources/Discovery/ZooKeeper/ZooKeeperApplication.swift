@@ -72,10 +72,7 @@ final class ZooKeeperApplication {
             case .waiting, .none: continue
             case .unreadable: found.unused[.unreadable, default: 0] += 1
             case .instance(let instance, _):
-                switch instance.httpHost {
-                case .success(let host): found.hosts.append(host)
-                case .failure(let reason): found.unused[reason, default: 0] += 1
-                }
+                found.add(instance.httpHost)
             }
         }
         return found
@@ -112,8 +109,8 @@ final class ZooKeeperApplication {
             let revision = dubbo.revision
             // It says that it offers nothing.
             if revision == nil && instance.metadata["dubbo.metadata.revision"] == "0" { continue }
-            let metadata = revision.flatMap { revisions[$0]?.metadata ?? offers.metadata(of: name, $0) }
-            found.add(dubbo.providers(of: interface, metadata))
+            let stored = revision.flatMap { revisions[$0]?.metadata }
+            found.add(offers.providers(dubbo, of: interface, stored: stored))
         }
         return found
     }

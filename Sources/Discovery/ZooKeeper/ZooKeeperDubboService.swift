@@ -61,7 +61,7 @@ final class ZooKeeperDubboService: ZooKeeperService {
     }
 
     var outcome: ZooKeeperOutcome {
-        guard isKnown, sources.offers.isKnown(key) else { return .waiting }
+        guard isKnown else { return .waiting }
         var found = DubboApplication.Providers()
         for entry in providers.entries.values {
             found.add(entry.flatMap { DubboOverride.apply(overrides, to: $0) })
@@ -70,9 +70,10 @@ final class ZooKeeperDubboService: ZooKeeperService {
         for application in applications.values {
             let more = application.providers(of: key.name, sources.offers, except: known)
             found.unused.merge(more.unused, uniquingKeysWith: +)
+            found.awaited.formUnion(more.awaited)
             for host in more.hosts { found.add(DubboOverride.apply(overrides, to: host)) }
         }
-        if case .failed(let reason) = providers.list.state, found.hosts.isEmpty { return .failed(reason) }
+        if case .failed(let reason) = providers.list.state, found.isEmpty { return .failed(reason) }
         return .listed(found)
     }
 

@@ -192,7 +192,7 @@ public final class ZooKeeperRegistry: Registrar {
                 context.logger.log(
                     .info, "registry.service_recovered", ["url": url, "service": "\(key)"], limit: 20, limitKey: url)
             }
-            reporter.report(key, found.hosts, unused: found.unused)
+            reporter.report(key, found)
         }
     }
 

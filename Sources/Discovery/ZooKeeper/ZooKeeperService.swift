@@ -93,16 +93,6 @@ final class ZooKeeperSofaService: ZooKeeperService {
     func stop() { sources.tree.forget(providers.list) }
 }
 
-extension DubboApplication.Providers {
-    /// Adds a host, or counts why it is not used.
-    mutating func add(_ entry: Result<ListedHost, DropReason>) {
-        switch entry {
-        case .success(let host): hosts.append(host)
-        case .failure(let reason): unused[reason, default: 0] += 1
-        }
-    }
-}
-
 /// A name that no node can have: there is no such service.
 final class ZooKeeperNoService: ZooKeeperService {
     let lists: [ZooKeeperNode] = []

@@ -59,6 +59,10 @@ import Testing
         (offers ?? self.offers).metadata(of: application, revision)?.services(of: "a.Echo").map(\.version)
     }
 
+    private func isAwaited(_ revision: String, in offers: DubboOffers? = nil) -> Bool {
+        (offers ?? self.offers).isAwaited("shop", revision)
+    }
+
     private var status: RegistryStatus {
         var status = RegistryStatus()
         offers.describe(&status)
@@ -71,14 +75,14 @@ import Testing
         for service in services {
             offers.update(service, try wishes("r1"))
             other.update(service, try wishes("r1", "r2"))
-            #expect(!offers.isKnown(service) && versions("r1") == nil)
+            #expect(isAwaited("r1") && versions("r1") == nil)
         }
-        #expect(fixture.wait { services.allSatisfy { offers.isKnown($0) && other.isKnown($0) } })
+        #expect(fixture.wait { !isAwaited("r1") && !isAwaited("r2", in: other) })
         #expect(provider.asked.sorted() == ["r1", "r2"] && versions("r1") == ["1.0.0"])
         #expect(versions("r2", in: other) == ["2.0.0"] && Set(told.services) == Set(services))
         // Who comes later need not wait.
         offers.update(echo, try wishes("r2"))
-        #expect(offers.isKnown(echo) && versions("r2") == ["2.0.0"] && provider.asked.count == 2)
+        #expect(!isAwaited("r2") && versions("r2") == ["2.0.0"] && provider.asked.count == 2)
         #expect(status == RegistryStatus())
         // What nobody wants any longer is forgotten.
         other.stop()
@@ -95,21 +99,21 @@ import Testing
         offers.update(echo, try wishes("r1", ports: ports))
         #expect(fixture.wait { versions("r1") == ["1.0.0"] })
         #expect(dead.asked.count <= 1 && provider.asked == ["r1"] && told.services == [echo])
-        #expect(offers.isKnown(echo) && !fixture.log.contains("metadata_unknown"))
+        #expect(!isAwaited("r1") && !fixture.log.contains("metadata_unknown"))
     }
 
     @Test func hostsAreHeldBackForAWhileOnly() throws {
         provider.answer = { _, _ in .silence }
         offers.update(echo, try wishes("r1"))
-        #expect(fixture.wait { provider.asked == ["r1"] } && !offers.isKnown(echo))
-        #expect(fixture.wait { offers.isKnown(echo) } && told.services == [echo] && versions("r1") == nil)
+        #expect(fixture.wait { provider.asked == ["r1"] } && isAwaited("r1"))
+        #expect(fixture.wait { !isAwaited("r1") } && told.services == [echo] && versions("r1") == nil)
         #expect(status.unansweredRevisions == 1)
         let line = try #require(fixture.log.split(separator: "\n").first { $0.contains("dubbo.metadata_unknown") })
         #expect(line.contains("level=warning") && line.contains("application=shop revision=r1"))
         // Whoever needs it now does not wait either.
         let other = DubboOffers(fixture.context)
         other.update(echo, try wishes("r1"))
-        #expect(other.isKnown(echo))
+        #expect(!isAwaited("r1", in: other))
         var status = RegistryStatus()
         other.describe(&status)
         #expect(status.unansweredRevisions == 1)
@@ -126,12 +130,12 @@ import Testing
                 FakeDubbo.metadata(application, revision, version: "1.0.0", port: provider.port), piece: 0)
         }
         offers.update(echo, try wishes("r1"))
-        #expect(fixture.wait { offers.isKnown(echo) && provider.asked.count >= 4 })
+        #expect(fixture.wait { !isAwaited("r1") && provider.asked.count >= 4 })
         #expect(fixture.log.contains(#"127.0.0.1:\#(provider.port): status 70: no""#))
         #expect(status.unansweredRevisions == 1 && versions("r1") == nil)
         fails = false
         #expect(fixture.wait { versions("r1") == ["1.0.0"] })
-        #expect(told.services == [echo, echo] && status.unansweredRevisions == 0 && offers.isKnown(echo))
+        #expect(told.services == [echo, echo] && status.unansweredRevisions == 0 && !isAwaited("r1"))
         #expect(fixture.log.contains("dubbo.metadata_known") && provider.asked.count < 30)
     }
 
@@ -196,7 +200,7 @@ import Testing
             .bytes(FakeDubbo.metadata(application, "r9", version: "9.0.0", port: provider.port), piece: 0)
         }
         offers.update(echo, try wishes("r1"))
-        #expect(fixture.wait { offers.isKnown(echo) } && versions("r1") == nil)
+        #expect(fixture.wait { !isAwaited("r1") } && versions("r1") == nil)
         #expect(fixture.log.contains("tells about r9, not r1"))
     }
 
@@ -216,7 +220,7 @@ import Testing
         }
         offers.update(echo, wishes)
         offers.update(.dubbo("b"), wishes)
-        #expect(offers.isKnown(echo) && status.unaskedRevisions == 5 && inquiries.count == 0)
+        #expect(!isAwaited("t0") && status.unaskedRevisions == 5 && inquiries.count == 0)
         #expect(fixture.log.contains("dubbo.metadata_not_asked"))
         offers.forget(echo)
         #expect(status.unaskedRevisions == 5)

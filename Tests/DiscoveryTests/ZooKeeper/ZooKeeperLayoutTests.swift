@@ -123,6 +123,51 @@ import Testing
         #expect(first.asked.count + second.asked.count == 2 && registry.status.unansweredRevisions == 0)
     }
 
+    /// Who has not said yet what it offers keeps nobody waiting for the others.
+    @Test func silentInstancesDoNotHoldChangesBack() throws {
+        var inquiries = DubboInquiries.Settings()
+        inquiries.patience = .seconds(600)
+        let zookeeper = try ZooKeeperFixture(inquiries: inquiries)
+        let fixture = zookeeper.fixture
+        let writer = try zookeeper.writer()
+        let (provider, silent) = (try FakeDubbo(loop: fixture.loop), try FakeDubbo(loop: fixture.loop))
+        provider.offers = ["r1": "1.0.0"]
+        let newcomer = try FakeDubbo(loop: fixture.loop)
+        for provider in [silent, newcomer] { provider.answer = { _, _ in .silence } }
+        func data(_ port: UInt16, _ parameters: [String: String]) -> String {
+            let instance = CuratorInstance(
+                name: "shop", id: "x", host: "127.0.0.1", port: port, metadata: parameters)
+            return String(decoding: instance.springData(registeredAt: 1), as: UTF8.self)
+        }
+        try writer.create("/dubbo/mapping/a.Echo", "shop")
+        try writer.create("/services/shop/1", data(provider.port, provider.instance("r1")))
+        let registry = try zookeeper.registry()
+        defer { registry.stop() }
+        let service = ServiceKey.dubbo("a.Echo")
+        registry.subscribe(service)
+        zookeeper.expect(service, ["127.0.0.1:\(provider.port)"])
+        // One more of what is known, one that does not say, and the first one goes.
+        try writer.create("/services/shop/2", data(silent.port, silent.instance("r1")))
+        zookeeper.expect(service, ["127.0.0.1:\(provider.port)", "127.0.0.1:\(silent.port)"].sorted())
+        try writer.create("/services/shop/3", data(newcomer.port, newcomer.instance("r2")))
+        #expect(fixture.wait { newcomer.asked == ["r2"] })
+        try writer.delete("/services/shop/1")
+        zookeeper.expect(service, ["127.0.0.1:\(silent.port)"])
+        // What it was before holds until it has said what it is now.
+        try writer.set("/services/shop/2", data(silent.port, silent.instance("r2")))
+        try writer.create("/services/shop/4", data(provider.port, provider.instance("r1")))
+        zookeeper.expect(service, ["127.0.0.1:\(provider.port)", "127.0.0.1:\(silent.port)"].sorted())
+        #expect(fixture.told[service]?.last?.map(\.interfaceVersion) == ["1.0.0", "1.0.0"])
+        // Nobody would be left: what is told stays.
+        try writer.set("/services/shop/4", data(provider.port, provider.instance("r2")))
+        try writer.delete("/services/shop/2")
+        zookeeper.expect(service, ["127.0.0.1:\(provider.port)"])
+        try writer.delete("/services/shop/4")
+        try writer.set("/services/shop/3", data(provider.port, provider.instance("r1")))
+        #expect(fixture.wait { provider.asked.count == 2 })
+        #expect(fixture.told[service]?.contains(where: \.isEmpty) == false)
+    }
+
     @Test func obeysConfigurators() throws {
         let zookeeper = try ZooKeeperFixture()
         let fixture = zookeeper.fixture

@@ -63,10 +63,20 @@ final class DubboOffers {
         inquiries[.init(application: application, revision: revision)]?.metadata
     }
 
-    /// Nothing that a service needs is waited for.
-    func isKnown(_ service: ServiceKey) -> Bool {
-        guard let known = services[service] else { return true }
-        return !known.asked.contains { inquiries[$0]?.isWaiting ?? false }
+    /// Instances are being asked what a revision offers, and their answer is waited for.
+    func isAwaited(_ application: String, _ revision: String) -> Bool {
+        inquiries[.init(application: application, revision: revision)]?.isWaiting ?? false
+    }
+
+    /// What an instance means for an interface.
+    ///
+    /// - Parameter stored: what its registry says of its revision; it goes before what instances tell.
+    func providers(
+        _ instance: DubboApplication, of interface: String, stored: DubboMetadata?
+    ) -> DubboApplication.Providers {
+        guard stored == nil, let revision = instance.revision else { return instance.providers(of: interface, stored) }
+        if isAwaited(instance.name, revision) { return .init(awaited: Set(instance.hostPorts)) }
+        return instance.providers(of: interface, metadata(of: instance.name, revision))
     }
 
     /// Forgets a service.

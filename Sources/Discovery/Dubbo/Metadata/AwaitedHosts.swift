@@ -1,0 +1,15 @@
+extension InstanceReporter {
+    /// Takes a service's complete list, in which some instances may be missing: they are being asked what they offer. The
+    /// others are told already, and what was told before of those that are missing stays. Only the first list is complete, and
+    /// none is told that would be empty for their want.
+    func report(_ key: ServiceKey, _ found: DubboApplication.Providers) {
+        var hosts = found.hosts
+        if !found.awaited.isEmpty {
+            guard let reported = reported(key) else { return }
+            hosts += reported.lazy.map { ListedHost(host: $0.address.ip, port: $0.address.port, instance: $0) }
+                .filter { found.awaited.contains($0.hostPort) }
+            if hosts.isEmpty { return }
+        }
+        report(key, hosts, unused: found.unused)
+    }
+}

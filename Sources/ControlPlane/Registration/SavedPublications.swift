@@ -15,8 +15,7 @@ final class SavedPublications {
     private let path: String
     private let loop: EventLoop
     private let logger: Logger
-    private let outcomes: Mailbox<Outcome>
-    private var thread: Thread?
+    private let work: BackgroundWork<Outcome>
     private var timer: EventLoop.Timer?
     /// What the file holds.
     private var written: [UInt8]
@@ -33,9 +32,9 @@ final class SavedPublications {
         path = folder + "/publications"
         (self.loop, self.logger) = (loop, logger)
         written = SavedPublicationsFile.write([])
-        outcomes = try Mailbox()
+        work = try BackgroundWork(loop: loop)
+        work.onOutcome = { [weak self] in self?.ended($0) }
         mkdir(folder, 0o700)
-        loop.receive(outcomes) { [weak self] in self?.ended($0) }
     }
 
     /// What the last run has left; nothing where that cannot be read.
@@ -60,30 +59,23 @@ final class SavedPublications {
     /// Saves what is not saved yet and ends.
     func stop() {
         loop.cancel(timer)
-        loop.unwatch(outcomes.descriptor)
-        thread?.join()
-        thread = nil
-        for outcome in outcomes.take() { ended(outcome) }
+        work.finish()
         loop.cancel(timer)
         guard isDirty else { return }
         if case .failed(let reason) = Self.write(current(), path, unlessSame: written) { fail(reason) }
     }
 
     private func schedule(after pause: Duration) {
-        guard isDirty, thread == nil, timer == nil else { return }
+        guard isDirty, !work.isRunning, timer == nil else { return }
         timer = loop.schedule(after: pause) { [weak self] in self?.save() }
     }
 
     private func save() {
         timer = nil
         isDirty = false
-        let (publications, written, path, outcomes) = (current(), written, path, outcomes)
-        do {
-            thread = try Thread(name: "save-publications") {
-                outcomes.post(Self.write(publications, path, unlessSame: written))
-            }
-        } catch {
-            ended(.failed("\(error)"))
+        let publications = current()
+        work.run("save-publications", failed: Outcome.failed) { [written, path] in
+            Self.write(publications, path, unlessSame: written)
         }
     }
 
@@ -98,8 +90,6 @@ final class SavedPublications {
     }
 
     private func ended(_ outcome: Outcome) {
-        thread?.join()
-        thread = nil
         switch outcome {
         case .saved(let bytes):
             written = bytes

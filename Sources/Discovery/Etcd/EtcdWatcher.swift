@@ -1,12 +1,5 @@
 import Runtime
 
-/// A key that is known, by which a cluster's history is recognised.
-struct EtcdWitness: Equatable {
-    let key: [UInt8]
-    let revision: Int64
-    let lease: Int64
-}
-
 /// Follows an etcd cluster: chooses a member, watches on one stream, notices when the member or the history is lost.
 ///
 /// For each watched span there is a position: everything before it is known. A span's first position is set before anything
@@ -50,14 +43,15 @@ final class EtcdWatcher {
     /// When what is listed became doubtful last; etcd keeps leases and keys over a restart, so that is rare.
     private(set) var unsteadyAt: Int64?
     /// The highest revision a majority has named; 0 for none.
-    private(set) var seen: Int64 = 0
+    var seen: Int64 { known.revision }
 
     private let client: EtcdClient
     private let settings: EtcdSettings
     private let context: DiscoveryContext
     private var state = State.idle
     private var pool: ServerPool
-    private var cluster = ""
+    private let history: EtcdHistory
+    private var known = EtcdHistory.Known()
     private var positions: [EtcdSpan: Int64] = [:]
     private var watches: [EtcdSpan] = []
     private var created = 0
@@ -66,7 +60,6 @@ final class EtcdWatcher {
     private var timer: EventLoop.Timer?
     private var hedge: EventLoop.Timer?
     private var reopening: EventLoop.Timer?
-    private var probe: EtcdClient.Ticket?
     private var openedAt: Int64 = 0
     /// Attempts and members lost since the watch was last confirmed.
     private var losses = 0
@@ -76,6 +69,7 @@ final class EtcdWatcher {
         self.settings = settings
         self.client = client
         self.context = context
+        history = EtcdHistory(client)
         health = RegistryHealth(url: url, logger: context.logger)
         pool = ServerPool(count: settings.servers.count, backoff: settings.serverBackoff)
     }
@@ -116,13 +110,12 @@ final class EtcdWatcher {
 
     /// A read has shown this header; `since` is what `seen` was when it was sent. False: nothing it says can be used.
     func saw(_ header: EtcdHeader, since: Int64) -> Bool {
-        if header.revision < since || cluster != "" && header.cluster != cluster {
+        if EtcdHistory.Known(cluster: known.cluster, revision: since).excludes(header) {
             lose(EtcdFailure(.away, "the cluster's revision went from \(since) to \(header.revision)"), isFault: false)
             forgetHistory()
             return false
         }
-        cluster = header.cluster
-        seen = max(seen, header.revision)
+        known.add(header)
         return true
     }
 
@@ -163,72 +156,27 @@ final class EtcdWatcher {
 
     /// Asks a majority whether this is the cluster that is known.
     private func ask(_ completion: @escaping (EtcdFailure?) -> Void) {
-        let witnesses = delegate.witnesses()
-        let keys = witnesses.isEmpty ? [delegate.spans().first?.key ?? [UInt8(ascii: "/")]] : witnesses.map(\.key)
-        let ranges = keys.map { #"{"request_range":{"key":"\#(Base64.encode($0))"}}"# }
-        let since = seen
-        probe = client.post("/v3/kv/txn", #"{"success":[\#(ranges.joined(separator: ","))]}"#) { [weak self] result in
+        let place = delegate.spans().first?.key ?? [UInt8(ascii: "/")]
+        history.ask(delegate.witnesses(), or: place, known: known) { [weak self] result in
             guard let self else { return }
-            probe = nil
             switch result {
             case .failure(let failure): completion(failure)
-            case .success(let answer):
-                guard let header = EtcdHeader(answer), header.revision > 0, let pages = EtcdPage.list(answer) else {
-                    return completion(EtcdFailure(.away, "the answer is not etcd's"))
-                }
-                if header.revision < since || cluster != "" && cluster != header.cluster {
-                    takeProbe(header, isSame: false, completion)
-                } else if let newest = witnesses.max(by: { $0.revision < $1.revision }), !Self.isSame(witnesses, pages)
-                {
-                    // All of them have changed; whether that is another history shows the past.
-                    askForPast(newest, header, completion)
-                } else {
-                    takeProbe(header, isSame: true, completion)
-                }
+            case .success(let answer): take(answer, completion)
             }
         }
     }
 
-    /// Asks how a known key was when it was written.
-    private func askForPast(
-        _ witness: EtcdWitness, _ header: EtcdHeader, _ completion: @escaping (EtcdFailure?) -> Void
-    ) {
-        let range = #""key":"\#(Base64.encode(witness.key))","revision":"\#(witness.revision)""#
-        probe = client.post("/v3/kv/txn", #"{"success":[{"request_range":{\#(range)}}]}"#) { [weak self] result in
-            guard let self else { return }
-            probe = nil
-            switch result {
-            case .failure(let failure) where failure.kind != .noHistory: completion(failure)
-            case .failure: takeProbe(header, isSame: false, completion)
-            case .success(let answer):
-                takeProbe(header, isSame: Self.isSame([witness], EtcdPage.list(answer) ?? []), completion)
-            }
-        }
-    }
-
-    private func takeProbe(_ header: EtcdHeader, isSame: Bool, _ completion: (EtcdFailure?) -> Void) {
-        if !isSame {
+    private func take(_ answer: EtcdHistory.Answer, _ completion: (EtcdFailure?) -> Void) {
+        if !answer.isSame {
             let wasUp = isUp
             if wasUp { lose(EtcdFailure(.away, "the cluster has another history"), isFault: false) }
             forgetHistory()
             // Then there is another attempt.
             if wasUp { return }
         }
-        cluster = header.cluster
-        seen = max(seen, header.revision)
+        known.add(answer.header)
         if isUp { health.succeeded() }
         completion(nil)
-    }
-
-    /// Whether at least one known key still is as it was. Revisions of a new history can be the same by chance, leases not.
-    private static func isSame(_ witnesses: [EtcdWitness], _ pages: [EtcdPage]) -> Bool {
-        if witnesses.isEmpty { return true }
-        return zip(witnesses, pages).contains { witness, page in
-            page.entries.contains { range in
-                guard let record = EtcdText(page.text, in: range)?.record else { return false }
-                return record.revision == witness.revision && record.lease == witness.lease
-            }
-        }
     }
 
     private func forgetHistory() {
@@ -236,8 +184,7 @@ final class EtcdWatcher {
         logger.log(
             .warning, "registry.history_changed", ["url": health.url, "known": "\(seen)"], limit: 5,
             limitKey: health.url)
-        seen = 0
-        cluster = ""
+        known = EtcdHistory.Known()
         positions.removeAll()
         unsteadyAt = Clock.nanoseconds
         delegate.historyChanged()
@@ -404,8 +351,7 @@ final class EtcdWatcher {
         feed = nil
         if let stream { context.http.cancel(stream) }
         stream = nil
-        if let probe { client.cancel(probe) }
-        probe = nil
+        history.cancel()
         for timer in [timer, hedge, reopening] { context.loop.cancel(timer) }
         (timer, hedge, reopening) = (nil, nil, nil)
         watches = []

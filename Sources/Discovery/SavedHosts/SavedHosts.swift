@@ -21,9 +21,8 @@ final class SavedHosts {
     private let url: String
     private let loop: EventLoop
     private let logger: Logger
-    private let outcomes: Mailbox<Outcome>
+    private let work: BackgroundWork<Outcome>
     private var index: SavedHostsIndex?
-    private var thread: Thread?
     private var timer: EventLoop.Timer?
     private var isDirty = false
     private var hasFailed = false
@@ -45,15 +44,14 @@ final class SavedHosts {
         self.logger = logger
         self.pause = pause
         shortestPause = pause
-        outcomes = try Mailbox()
-        loop.receive(outcomes) { [weak self] in self?.take($0) }
+        work = try BackgroundWork(loop: loop)
+        work.onOutcome = { [weak self] in self?.take($0) }
         mkdir(folder, 0o700)
-        let (path, outcomes) = (path, outcomes)
-        run("load-hosts") {
+        work.run("load-hosts", failed: Outcome.failed) { [path] in
             do {
-                outcomes.post(.loaded(try SavedHostsIndex.read(path: path, url: url)))
+                return .loaded(try SavedHostsIndex.read(path: path, url: url))
             } catch {
-                outcomes.post(.failed("\(path) is not used: \(error)"))
+                return .failed("\(path) is not used: \(error)")
             }
         }
     }
@@ -78,16 +76,13 @@ final class SavedHosts {
     /// Saves what is not saved yet and ends.
     func stop() {
         loop.cancel(timer)
-        loop.unwatch(outcomes.descriptor)
-        thread?.join()
-        thread = nil
-        for outcome in outcomes.take() { take(outcome) }
+        work.finish()
         guard isDirty, isLoaded else { return }
         do { _ = try writer().write() } catch { fail("\(error)") }
     }
 
     private func schedule() {
-        guard isDirty, isLoaded, thread == nil, timer == nil else { return }
+        guard isDirty, isLoaded, !work.isRunning, timer == nil else { return }
         timer = loop.schedule(after: pause.jittered) { [weak self] in self?.save() }
     }
 
@@ -98,25 +93,19 @@ final class SavedHosts {
     private func save() {
         timer = nil
         isDirty = false
-        let (writer, outcomes) = (writer(), outcomes)
-        run("save-hosts") {
+        let writer = writer()
+        work.run("save-hosts", failed: Outcome.failed) {
             let start = Clock.nanoseconds
             do {
                 let index = try writer.write()
-                outcomes.post(.saved(index, nanoseconds: Clock.nanoseconds - start))
+                return .saved(index, nanoseconds: Clock.nanoseconds - start)
             } catch {
-                outcomes.post(.failed("\(error)"))
+                return .failed("\(error)")
             }
         }
     }
 
-    private func run(_ name: String, _ body: @escaping @Sendable () -> Void) {
-        do { thread = try Thread(name: name, body) } catch { outcomes.post(.failed("\(error)")) }
-    }
-
     private func take(_ outcome: Outcome) {
-        thread?.join()
-        thread = nil
         switch outcome {
         case .loaded(let found): index = found
         case .saved(let new, let nanoseconds):

@@ -84,7 +84,7 @@ extension AdminServer {
                     let status = registry.status
                     return .object([
                         "url": .text(registry.url), "state": .text(status.state.rawValue),
-                        "mode": .text(status.mode.rawValue),
+                        "mode": .text(status.mode.rawValue), "whyNoPush": .optional(status.whyNoPush),
                         "lastSuccessMillisecondsAgo": age(status.lastSuccess),
                         "lastError": .optional(status.lastError),
                         "lastErrorMillisecondsAgo": age(status.lastErrorAt),

@@ -104,6 +104,7 @@ extension Invocation {
 
     private static func registryURL(_ text: String) throws(InvalidValue) -> String {
         let url = try RegistryURL(text)
+        try url.tls?.check()
         return url.scheme == .file ? url.description : text
     }
 

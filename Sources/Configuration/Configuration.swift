@@ -45,11 +45,14 @@ public struct RegistryConfiguration: Equatable, Sendable {
     public var confirm: Duration = .seconds(10)
     /// How long after the registry was away its lists take no host away: owners need time to come back. 0 is no time.
     public var settle: Duration = .seconds(30)
+    /// What the URL says of TLS; relative paths of a configuration file have its folder in front. Nil: none.
+    public var tls: TLSSettings?
 
     /// A registry with default settings.
     public init(url: String, poll: Duration = .seconds(2)) {
         self.url = url
         self.poll = poll
+        tls = (try? RegistryURL(url))?.tls
     }
 }
 

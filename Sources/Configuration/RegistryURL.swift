@@ -89,11 +89,11 @@ extension RegistryURL {
     /// Parameters that a scheme takes, and its usual port.
     private static func rules(_ scheme: Scheme) -> (parameters: [String], port: UInt16) {
         switch scheme {
-        case .nacos: (["namespace", "group", "clusters", "separator", "push"], 8848)
+        case .nacos: (["namespace", "group", "clusters", "separator", "push"] + tlsParameters, 8848)
         case .zookeeper: (["backup", "group", "services", "session"], 2181)
-        case .consul: (["dc", "passing", "tag", "token", "version-tags"], 8500)
-        case .eureka: (["address", "heartbeat"], 8761)
-        case .etcd: (["layout"], 2379)
+        case .consul: (["dc", "passing", "tag", "token", "version-tags"] + tlsParameters, 8500)
+        case .eureka: (["address", "heartbeat"] + tlsParameters, 8761)
+        case .etcd: (["layout"] + tlsParameters, 2379)
         case .file: ([], 0)
         }
     }
@@ -162,6 +162,7 @@ extension RegistryURL {
             guard password.isEmpty else { throw InvalidValue("the ACL token is given twice") }
             password = token
         }
+        try checkTLS()
     }
 
     private static func contextPath(_ text: Substring) throws(InvalidValue) -> String {

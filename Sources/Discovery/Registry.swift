@@ -82,6 +82,8 @@ public struct RegistryStatus: Equatable, Sendable {
     public var state = State.connecting
     /// How changes are learnt now.
     public var mode = Mode.polling
+    /// Why the registry is polled though it could tell, where settings leave no choice; nil: there is no such reason.
+    public var whyNoPush: String?
     /// Monotonic nanoseconds of the last good exchange; nil before the first.
     public var lastSuccess: Int64?
     /// The last error in words; kept after recovery.

@@ -49,8 +49,8 @@ public final class EtcdServer {
         }
     }
 
-    /// `http://127.0.0.1:PORT`
-    public var base: String { "http://127.0.0.1:\(port)" }
+    /// `http://127.0.0.1:PORT`, or `https://127.0.0.1:PORT` where it has a certificate.
+    public var base: String { "\(arguments.contains("--cert-file") ? "https" : "http")://127.0.0.1:\(port)" }
 
     /// Starts it, with the data it had; it serves some time later.
     public func start() throws {

@@ -57,8 +57,9 @@ struct ClientCommands {
             numbers: [3, 4])
         for registry in try AdminClient.decode(RegistriesAnswer.self, text).registries {
             table.add([
-                registry.url, registry.state, registry.mode, "\(registry.subscriptions)", "\(registry.instances)",
-                registry.drops, Self.ago(registry.lastChangeMillisecondsAgo),
+                registry.url, registry.state, registry.mode + (registry.whyNoPush.map { ": \($0)" } ?? ""),
+                "\(registry.subscriptions)", "\(registry.instances)", registry.drops,
+                Self.ago(registry.lastChangeMillisecondsAgo),
                 registry.registrations == 0 ? "" : "\(registry.registered)/\(registry.registrations)",
                 registry.lastError.map { "\(Self.ago(registry.lastErrorMillisecondsAgo)): \($0)" } ?? "",
             ])
@@ -179,6 +180,7 @@ private struct RegistriesAnswer: Decodable {
         let url: String
         let state: String
         let mode: String
+        let whyNoPush: String?
         let subscriptions: Int
         let instances: Int
         let dropped: [String: Int]

@@ -148,6 +148,12 @@ extension ConfigurationKeys {
                 reader.fail(item.line, path, "\(url) is given twice")
             }
             registry.settings.url = text
+            registry.settings.tls = url.tls?.resolved(in: draft.folder)
+            do throws(InvalidValue) {
+                try registry.settings.tls?.check()
+            } catch {
+                reader.fail(item.line, path, error.message)
+            }
             draft.configuration.registries.append(registry.settings)
         }
     }

@@ -28,7 +28,8 @@ public final class ConsulRegistry: Registry {
     ) throws(InvalidValue) {
         // Queries that hang would hold up what others ask, so they have a client of their own.
         let connections = settings.mostBlocking + ConsulClient.mostReads
-        guard let http = try? HTTPClient(loop: context.loop, connectionsPerHost: connections) else {
+        guard let http = try? HTTPClient(loop: context.loop, connectionsPerHost: connections, tls: context.http.tls)
+        else {
             throw InvalidValue("libcurl cannot be set up")
         }
         self.url = url

@@ -3,7 +3,7 @@ import Runtime
 
 /// What the address of a Consul registry says.
 struct ConsulSettings: Equatable {
-    /// `http://host:port` of each agent, with the path in front of `/v1` if there is one.
+    /// `http://host:port` or `https://host:port` of each agent, with the path in front of `/v1` if there is one.
     var agents: [String]
     /// ACL token; empty sends none.
     var token = ""
@@ -43,7 +43,7 @@ struct ConsulSettings: Equatable {
     init(agents: [String]) { self.agents = agents }
 
     init(_ url: RegistryURL, poll: Duration) throws(InvalidValue) {
-        self.init(agents: url.servers.map { "http://\($0)\(url.path)" })
+        self.init(agents: url.origins.map { $0 + url.path })
         token = url.password
         datacentre = url.parameters["dc"] ?? ""
         tags = Self.list(url.parameters["tag"])

@@ -7,6 +7,7 @@ extension RegistryConfiguration {
     public func makeRegistry(_ context: DiscoveryContext, reports: RegistryReports) throws(InvalidValue) -> any Registry
     {
         let address = try RegistryURL(url)
+        let context = try tls.map { tls throws(InvalidValue) in try context.over(tls) } ?? context
         switch address.scheme {
         case .nacos:
             guard ["on", "off"].contains(address.parameters["push"] ?? "on") else {

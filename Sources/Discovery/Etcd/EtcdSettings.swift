@@ -8,7 +8,7 @@ struct EtcdSettings: Equatable {
         var password: String
     }
 
-    /// `http://host:port` of each member.
+    /// `http://host:port` or `https://host:port` of each member.
     var servers: [String]
     /// Name and password; nil logs in nowhere.
     var credentials: Credentials?
@@ -48,7 +48,7 @@ struct EtcdSettings: Equatable {
 
     init(_ url: RegistryURL) throws(InvalidValue) {
         guard url.path.isEmpty else { throw InvalidValue("an etcd URL has no path; prefixes stand in layout=") }
-        self.init(servers: url.servers.map { "http://\($0)" })
+        self.init(servers: url.origins)
         if !url.user.isEmpty { credentials = Credentials(user: url.user, password: url.password) }
         if let text = url.parameters["layout"] { layouts = try EtcdLayout.list(text) }
         let known = layouts.first { $0.kind == .kratos || $0.kind == .goZero }

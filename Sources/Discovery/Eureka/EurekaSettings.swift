@@ -36,7 +36,7 @@ struct EurekaSettings: Equatable {
 
     init(_ url: RegistryURL, poll: Duration) throws(InvalidValue) {
         let path = url.path.isEmpty ? "/eureka" : url.path
-        self.init(servers: url.servers.map { "http://\($0)\(path)" })
+        self.init(servers: url.origins.map { $0 + path })
         if !url.user.isEmpty {
             let credentials = Data("\(url.user):\(url.password)".utf8).base64EncodedString()
             authorization = "Basic \(credentials)"

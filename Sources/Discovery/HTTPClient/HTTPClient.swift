@@ -1,4 +1,5 @@
 import CCurl
+import Configuration
 import Glibc
 import Runtime
 
@@ -18,6 +19,8 @@ public final class HTTPClient {
     }
 
     let loop: EventLoop
+    /// How `https` URLs are spoken to, the only ones it takes then; nil: with the system's authorities.
+    let tls: TLSSettings?
     private let connectionsPerHost: Int
     private let maximumWaiting: Int
     private(set) var multi: UnsafeMutableRawPointer?
@@ -38,14 +41,18 @@ public final class HTTPClient {
     /// - Parameters:
     ///   - connectionsPerHost: 1 or more.
     ///   - maximumWaiting: requests beyond this many that wait for a connection are refused with `.overloaded`.
+    ///   - tls: all requests are sent over TLS with these settings; nothing is sent to an `http` URL.
     /// - Throws: `SystemError` when libcurl cannot be set up.
-    public init(loop: EventLoop, connectionsPerHost: Int = 8, maximumWaiting: Int = 100_000) throws {
+    public init(
+        loop: EventLoop, connectionsPerHost: Int = 8, maximumWaiting: Int = 100_000, tls: TLSSettings? = nil
+    ) throws {
         guard Self.isLibraryReady, let multi = curl_multi_init() else {
             throw SystemError("set up libcurl", code: ENOMEM)
         }
         self.loop = loop
         self.connectionsPerHost = max(1, connectionsPerHost)
         self.maximumWaiting = maximumWaiting
+        self.tls = tls
         self.multi = multi
         let context = Unmanaged.passUnretained(self).toOpaque()
         ccurl_multi_set_long(multi, CURLMOPT_MAXCONNECTS, 4 * self.connectionsPerHost)
@@ -76,13 +83,15 @@ public final class HTTPClient {
     ) -> Call {
         let call = Call(number: nextNumber)
         nextNumber += 1
-        if let problem = multi == nil ? .invalidRequest("the client is closed") : HTTPTransfer.problem(with: request) {
+        let problem = multi == nil ? .invalidRequest("the client is closed") : HTTPTransfer.problem(with: request, tls)
+        if let problem {
             loop.schedule(after: .zero) { completion(.failure(problem)) }
             return call
         }
         let origin = HTTPTransfer.origin(of: request.url)
         let transfer = HTTPTransfer(
-            number: call.number, request: request, origin: origin, stream: stream, completion: completion)
+            number: call.number, request: request, tls: tls, origin: origin, stream: stream,
+            completion: completion)
         if stream != nil || hosts[origin, default: Host()].active < connectionsPerHost {
             transfers[call.number] = transfer
             start(transfer)

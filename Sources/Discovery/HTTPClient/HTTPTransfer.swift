@@ -1,4 +1,5 @@
 import CCurl
+import Configuration
 import Glibc
 import Runtime
 
@@ -16,6 +17,9 @@ final class HTTPTransfer {
     private(set) var easy: UnsafeMutableRawPointer?
 
     private let request: HTTPRequest
+    private let tls: TLSSettings?
+    /// libcurl's words about what went wrong.
+    private let errorText = UnsafeMutablePointer<CChar>.allocate(capacity: Int(CURL_ERROR_SIZE))
     private var headerList: UnsafeMutablePointer<curl_slist>?
     private var head: [UInt8] = []
     private var body: [UInt8] = []
@@ -24,20 +28,27 @@ final class HTTPTransfer {
     private static let maximumHead = 65_536
 
     init(
-        number: UInt64, request: HTTPRequest, origin: String, stream: HTTPStream? = nil,
+        number: UInt64, request: HTTPRequest, tls: TLSSettings?, origin: String, stream: HTTPStream? = nil,
         completion: @escaping (Result<HTTPResponse, HTTPError>) -> Void
     ) {
         self.number = number
         self.request = request
+        self.tls = tls
+        errorText.pointee = 0
         self.origin = origin
         self.stream = stream
         self.completion = completion
     }
 
-    deinit { curl_slist_free_all(headerList) }
+    deinit {
+        curl_slist_free_all(headerList)
+        errorText.deallocate()
+    }
 
     /// Why a request cannot be sent; nil when it can.
-    static func problem(with request: HTTPRequest) -> HTTPError? {
+    static func problem(with request: HTTPRequest, _ tls: TLSSettings?) -> HTTPError? {
+        // Whatever may have become of the URL: tokens are not sent in plain.
+        guard tls == nil || request.url.hasPrefix("https://") else { return .invalidRequest("the URL is not https") }
         guard request.url.hasPrefix("http://") || request.url.hasPrefix("https://") else {
             return .invalidRequest("the URL is neither http nor https")
         }
@@ -71,6 +82,8 @@ final class HTTPTransfer {
         ccurl_set_long(easy, CURLOPT_TCP_KEEPALIVE, 1)
         // Otherwise a timeout during name lookup waits, blocking the loop, until the lookup has ended.
         ccurl_set_long(easy, CURLOPT_QUICK_EXIT, 1)
+        ccurl_set_text(easy, CURLOPT_ERRORBUFFER, errorText)
+        tls?.prepare(easy)
         ccurl_set_long(easy, CURLOPT_CONNECTTIMEOUT_MS, Self.milliseconds(request.connectTimeout))
         if stream == nil {
             ccurl_set_long(easy, CURLOPT_TIMEOUT_MS, Self.milliseconds(request.timeout))
@@ -171,22 +184,32 @@ final class HTTPTransfer {
 
     private func error(_ code: CURLcode) -> HTTPError {
         let words = String(cString: curl_easy_strerror(code))
+        if let reason = tlsFailure(code, words) { return .notConnected(reason) }
         let errorNumber = value(CURLINFO_OS_ERRNO)
         let reason = errorNumber != 0 ? SystemError.text(of: Int32(truncatingIfNeeded: errorNumber)) : words
         switch code {
         case CURLE_COULDNT_RESOLVE_HOST: return .unresolved(origin)
         case CURLE_COULDNT_CONNECT: return .notConnected(reason)
-        case CURLE_SSL_CONNECT_ERROR, CURLE_PEER_FAILED_VERIFICATION: return .notConnected(words)
         case CURLE_URL_MALFORMAT: return .invalidRequest(words)
-        case CURLE_UNSUPPORTED_PROTOCOL: return .broken("not HTTP/1.1")
+        case CURLE_UNSUPPORTED_PROTOCOL: return .broken("not HTTP/1.1" + plainDoubt)
+        case CURLE_GOT_NOTHING: return .broken(words + plainDoubt)
         case CURLE_RECV_ERROR, CURLE_SEND_ERROR: return .broken(reason)
         case CURLE_OPERATION_TIMEDOUT:
-            // One code for both timeouts: without a local port there was no connection.
-            let connected = value(CURLINFO_LOCAL_PORT) > 0 || request.connectTimeout >= request.timeout
+            // One code for both timeouts: before the connection is made, TLS included, nothing was sent.
+            let connected = value(CURLINFO_PRETRANSFER_TIME_T) > 0 || request.connectTimeout >= request.timeout
             if connected { return .timedOut(request.timeout) }
             return .notConnected("no connection within \(request.connectTimeout)")
         default: return .broken(words)
         }
+    }
+
+    /// What servers that speak TLS answer to a request in plain is not HTTP, or nothing.
+    private var plainDoubt: String { tls == nil ? "; does it speak TLS only?" : "" }
+
+    private func tlsFailure(_ code: CURLcode, _ words: String) -> String? {
+        let details = String(cString: errorText)
+        return tls?.failure(
+            code, details: details.isEmpty ? words : details, isNew: value(CURLINFO_NUM_CONNECTS) > 0)
     }
 
     private func value(_ info: CURLINFO) -> Int {

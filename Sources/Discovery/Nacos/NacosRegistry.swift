@@ -69,6 +69,7 @@ public final class NacosRegistry: Registrar {
     public var status: RegistryStatus {
         var status = client.health.status
         status.mode = push.isReady ? .push : .polling
+        status.whyNoPush = settings.whyNoPush
         status.subscriptions = services.count
         status.unsteadyAt = [client.unsteadyAt, push.unsteadyAt].compactMap { $0 }.max()
         status.registrations = registrar.count

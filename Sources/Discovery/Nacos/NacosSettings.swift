@@ -7,6 +7,8 @@ struct NacosSettings: Equatable {
     var servers: [String]
     /// Where servers push, in the same order; empty: nothing is pushed.
     var pushServers: [PushServer] = []
+    /// Why nothing is pushed though nobody has switched it off.
+    var whyNoPush: String?
     /// Name and password; nil logs in nowhere.
     var credentials: Credentials?
     /// Empty for the public namespace.
@@ -67,10 +69,15 @@ struct NacosSettings: Equatable {
 
     init(_ url: RegistryURL, poll: Duration) {
         let path = url.path.isEmpty ? "/nacos" : url.path
-        self.init(servers: url.servers.map { "http://\($0)\(path)" })
+        self.init(servers: url.origins.map { $0 + path })
         if url.parameters["push"] != "off" {
-            pushServers = url.servers.compactMap { server in
-                UInt16(exactly: Int(server.port) + Self.pushPortOffset).map { PushServer(host: server.host, port: $0) }
+            if url.tls == nil {
+                pushServers = url.servers.compactMap { server in
+                    UInt16(exactly: Int(server.port) + Self.pushPortOffset)
+                        .map { PushServer(host: server.host, port: $0) }
+                }
+            } else {
+                whyNoPush = "push needs a plain connection"
             }
         }
         if !url.user.isEmpty { credentials = Credentials(user: url.user, password: url.password) }

@@ -1,3 +1,4 @@
+import Configuration
 import Runtime
 
 /// How a registry is, and the log lines when that changes.
@@ -49,7 +50,7 @@ public struct DiscoveryContext {
     /// The control loop.
     public let loop: EventLoop
     /// For registries spoken to over HTTP.
-    public let http: HTTPClient
+    public private(set) var http: HTTPClient
     /// For hosts given by name.
     public let resolver: NameResolver
     /// Where events go.
@@ -74,5 +75,14 @@ public struct DiscoveryContext {
         self.logger = logger
         self.directory = directory
         inquiries = DubboInquiries(loop: loop, resolver: resolver, logger: logger)
+    }
+    /// The same for a registry that is spoken to over TLS.
+    func over(_ tls: TLSSettings) throws(InvalidValue) -> DiscoveryContext {
+        guard let http = try? HTTPClient(loop: loop, tls: tls) else {
+            throw InvalidValue("libcurl cannot be set up")
+        }
+        var context = self
+        context.http = http
+        return context
     }
 }

@@ -7,11 +7,13 @@ import TestSupport
 struct EtcdTool {
     let base: String
     let fixture: Fixture
+    let http: HTTPClient
     var token: String?
 
-    init(_ server: EtcdServer, _ fixture: Fixture) {
+    init(_ server: EtcdServer, _ fixture: Fixture, http: HTTPClient? = nil) {
         base = server.base
         self.fixture = fixture
+        self.http = http ?? fixture.context.http
     }
 
     /// The answer to a call; repeated until it is 200.
@@ -22,7 +24,7 @@ struct EtcdTool {
             var result: Result<HTTPResponse, HTTPError>?
             let headers = token.map { [(name: "Authorization", value: $0)] } ?? []
             let request = HTTPRequest("POST", base + path, headers: headers, body: Array(body.utf8))
-            fixture.context.http.send(request) { result = $0 }
+            http.send(request) { result = $0 }
             _ = fixture.wait { result != nil }
             if case .success(let response) = result, response.status == 200 {
                 let body = path == EtcdClient.keepAlive ? EtcdText.wrap(lines: response.body) : response.body
@@ -85,14 +87,15 @@ struct EtcdTool {
 extension Fixture {
     /// An adapter that does everything quickly.
     func etcd(
-        _ servers: [String], user: String? = nil, adjust: (inout EtcdSettings) -> Void = { _ in }
+        _ servers: [String], user: String? = nil, context: DiscoveryContext? = nil,
+        adjust: (inout EtcdSettings) -> Void = { _ in }
     ) -> EtcdRegistry {
         var settings = EtcdSettings(servers: servers)
         settings.credentials = user.map { .init(user: $0, password: "s3cret\"&") }
         settings.serverBackoff = Backoff(first: .milliseconds(50), cap: .milliseconds(300))
         settings.reopenPause = .milliseconds(50)
         adjust(&settings)
-        return EtcdRegistry(settings, url: "etcd://test", context: context, reports: reports)
+        return EtcdRegistry(settings, url: "etcd://test", context: context ?? self.context, reports: reports)
     }
 
     /// Ports of the last list told for a service; nil when none was.

@@ -49,6 +49,7 @@ final class NacosPush {
 
     /// Starts to connect; nothing happens where there is no server that could push.
     func start() {
+        if let reason = settings.whyNoPush { sayUnavailable(reason) }
         guard !settings.pushServers.isEmpty, !isStopped else { return }
         for host in names { context.resolver.retain(host) }
         observer = context.resolver.observe { [weak self] name in
@@ -219,14 +220,15 @@ final class NacosPush {
         pool.failed(index, sentAt: startedAt, now: Clock.nanoseconds)
         if epoch == 0 && !hasSaidUnavailable && settings.pushServers.count <= attempts {
             hasSaidUnavailable = true
-            context.logger.log(
-                .info, "registry.push_unavailable",
-                [
-                    "url": client.health.url, "reason": "\(settings.pushServers[index].authority): \(reason)",
-                    "consequence": "its services are polled",
-                ])
+            sayUnavailable("\(settings.pushServers[index].authority): \(reason)")
         }
         connect()
+    }
+
+    private func sayUnavailable(_ reason: String) {
+        context.logger.log(
+            .info, "registry.push_unavailable",
+            ["url": client.health.url, "reason": reason, "consequence": "its services are polled"])
     }
 
     /// The server wants to be left: another connection is made first.

@@ -149,6 +149,7 @@ private func runOptions(_ line: String, _ environment: [String: String] = [:]) t
             #"--http: "8080" is not an IP address with a port; write it like 127.0.0.1:8080 or [::1]:8080"#
         ),
         ("run --registry nacos://u:secret@a:x", #"--registry: "a:x" has no valid port; 1 to 65535"#),
+        ("run --registry etcd://a?tls=on&ca=/none", "--registry: /none cannot be read: No such file or directory"),
         (
             "run --log-level warn",
             #"--log-level: "warn" is not one of debug, info, warning, error; did you mean "warning"?"#

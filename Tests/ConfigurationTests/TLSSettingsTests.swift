@@ -3,7 +3,7 @@ import Testing
 
 @testable import Configuration
 
-@Suite struct RegistryTLSTests {
+@Suite struct TLSSettingsTests {
     @Test(arguments: ["nacos", "consul", "etcd", "eureka"]) func readsTheParameters(scheme: String) throws {
         #expect(try RegistryURL("\(scheme)://a,b").tls == nil)
         #expect(try RegistryURL("\(scheme)://a:1,b:2?tls=off").origins == ["http://a:1", "http://b:2"])

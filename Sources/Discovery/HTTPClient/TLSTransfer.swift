@@ -39,7 +39,13 @@ extension TLSSettings {
     ///   - details: libcurl's words about this failure.
     ///   - isNew: the connection was made for this exchange.
     func failure(_ code: CURLcode, details: String, isNew: Bool) -> String? {
-        let words = Self.reason(in: details)
+        var words = Self.reason(in: details)
+        let isAlert = words.contains(" alert ")
+        let isBroken = [CURLE_RECV_ERROR, CURLE_SEND_ERROR].contains(code)
+        let isAboutUs = words.contains("certificate") || words.contains("handshake failure")
+        if certificate == nil, isAlert && isAboutUs || isBroken && isNew {
+            words += "; the server may want a client certificate"
+        }
         switch code {
         case CURLE_SSL_CERTPROBLEM:
             let file = certificate ?? ""
@@ -48,9 +54,7 @@ extension TLSSettings {
             CURLE_SSL_ISSUER_ERROR, CURLE_SSL_CLIENTCERT:
             return words
         // With TLS 1.3 a server that refuses the client says so after the handshake, or is not heard any more.
-        case CURLE_RECV_ERROR, CURLE_SEND_ERROR:
-            if words.contains(" alert ") { return words }
-            return isNew && certificate == nil ? "\(words); the server may want a client certificate" : nil
+        case CURLE_RECV_ERROR, CURLE_SEND_ERROR: return isAlert || isNew ? words : nil
         default: return nil
         }
     }
@@ -64,11 +68,6 @@ extension TLSSettings {
             words = details[details.index(after: colon)...]
             if let errno = words.firstRange(of: ", errno") { words = words[..<errno.lowerBound] }
         }
-        switch words {
-        case let words where words.hasSuffix("wrong version number"): return "the server does not speak TLS (\(words))"
-        case let words where words.hasSuffix("alert certificate required"):
-            return "the server wants a client certificate (\(words))"
-        default: return String(words)
-        }
+        return words.hasSuffix("wrong version number") ? "the server does not speak TLS (\(words))" : String(words)
     }
 }

@@ -74,7 +74,7 @@ import Testing
         let others = try Certificates()
         let host = server.base.replacing("127.0.0.1", with: "localhost")
         let cases: [(String, TLSSettings, String)] = [
-            (server.base, TLSSettings(authorities: certificates.authority), "certificate"),
+            (server.base, TLSSettings(authorities: certificates.authority), "may want a client certificate"),
             (
                 server.base, TLSSettings(authorities: others.authority, certificate: tls.certificate),
                 "cannot connect: SSL certificate problem: unable to get local issuer certificate"

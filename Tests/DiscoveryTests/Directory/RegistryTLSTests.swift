@@ -43,6 +43,10 @@ import Testing
         defer { registry.stop() }
         registry.subscribe(order)
         #expect(fixture.wait { fixture.addresses(order) == ["10.0.0.1:8080"] })
+        // Eureka is asked again after 5 s only.
+        (fake as? FakeConsulAgent)?.consul.set("order", "10.0.0.2")
+        (fake as? FakeNacos)?.set("order", "10.0.0.2")
+        if kind != "eureka" { #expect(fixture.wait { fixture.addresses(order) == ["10.0.0.2:8080"] }) }
         let shop = Registration(service: .http("shop"), host: "10.0.0.7", port: 8080)
         try #require(registry as? any Registrar).register(shop)
         #expect(fixture.wait { fixture.registrations[shop.identity] == [nil] })

@@ -208,8 +208,10 @@ final class HTTPTransfer {
 
     private func tlsFailure(_ code: CURLcode, _ words: String) -> String? {
         let details = String(cString: errorText)
-        return tls?.failure(
-            code, details: details.isEmpty ? words : details, isNew: value(CURLINFO_NUM_CONNECTS) > 0)
+        // Later, the end of a connection is what it is in plain: streams and queries that hang are cut for other reasons.
+        let age = value(CURLINFO_TOTAL_TIME_T) - value(CURLINFO_PRETRANSFER_TIME_T)
+        let isNew = value(CURLINFO_NUM_CONNECTS) > 0 && head.isEmpty && age < 1_000_000
+        return tls?.failure(code, details: details.isEmpty ? words : details, isNew: isNew)
     }
 
     private func value(_ info: CURLINFO) -> Int {

@@ -38,7 +38,7 @@ extension TLSSettings {
     ///
     /// - Parameters:
     ///   - details: libcurl's words about this failure.
-    ///   - isNew: the connection was made for this exchange.
+    ///   - isNew: the connection was made a moment ago, and nothing has come over it.
     func failure(_ code: CURLcode, details: String, isNew: Bool) -> String? {
         var words = Self.reason(in: details)
         let isAlert = words.contains(" alert ")
@@ -55,7 +55,7 @@ extension TLSSettings {
             CURLE_SSL_ISSUER_ERROR, CURLE_SSL_CLIENTCERT:
             return words
         // With TLS 1.3 a server that refuses the client says so after the handshake, or is not heard any more.
-        case CURLE_RECV_ERROR, CURLE_SEND_ERROR: return isAlert || isNew ? words : nil
+        case CURLE_RECV_ERROR, CURLE_SEND_ERROR: return isNew ? words : nil
         default: return nil
         }
     }

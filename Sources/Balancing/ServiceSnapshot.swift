@@ -19,18 +19,23 @@ public final class ServiceSnapshot: Sendable {
     public init(key: ServiceKey, policy: ServicePolicy, instances: [Instance], versionKeys: [String]) {
         self.key = key
         self.policy = policy
-        var members: [VersionCluster.Identity: [SocketAddress: Host]] = [:]
+        var members: [VersionCluster.Identity: [Host]] = [:]
         for instance in instances {
             let identity = VersionCluster.Identity(
                 group: instance.group, interfaceVersion: Self.meaningful(instance.interfaceVersion),
                 version: Self.version(of: instance, keys: versionKeys))
             let host = Host(address: instance.address, weight: instance.available ? Self.weight(instance.weight) : 0)
-            members[identity, default: [:]][instance.address] = host
+            members[identity, default: []].append(host)
         }
-        clusters = members.map { identity, hosts in
-            VersionCluster(
-                identity: identity, hosts: hosts.values.sorted { $0.address < $1.address })
-        }.sorted { $0.identity < $1.identity }
+        clusters = members.map { VersionCluster(identity: $0, hosts: Self.ordered($1)) }
+            .sorted { $0.identity < $1.identity }
+    }
+
+    /// The hosts by address; of several with one address the last. Usually they are so already.
+    private static func ordered(_ hosts: [Host]) -> [Host] {
+        if hosts.indices.dropFirst().allSatisfy({ hosts[$0 - 1].address < hosts[$0].address }) { return hosts }
+        let last = Dictionary(hosts.map { ($0.address, $0) }) { $1 }
+        return last.values.sorted { $0.address < $1.address }
     }
 
     /// All hosts with their cluster's number, hosts of weight 0 included.

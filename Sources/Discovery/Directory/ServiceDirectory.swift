@@ -258,10 +258,7 @@ public final class ServiceDirectory {
 
     /// The hosts of all lists in a fixed order; one that several have is taken from the first.
     private static func merged(_ lists: [[Instance]]) -> [Instance] {
-        // The usual case, which shares the memory of the registry's own list.
-        if lists.count == 1, zip(lists[0], lists[0].dropFirst()).allSatisfy(Instance.precedes) { return lists[0] }
-        var seen: Set<Instance.Identity> = []
-        return lists.joined().filter { seen.insert($0.identity).inserted }.sorted(by: Instance.precedes)
+        Instance.merged(lists.count == 1 ? lists[0] : Array(lists.joined()), isPreferred: { _, _ in false })
     }
 
     /// Hosts of one registry do not wait long for those of another.

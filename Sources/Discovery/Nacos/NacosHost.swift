@@ -2,13 +2,6 @@ import FoundationEssentials
 
 /// One entry of a Nacos instance list, as far as a proxy needs it.
 struct NacosHost: Equatable {
-    /// What makes two entries the same host. `instanceId` does not: clients fill it in differently. Several clients can
-    /// list one host, each with labels of its own.
-    struct Identity: Hashable {
-        let ip: String
-        let port: UInt16
-    }
-
     /// An address or a name.
     var ip: String
     var port: UInt16
@@ -17,9 +10,18 @@ struct NacosHost: Equatable {
     /// In the server's opinion, and not switched off by an operator.
     var isUsable: Bool
     /// Null values are left out.
-    var metadata: [String: String]
+    let metadata: [String: String]
+    /// What of it is told. Kept, as it is told again with every change of another host.
+    let labels: [String: String]
 
-    var identity: Identity { Identity(ip: ip, port: port) }
+    init(ip: String, port: UInt16, weight: Double, isUsable: Bool, metadata: [String: String]) {
+        self.ip = ip
+        self.port = port
+        self.weight = weight
+        self.isUsable = isUsable
+        self.metadata = metadata
+        labels = Self.labels(metadata)
+    }
 }
 
 extension NacosHost {
@@ -37,22 +39,23 @@ extension NacosHost {
     /// Reads an entry as servers usually write it, many times faster than the decoder; nil when it is anything else.
     private init?(plain text: [UInt8], in range: Range<Int>) {
         guard let members = JSONText.members(text, in: range) else { return nil }
-        var host = NacosHost(ip: "", port: 0, weight: 1, isUsable: true, metadata: [:])
+        var (ip, port, weight, isUsable) = ("", UInt16(0), 1.0, true)
+        var metadata: [String: String] = [:]
         for (key, value) in members {
             if JSONText.equals("ip", text, key) {
-                guard let ip = Self.plainString(text, value) else { return nil }
-                host.ip = ip
+                guard let found = Self.plainString(text, value) else { return nil }
+                ip = found
             } else if JSONText.equals("port", text, key) {
-                guard let port = JSONText.integer(text, value).flatMap(UInt16.init(exactly:)) else { return nil }
-                host.port = port
+                guard let found = JSONText.integer(text, value).flatMap(UInt16.init(exactly:)) else { return nil }
+                port = found
             } else if JSONText.equals("weight", text, key) {
-                guard let weight = Double(String(decoding: text[value], as: UTF8.self)), weight >= 0, weight <= 10_000
+                guard let found = Double(String(decoding: text[value], as: UTF8.self)), found >= 0, found <= 10_000
                 else { return nil }
-                host.weight = weight
+                weight = found
             } else if JSONText.equals("healthy", text, key) || JSONText.equals("enabled", text, key) {
                 if text[value].elementsEqual("true".utf8) { continue }
                 guard text[value].elementsEqual("false".utf8) else { return nil }
-                host.isUsable = false
+                isUsable = false
             } else if JSONText.equals("metadata", text, key) {
                 guard let labels = JSONText.members(text, in: value) else { return nil }
                 for (name, value) in labels {
@@ -60,12 +63,12 @@ extension NacosHost {
                     guard let name = Self.plainString(text, quoted), let label = Self.plainString(text, value) else {
                         return nil
                     }
-                    host.metadata[name] = label
+                    metadata[name] = label
                 }
             }
         }
-        guard host.port > 0, !host.ip.isEmpty, host.ip.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f }) else { return nil }
-        self = host
+        guard port > 0, !ip.isEmpty, ip.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f }) else { return nil }
+        self.init(ip: ip, port: port, weight: weight, isUsable: isUsable, metadata: metadata)
     }
 
     /// A string without escapes.
@@ -85,21 +88,18 @@ extension NacosHost: Decodable {
     /// Address and port must be right. What else is missing, or of a wrong type, has its default.
     init(from decoder: any Decoder) throws {
         let values = try decoder.container(keyedBy: Key.self)
-        ip = try values.decode(String.self, forKey: .ip)
-        if let number = try? values.decode(UInt16.self, forKey: .port) {
-            port = number
-        } else {
-            port = UInt16(try values.decode(String.self, forKey: .port)) ?? 0
-        }
+        let ip = try values.decode(String.self, forKey: .ip)
+        let number = try? values.decode(UInt16.self, forKey: .port)
+        let port = try number ?? UInt16(values.decode(String.self, forKey: .port)) ?? 0
         guard port > 0, !ip.isEmpty, ip.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f }) else {
             throw DecodingError.dataCorruptedError(forKey: .port, in: values, debugDescription: "no address")
         }
         let weight = (try? values.decode(Double.self, forKey: .weight)) ?? 1
-        self.weight = weight.isFinite ? min(max(weight, 0), 10_000) : 1
         let healthy = (try? values.decode(Bool.self, forKey: .healthy)) ?? true
         let enabled = (try? values.decode(Bool.self, forKey: .enabled)) ?? true
-        isUsable = healthy && enabled
-        metadata = Self.metadata(values)
+        self.init(
+            ip: ip, port: port, weight: weight.isFinite ? min(max(weight, 0), 10_000) : 1,
+            isUsable: healthy && enabled, metadata: Self.metadata(values))
     }
 
     private static func metadata(_ values: KeyedDecodingContainer<Key>) -> [String: String] {

@@ -124,8 +124,10 @@ extension NacosAnswer {
         fileprivate(set) var byHash: [UInt64: NacosHost?] = [:]
         fileprivate var fingerprint: UInt64 = 0
         fileprivate var entries = -1
-        /// Entries that could not be read.
-        var unreadable: Int { byHash.values.count { $0 == nil } }
+        /// Entries that could be read.
+        fileprivate(set) var readable = 0
+        /// Entries that could not.
+        var unreadable: Int { byHash.count - readable }
         /// The hosts that could be read.
         var hosts: [NacosHost] { byHash.values.compactMap { $0 } }
     }
@@ -153,8 +155,8 @@ extension NacosAnswer {
             let end = reader.ranges.count - next > limit ? next + limit : reader.ranges.count
             for index in next..<end {
                 let hash = reader.hashes[index]
-                list.byHash[hash] = .some(
-                    before.byHash[hash] ?? NacosHost(reader.text, in: reader.ranges[index]))
+                let host = before.byHash[hash] ?? NacosHost(reader.text, in: reader.ranges[index])
+                if list.byHash.updateValue(host, forKey: hash) == nil, host != nil { list.readable += 1 }
             }
             next = end
             return next == reader.ranges.count

@@ -52,15 +52,17 @@ extension NacosHost {
             listed(
                 Instance(
                     address: .unknown, weight: weight > 0 ? DubboProvider.weight(metadata) : 0,
-                    metadata: DubboProvider.labels(labels),
+                    metadata: labels,
                     interfaceVersion: name.version, group: name.group)))
     }
 
     private func listed(_ instance: Instance) -> ListedHost { ListedHost(host: ip, port: port, instance: instance) }
 
-    /// Metadata without the keys that Nacos keeps for itself.
-    private var labels: [String: String] {
-        metadata.keys.contains { $0.hasPrefix("preserved.") }
+    /// Metadata without the keys that Nacos keeps for itself, and that of a provider without what Dubbo does.
+    static func labels(_ metadata: [String: String]) -> [String: String] {
+        let labels =
+            metadata.keys.contains { $0.hasPrefix("preserved.") }
             ? metadata.filter { !$0.key.hasPrefix("preserved.") } : metadata
+        return metadata["protocol"] == "dubbo" ? DubboProvider.labels(labels) : labels
     }
 }

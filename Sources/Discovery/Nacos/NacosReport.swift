@@ -38,7 +38,7 @@ extension NacosRegistry {
         _ found: inout DubboApplication.Providers, _ watched: NacosService,
         _ read: (NacosHost) -> Result<ListedHost, DropReason>
     ) {
-        for entry in watched.hosts.values.joined() { found.add(read(entry)) }
+        for entry in watched.hosts { found.add(read(entry)) }
         found.unused.merge(watched.unused, uniquingKeysWith: +)
     }
 
@@ -53,7 +53,7 @@ extension NacosRegistry {
         let known = Set(found.hosts.map(\.hostPort))
         var instances: [ApplicationInstance] = []
         for service in watched {
-            for entry in service.hosts.values.joined() {
+            for entry in service.hosts {
                 guard let application = entry.application(service.name) else { continue }
                 // Revision 0 says that it offers nothing.
                 if application.listens(at: known)
@@ -107,7 +107,7 @@ extension NacosService {
     /// Revisions of the Dubbo application that this is, if it is one, that are looked up in Nacos.
     var storedRevisions: Set<String> {
         Set(
-            hosts.values.joined().compactMap { host in
+            hosts.compactMap { host in
                 host.application(name).flatMap { $0.isMetadataLookedUp ? $0.revision : nil }
             })
     }

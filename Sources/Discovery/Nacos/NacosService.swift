@@ -15,7 +15,7 @@ final class NacosService {
     /// Who wants it. A Dubbo interface wants several names.
     var users: Set<ServiceKey> = []
     /// Its usable hosts.
-    private(set) var hosts: [NacosHost.Identity: [NacosHost]] = [:]
+    private(set) var hosts: [NacosHost] = []
     /// It has been read once.
     private(set) var isAnswered = false
     /// It could not be read the last time.
@@ -48,8 +48,7 @@ final class NacosService {
 
     /// Entries of the last answer that are not used.
     var unused: [DropReason: Int] {
-        let unusable = list.hosts.count { !$0.isUsable }
-        return [.unreadable: list.unreadable, .unhealthy: unusable].filter { $0.value > 0 }
+        [.unreadable: list.unreadable, .unhealthy: list.readable - hosts.count].filter { $0.value > 0 }
     }
 
     /// Takes an answer; nil is one that is as the last. Tells whether users have something new to hear.
@@ -60,9 +59,7 @@ final class NacosService {
         failure = nil
         backoff.succeeded()
         guard next != nil || !wasAnswered else { return false }
-        let usable = Dictionary(grouping: list.hosts.filter(\.isUsable), by: \.identity)
-        if wasAnswered && Self.isSame(usable, hosts) { return false }
-        hosts = usable
+        hosts = list.hosts.filter(\.isUsable)
         return true
     }
 
@@ -75,16 +72,5 @@ final class NacosService {
     func refused(_ reason: String) -> Duration {
         failure = reason
         return backoff.failed()
-    }
-
-    /// Several entries for one host come in any order.
-    private static func isSame(
-        _ left: [NacosHost.Identity: [NacosHost]], _ right: [NacosHost.Identity: [NacosHost]]
-    ) -> Bool {
-        guard left.count == right.count else { return false }
-        return left.allSatisfy { identity, entries in
-            guard let others = right[identity], others.count == entries.count else { return false }
-            return entries.count == 1 ? entries == others : entries.allSatisfy(others.contains)
-        }
     }
 }

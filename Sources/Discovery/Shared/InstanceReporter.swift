@@ -21,8 +21,10 @@ public struct ListedHost: Hashable, Sendable {
 /// order, and keep silent when nothing has changed.
 final class InstanceReporter {
     private struct Service {
-        /// Empty where no host is given by name.
-        var hosts: [ListedHost] = []
+        /// The hosts given by name.
+        var named: [ListedHost] = []
+        /// The others, where there are such: they are needed again only when a name gets another address.
+        var others: [Instance] = []
         var names: Set<String> = []
         /// Entries that the adapter has left out.
         var unused: [DropReason: Int] = [:]
@@ -31,6 +33,35 @@ final class InstanceReporter {
         var reported: [Instance]?
         /// The next report is told also when it is as before.
         var isDoubted = false
+        /// What is made of the newest list.
+        var reading: Reading?
+    }
+
+    /// A list of which the addresses are read, a piece at a time.
+    private final class Reading {
+        let unused: [DropReason: Int]
+        private(set) var named: [ListedHost] = []
+        private(set) var others: [Instance] = []
+        private var left: ArraySlice<ListedHost>
+
+        init(_ hosts: [ListedHost], unused: [DropReason: Int]) {
+            self.unused = unused
+            left = hosts[...]
+            others.reserveCapacity(hosts.count)
+        }
+
+        /// Reads some more; true at the end.
+        func advance(limit: Int = .max) -> Bool {
+            for listed in left.prefix(limit) {
+                if let address = SocketAddress(ip: listed.host, port: listed.port) {
+                    others.append(listed.instance(at: address))
+                } else {
+                    named.append(listed)
+                }
+            }
+            left = left.dropFirst(limit)
+            return left.isEmpty
+        }
     }
 
     private var changes: UInt64 = 0
@@ -42,28 +73,51 @@ final class InstanceReporter {
     private let reports: RegistryReports
     private let logger: Logger
     private var observer: UInt64?
+    /// Pieces of long lists.
+    private let work: WorkQueue
+
+    /// Hosts that are read in one go.
+    private static let piece = 256
 
     init(resolver: NameResolver, reports: RegistryReports, logger: Logger) {
         self.resolver = resolver
         self.reports = reports
         self.logger = logger
+        work = WorkQueue(loop: resolver.loop)
         observer = resolver.observe { [weak self] in self?.nameChanged($0) }
     }
 
-    /// Takes a service's complete list.
+    /// Takes a service's complete list. A long one is told in a later turn of the loop, unless a newer one comes meanwhile.
     ///
     /// - Parameter unused: how many further entries the registry lists that are not used, and why.
     func report(_ key: ServiceKey, _ hosts: [ListedHost], unused: [DropReason: Int] = [:]) {
-        var service = services[key] ?? Service()
-        let names = Set(hosts.lazy.map(\.host).filter { SocketAddress(ip: $0, port: 0) == nil })
+        let reading = Reading(hosts, unused: unused)
+        services[key, default: Service()].reading = reading
+        if hosts.count > Self.piece { return goOn(key, reading) }
+        _ = reading.advance()
+        take(key, reading)
+    }
+
+    private func goOn(_ key: ServiceKey, _ reading: Reading) {
+        work.add { [weak self] in
+            guard let self, services[key]?.reading === reading else { return }
+            guard reading.advance(limit: Self.piece) else { return goOn(key, reading) }
+            work.add { [weak self] in self?.take(key, reading) }
+        }
+    }
+
+    private func take(_ key: ServiceKey, _ reading: Reading) {
+        guard var service = services[key], service.reading === reading else { return }
+        let names = Set(reading.named.map(\.host))
         for name in names.subtracting(service.names) { resolver.retain(name) }
         for name in service.names.subtracting(names) { resolver.release(name) }
-        // They are needed again only when a name gets another address.
-        service.hosts = names.isEmpty ? [] : hosts
         service.names = names
-        service.unused = unused
+        service.named = reading.named
+        service.others = names.isEmpty ? [] : reading.others
+        service.unused = reading.unused
+        service.reading = nil
         services[key] = service
-        deliver(key, hosts)
+        deliver(key, reading.others)
     }
 
     /// The next report of a service is told also when it is as before.
@@ -82,7 +136,8 @@ final class InstanceReporter {
 
     /// A service could not be read.
     func fail(_ key: ServiceKey, _ reason: String) {
-        if services[key]?.reported == nil { reports.failed(key, reason) }
+        if let service = services[key], service.reported != nil || service.reading != nil { return }
+        reports.failed(key, reason)
     }
 
     /// Forgets a service.
@@ -94,6 +149,7 @@ final class InstanceReporter {
 
     /// No report comes after this.
     func stop() {
+        work.removeAll()
         for key in Array(services.keys) { forget(key) }
         if let observer { resolver.unobserve(observer) }
     }
@@ -102,25 +158,21 @@ final class InstanceReporter {
         if case .failed(let reason) = resolver.answer(name) {
             logger.log(.warning, "registry.name_failed", ["name": name, "reason": reason], limit: 1, limitKey: name)
         }
-        for (key, service) in services where service.names.contains(name) { deliver(key, service.hosts) }
+        for (key, service) in services where service.names.contains(name) { deliver(key, service.others) }
     }
 
-    private func deliver(_ key: ServiceKey, _ hosts: [ListedHost]) {
+    /// - Parameter others: the hosts given by address.
+    private func deliver(_ key: ServiceKey, _ others: [Instance]) {
         guard var service = services[key] else { return }
         var isWaiting = false
         var dropped = service.unused
-        var instances: [Instance] = []
-        instances.reserveCapacity(hosts.count)
-        for listed in hosts {
-            if service.names.contains(listed.host) {
-                switch resolver.answer(listed.host) {
-                case .pending: isWaiting = true
-                case .failed: dropped[.unresolved, default: 0] += 1
-                case .addresses(let addresses):
-                    for address in addresses { instances.append(listed.instance(at: address.with(port: listed.port))) }
-                }
-            } else if let address = SocketAddress(ip: listed.host, port: listed.port) {
-                instances.append(listed.instance(at: address))
+        var instances = others
+        for listed in service.named {
+            switch resolver.answer(listed.host) {
+            case .pending: isWaiting = true
+            case .failed: dropped[.unresolved, default: 0] += 1
+            case .addresses(let addresses):
+                for address in addresses { instances.append(listed.instance(at: address.with(port: listed.port))) }
             }
         }
         // Hosts that are known are told while names of others are looked up, but "none" is told only when it is certain.
@@ -161,46 +213,5 @@ extension ListedHost {
         var instance = instance
         instance.address = address
         return instance
-    }
-}
-
-extension Instance {
-    /// What makes two entries the same host of a service: one Dubbo provider can serve several versions of an interface.
-    struct Identity: Hashable {
-        let address: SocketAddress
-        let interfaceVersion: String
-        let group: String
-    }
-
-    var identity: Identity { Identity(address: address, interfaceVersion: interfaceVersion, group: group) }
-
-    /// The instances in a fixed order, each host once. Of several entries for a host the preferred one stays, whatever
-    /// their order was.
-    static func merged(_ instances: [Instance]) -> [Instance] {
-        var best: [Identity: Instance] = [:]
-        best.reserveCapacity(instances.count)
-        for instance in instances {
-            if let other = best[instance.identity], !instance.isPreferred(to: other) { continue }
-            best[instance.identity] = instance
-        }
-        return best.values.sorted(by: precedes)
-    }
-
-    /// Usable before unusable, then the newer registration (Dubbo's `timestamp`), then the one that says more; the rest
-    /// only makes the choice independent of order.
-    private func isPreferred(to other: Instance) -> Bool {
-        if available != other.available { return available }
-        let (mine, others) = (Int64(metadata["timestamp"] ?? "") ?? 0, Int64(other.metadata["timestamp"] ?? "") ?? 0)
-        if mine != others { return mine > others }
-        if metadata.count != other.metadata.count { return metadata.count > other.metadata.count }
-        if weight != other.weight { return weight > other.weight }
-        return labels.lexicographicallyPrecedes(other.labels)
-    }
-
-    private var labels: [String] { metadata.sorted { $0.key < $1.key }.flatMap { [$0.key, $0.value] } }
-
-    static func precedes(_ left: Instance, _ right: Instance) -> Bool {
-        if left.address != right.address { return left.address < right.address }
-        return (left.interfaceVersion, left.group) < (right.interfaceVersion, right.group)
     }
 }

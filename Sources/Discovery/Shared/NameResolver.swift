@@ -35,7 +35,8 @@ public final class NameResolver {
     private var entries: [String: Entry] = [:]
     private var timer: EventLoop.Timer?
     private var workers: LookupThreads?
-    private let loop: EventLoop
+    /// Where it lives.
+    let loop: EventLoop
     private let lifetime: Duration
     private let lookup: @Sendable (String) -> Answer
 

@@ -35,8 +35,6 @@ final class ZooKeeperConnection {
     /// Since when the oldest request has been waiting without anything of an answer.
     private var askedAt: Int64 = 0
 
-    /// Answers are read for at most so long at a time.
-    private static let longestTurn = Duration.milliseconds(2).nanoseconds
     /// What is read after the goodbye, at most, so that the system does not reset the connection for bytes that nobody reads.
     private static let lastWords = 1 << 20
 
@@ -133,7 +131,7 @@ final class ZooKeeperConnection {
 
     /// - Returns: false when there is more that its turn has no time for.
     private func read() throws(End) -> Bool {
-        let deadline = Clock.nanoseconds + Self.longestTurn
+        let deadline = Clock.nanoseconds + SlicedWork.slice.nanoseconds
         while true {
             while let event = try dialogue.next() {
                 take(event)

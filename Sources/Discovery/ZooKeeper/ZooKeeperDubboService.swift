@@ -114,7 +114,7 @@ final class ZooKeeperDubboService: ZooKeeperService {
         return url.candidate
     }
 
-    private func takeConfigurators(_ names: [String]) {
+    private func takeConfigurators(_ names: JuteNames) {
         var found: [DubboOverride] = []
         for name in names {
             switch DubboOverride.read(name, interface: key.name) {

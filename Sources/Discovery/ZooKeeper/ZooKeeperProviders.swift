@@ -42,25 +42,28 @@ final class ZooKeeperProviders {
     /// `entries` are those of the last read.
     var isKnown: Bool { list.state != .waiting && work?.isDone != false }
 
-    private func take(_ names: [String]) {
+    private func take(_ names: JuteNames) {
         work?.cancel()
         var parsed: [Int: Entry] = [:]
         parsed.reserveCapacity(names.count)
-        var position = 0
+        var left = names.makeIterator()
         // Thousands of names take longer than the loop may be kept busy.
         let work = SlicedWork(loop: loop) { [weak self] in
             guard let self else { return false }
-            for name in names[position..<min(position + Self.namesPerStep, names.count)] {
+            for _ in 0..<Self.namesPerStep {
+                guard let name = left.next() else { return finish(parsed) }
                 let hash = name.hashValue
                 parsed[hash] = entries[hash] ?? parse(name)
             }
-            position += Self.namesPerStep
-            if position < names.count { return true }
-            entries = parsed
-            loop.schedule(after: .zero) { [weak self] in self?.onChange() }
-            return false
+            return true
         }
         self.work = work
+    }
+
+    private func finish(_ parsed: [Int: Entry]) -> Bool {
+        entries = parsed
+        loop.schedule(after: .zero) { [weak self] in self?.onChange() }
+        return false
     }
 }
 
@@ -74,15 +77,18 @@ final class ZooKeeperNames {
     private let service: (String) -> String?
     private let onChange: (Set<String>?) -> Void
     private var node: ZooKeeperNode?
+    private let loop: EventLoop
+    private var work: SlicedWork?
 
     /// - Parameters:
     ///   - service: the service of a name; nil where it is of no interest.
     ///   - onChange: called with the services whose names have changed, nil for all.
     init(
-        _ path: String, tree: ZooKeeperTree, service: @escaping (String) -> String?,
+        _ path: String, tree: ZooKeeperTree, loop: EventLoop, service: @escaping (String) -> String?,
         onChange: @escaping (Set<String>?) -> Void
     ) {
         self.path = path
+        self.loop = loop
         self.tree = tree
         self.service = service
         self.onChange = onChange
@@ -95,7 +101,7 @@ final class ZooKeeperNames {
             if case .children(let names) = content { self?.take(names) } else { self?.take([]) }
         } onFailure: { [weak self] _, _ in
             // What cannot be read is taken for empty: there are other ways to find providers.
-            if self?.byService == nil { self?.take([]) }
+            if let self, byService == nil, work?.isDone != false { take([]) }
         }
     }
 
@@ -103,22 +109,44 @@ final class ZooKeeperNames {
     func stop() {
         if let node { tree.forget(node) }
         node = nil
+        work?.cancel()
         byService = nil
     }
 
-    private func take(_ names: [String]) {
+    /// Takes a list in pieces: there can be as many names as there are services. A newer list takes its place.
+    private func take(_ names: JuteNames) {
+        work?.cancel()
+        let known = byService ?? [:]
         var found: [String: [String]] = [:]
-        for name in names {
-            if let service = service(name) { found[service, default: []].append(name) }
+        var changed: Set<String> = []
+        var new = names.makeIterator()
+        var old = known.makeIterator()
+        var kept: Dictionary<String, [String]>.Iterator?
+        work = SlicedWork(loop: loop) { [weak self] in
+            guard let self else { return false }
+            if let name = new.next() {
+                if let service = service(name) { Self.insert(name, &found[service, default: []]) }
+            } else if let (service, _) = old.next() {
+                if found[service] == nil { changed.insert(service) }
+            } else {
+                kept = kept ?? found.makeIterator()
+                guard let (service, names) = kept?.next() else {
+                    finish(found, changed)
+                    return false
+                }
+                if known[service] != names { changed.insert(service) }
+            }
+            return true
         }
-        for (service, names) in found where names.count > 1 { found[service] = names.sorted() }
-        guard let known = byService else {
-            byService = found
-            return onChange(nil)
-        }
-        var changed = Set(known.keys.lazy.filter { found[$0] == nil })
-        for (service, names) in found where known[service] != names { changed.insert(service) }
+    }
+
+    private func finish(_ found: [String: [String]], _ changed: Set<String>) {
+        let isFirst = byService == nil
         byService = found
-        if !changed.isEmpty { onChange(changed) }
+        if isFirst { onChange(nil) } else if !changed.isEmpty { onChange(changed) }
+    }
+
+    private static func insert(_ name: String, _ names: inout [String]) {
+        names.insert(name, at: names.firstIndex { $0 > name } ?? names.endIndex)
     }
 }

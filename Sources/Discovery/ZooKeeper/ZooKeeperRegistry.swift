@@ -139,11 +139,12 @@ public final class ZooKeeperRegistry: Registrar {
     }
 
     private func makeSources() -> ZooKeeperSources {
-        let mappings = ZooKeeperNames(settings.root + "/mapping", tree: tree, service: { $0 }) { [weak self] in
-            self?.namesChanged($0)
+        let mappings = ZooKeeperNames(settings.root + "/mapping", tree: tree, loop: context.loop, service: { $0 }) {
+            [weak self] in self?.namesChanged($0)
         }
         let rules = ZooKeeperNames(
-            settings.root + "/config/dubbo", tree: tree, service: { DubboOverrideRule.service(of: $0)?.interface }
+            settings.root + "/config/dubbo", tree: tree, loop: context.loop,
+            service: { DubboOverrideRule.service(of: $0)?.interface }
         ) { [weak self] in
             self?.namesChanged($0)
         }

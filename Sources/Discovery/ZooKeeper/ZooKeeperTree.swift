@@ -11,7 +11,7 @@ final class ZooKeeperNode {
     enum Content {
         /// There is no such node.
         case missing
-        case children([String])
+        case children(JuteNames)
         case data([UInt8])
 
         fileprivate var count: Int64 {

@@ -28,19 +28,11 @@ struct JuteReader {
     mutating func text() throws(Malformed) -> String { String(decoding: try buffer(), as: UTF8.self) }
 
     /// Names of nodes: texts of which none is empty. -1 stands for no list.
-    mutating func names() throws(Malformed) -> [String] {
+    mutating func names() throws(Malformed) -> JuteNames {
         let count = Int(try int32())
         if count == -1 { return [] }
-        // A name takes at least its length and one byte.
-        guard count >= 0, count <= rest.count / 5 else { throw Malformed() }
-        var names: [String] = []
-        names.reserveCapacity(count)
-        for _ in 0..<count {
-            let name = try text()
-            guard !name.isEmpty else { throw Malformed() }
-            names.append(name)
-        }
-        return names
+        guard let length = rest.withUnsafeBytes({ JuteNames.length(count, in: $0) }) else { throw Malformed() }
+        return JuteNames(count: count, bytes: try take(length))
     }
 
     private mutating func number<Number: FixedWidthInteger>() throws(Malformed) -> Number {

@@ -3,7 +3,7 @@ enum ZooKeeperReply: Equatable {
     /// It is done.
     case done
     /// The names below the node.
-    case children([String])
+    case children(JuteNames)
     /// The node's data.
     case data([UInt8])
     /// There is a node; the session that it ends with, 0 for none.

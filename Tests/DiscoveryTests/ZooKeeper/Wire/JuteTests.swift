@@ -34,6 +34,38 @@ import Testing
         #expect(throws: Never.self) { try reader.end() }
     }
 
+    @Test func namesStayWhateverComesAfterTheirMessage() throws {
+        var frames = ZooKeeperFrames()
+        let name = String(repeating: "n", count: 300)
+        func message(_ count: Int) -> [UInt8] {
+            let list = bytes { writer in
+                writer.put(Int32(count))
+                for number in 0..<count { writer.put(name + "\(number)") }
+            }
+            return Array(bytes { $0.put(Array(list)) })
+        }
+        // A short list and one whose memory goes with it, pieces of the next behind each.
+        let counts = [3, 2000, 3, 2000]
+        var stream = counts.flatMap(message)[...]
+        var lists: [JuteNames] = []
+        while !stream.isEmpty {
+            _ = frames.receive { room in
+                let piece = stream.prefix(min(room.count, 50_000))
+                room.copyBytes(from: piece)
+                stream = stream.dropFirst(piece.count)
+                return piece.count
+            }
+            while let frame = try frames.next() {
+                var reader = JuteReader(frame)
+                lists.append(try reader.names())
+                try reader.end()
+            }
+        }
+        #expect(!frames.isWithin)
+        #expect(lists.map(\.count) == counts)
+        for list in lists { #expect(Array(list) == (0..<list.count).map { name + "\($0)" }) }
+    }
+
     @Test func refusesWhatIsCutOffAnywhere() {
         let all = bytes {
             $0.put(Int32(2))

@@ -119,6 +119,8 @@ public final class EventLoop {
 
     private func turn(limit: Int64?) {
         let count = poller.wait(milliseconds: waitMilliseconds(limit: limit))
+        // Timers that are set meanwhile have to wait for the next turn, or they could keep descriptors from theirs.
+        let end = nextTimer
         for index in 0..<count {
             let (token, readiness) = poller.event(index)
             guard let watch = watches[token] else { continue }
@@ -126,7 +128,7 @@ public final class EventLoop {
             let wanted = readiness.intersection(watch.interest.union([.error, .hangUp]))
             if !wanted.isEmpty { watch.handler(wanted) }
         }
-        fireTimers()
+        fireTimers(before: end)
     }
 
     private func waitMilliseconds(limit: Int64?) -> Int32 {
@@ -138,10 +140,8 @@ public final class EventLoop {
         return Int32(clamping: max(0, wait) / 1_000_000 + (wait > 0 && wait % 1_000_000 > 0 ? 1 : 0))
     }
 
-    private func fireTimers() {
+    private func fireTimers(before end: UInt64) {
         let now = Clock.nanoseconds
-        let end = nextTimer
-        // Timers that are set meanwhile have to wait for the next turn, or they could keep descriptors from theirs.
         while let first = timers.first, first.deadline <= now, first.number < end {
             timers.removeFirst()
             actions.removeValue(forKey: first.number)?()

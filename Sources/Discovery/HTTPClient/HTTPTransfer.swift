@@ -174,12 +174,22 @@ final class HTTPTransfer {
         if let stream, 200..<300 ~= value(CURLINFO_RESPONSE_CODE) {
             return stream.append(bytes) ? bytes.count : Int(CURL_WRITEFUNC_PAUSE)
         }
+        if body.isEmpty { makeRoom() }
         guard body.count + bytes.count <= request.maximumBody else {
             refusal = .tooLarge(request.maximumBody)
             return 0
         }
         body += bytes
         return bytes.count
+    }
+
+    /// Makes room for the whole body where its size is told, as moving what has come of a large one takes long. Room that is
+    /// not written to takes no memory.
+    private func makeRoom() {
+        let announced = min(value(CURLINFO_CONTENT_LENGTH_DOWNLOAD_T), request.maximumBody)
+        guard announced > 0 else { return }
+        // Lists become 10 to 15 times larger when they are unpacked.
+        body.reserveCapacity(request.acceptsGzip ? min(announced * 16, request.maximumBody) : announced)
     }
 
     private func error(_ code: CURLcode) -> HTTPError {

@@ -143,6 +143,7 @@ extension NacosAnswer {
             self.reader = reader
             self.before = before
             list.entries = reader.ranges.count
+            list.byHash.reserveCapacity(reader.ranges.count)
             // A sum does not depend on order, and unlike exclusive or it counts doubles.
             list.fingerprint = reader.hashes.reduce(0, &+)
         }

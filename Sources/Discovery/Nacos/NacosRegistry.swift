@@ -29,6 +29,9 @@ public final class NacosRegistry: Registrar {
     private let due: DueReports
     private var isStopped = false
 
+    /// Lists up to so many hosts are reported as soon as they are read.
+    private static let short = 256
+
     init(_ settings: NacosSettings, url: String, context: DiscoveryContext, reports: RegistryReports) {
         self.url = url
         self.settings = settings
@@ -114,6 +117,7 @@ public final class NacosRegistry: Registrar {
         guard services[service] != nil else { return }
         setNames(of: service, [])
         services[service] = nil
+        due.remove(service)
         reporter.forget(service)
         offers.forget(service)
         if service.kind == .dubbo { applications.unwatch(service.name) }
@@ -206,7 +210,8 @@ public final class NacosRegistry: Registrar {
         }
         for service in watched.users {
             dropVanishedNames(of: service)
-            if watched.users.count > 1 { due.add(service) } else { report(service) }
+            let isLong = watched.hosts.count > Self.short
+            if isLong || watched.users.count > 1 { due.add(service, isLong: isLong) } else { report(service) }
         }
     }
 

@@ -10,9 +10,11 @@ final class DueReports {
     init(loop: EventLoop) { work = WorkQueue(loop: loop) }
 
     /// Has a service reported soon.
-    func add(_ service: ServiceKey) {
+    ///
+    /// - Parameter isLong: it has many hosts.
+    func add(_ service: ServiceKey, isLong: Bool = false) {
         guard due.insert(service).inserted else { return }
-        work.add { [weak self] in
+        work.add(isLong: isLong) { [weak self] in
             guard let self, due.remove(service) != nil else { return }
             report(service)
         }

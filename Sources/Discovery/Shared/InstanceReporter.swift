@@ -35,6 +35,8 @@ final class InstanceReporter {
         var isDoubted = false
         /// What is made of the newest list.
         var reading: Reading?
+        /// What is to be told next, and what was left out of it.
+        var next: (instances: [Instance], dropped: [DropReason: Int])?
     }
 
     /// A list of which the addresses are read, a piece at a time.
@@ -102,7 +104,7 @@ final class InstanceReporter {
         work.add { [weak self] in
             guard let self, services[key]?.reading === reading else { return }
             guard reading.advance(limit: Self.piece) else { return goOn(key, reading) }
-            work.add { [weak self] in self?.take(key, reading) }
+            work.add(isLong: true) { [weak self] in self?.take(key, reading) }
         }
     }
 
@@ -136,7 +138,8 @@ final class InstanceReporter {
 
     /// A service could not be read.
     func fail(_ key: ServiceKey, _ reason: String) {
-        if let service = services[key], service.reported != nil || service.reading != nil { return }
+        let service = services[key]
+        if service?.reported != nil || service?.reading != nil || service?.next != nil { return }
         reports.failed(key, reason)
     }
 
@@ -163,7 +166,7 @@ final class InstanceReporter {
 
     /// - Parameter others: the hosts given by address.
     private func deliver(_ key: ServiceKey, _ others: [Instance]) {
-        guard var service = services[key] else { return }
+        guard let service = services[key] else { return }
         var isWaiting = false
         var dropped = service.unused
         var instances = others
@@ -179,11 +182,18 @@ final class InstanceReporter {
         if isWaiting && instances.isEmpty { return }
         let merged = Instance.merged(instances)
         if merged.count < instances.count { dropped[.duplicate, default: 0] += instances.count - merged.count }
+        services[key]?.next = (merged, dropped)
+        if merged.count <= Self.piece { return tell(key) }
+        work.add(isLong: true) { [weak self] in self?.tell(key) }
+    }
+
+    private func tell(_ key: ServiceKey) {
+        guard var service = services[key], let (merged, dropped) = service.next else { return }
         count(service.dropped, service.reported?.count ?? 0, -1)
         count(dropped, merged.count, 1)
         let isChanged = merged != service.reported
         let isTold = isChanged || service.isDoubted
-        (service.dropped, service.isDoubted) = (dropped, false)
+        (service.dropped, service.isDoubted, service.next) = (dropped, false, nil)
         // An equal list is not kept: whoever was told the first one keeps that too, and they share its memory.
         if isChanged { service.reported = merged }
         services[key] = service

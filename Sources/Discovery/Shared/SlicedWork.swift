@@ -2,8 +2,8 @@ import Runtime
 
 /// A long piece of work on a loop, done a little at a time so that the loop's other work is not held up.
 final class SlicedWork {
-    /// What one turn of the loop may spend on it.
-    static let slice = Duration.milliseconds(2)
+    /// What one turn of the loop may spend on it: little, as a turn can have a slice of several such works.
+    static let slice = Duration.milliseconds(1)
 
     private let loop: EventLoop
     private var step: (() -> Bool)?

@@ -3,13 +3,14 @@ import Runtime
 /// Small pieces of work done in order, over as many turns of the loop as they need, so that nothing else waits long.
 final class WorkQueue {
     private let loop: EventLoop
-    private var items = Fifo<() -> Void>()
+    private var items = Fifo<(isLong: Bool, action: () -> Void)>()
     private var isDue = false
 
     init(loop: EventLoop) { self.loop = loop }
 
-    func add(_ item: @escaping () -> Void) {
-        items.append(item)
+    /// - Parameter isLong: it may take longer than others and has a turn for itself.
+    func add(isLong: Bool = false, _ item: @escaping () -> Void) {
+        items.append((isLong, item))
         schedule()
     }
 
@@ -24,9 +25,9 @@ final class WorkQueue {
     private func run() {
         isDue = false
         let end = Clock.nanoseconds + SlicedWork.slice.nanoseconds
-        while let item = items.popFirst() {
-            item()
-            if Clock.nanoseconds >= end { break }
+        while let (isLong, action) = items.popFirst() {
+            action()
+            if isLong || items.front?.isLong == true || Clock.nanoseconds >= end { break }
         }
         if !items.isEmpty { schedule() }
     }

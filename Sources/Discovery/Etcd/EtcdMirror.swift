@@ -253,9 +253,12 @@ final class EtcdMirror {
         let body = #"{"success":[\#(ranges.joined(separator: ","))]}"#
         var identity: ObjectIdentifier?
         let ticket = client.post("/v3/kv/txn", body) { [weak self] result in
-            if let identity { self?.tickets[identity] = nil }
-            self?.take(result, batch, isCopy: isCopy, since: since)
-            self?.pump()
+            // Several answers can come in one turn of the loop.
+            self?.work.add { [weak self] in
+                if let identity { self?.tickets[identity] = nil }
+                self?.take(result, batch, isCopy: isCopy, since: since)
+                self?.pump()
+            }
         }
         identity = ObjectIdentifier(ticket)
         tickets[ObjectIdentifier(ticket)] = ticket

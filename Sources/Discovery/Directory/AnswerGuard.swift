@@ -40,8 +40,7 @@ struct AnswerGuard {
     mutating func judge(_ answer: [Instance], now: Int64, unsteadyAt: Int64?, limits: AnswerLimits) -> [Instance] {
         let isSettling = unsteadyAt.map { now - $0 < limits.settleTime.nanoseconds } ?? false
         guard isSettling || isSmall(answer, limits) else { return believe(answer) }
-        let listed = Set(answer.lazy.map(\.identity))
-        let missing = known.filter { !listed.contains($0.identity) }
+        let missing = missing(in: answer)
         if missing.isEmpty { return believe(answer) }
         var since = doubtedSince ?? now
         if let unsteadyAt, unsteadyAt > since {
@@ -53,8 +52,18 @@ struct AnswerGuard {
             || doubtedAnswers >= limits.confirmations && now - since >= limits.confirmTime.nanoseconds
         if !isSettling && isConfirmed { return believe(answer) }
         doubtedSince = since
-        known = answer + missing
+        known = Instance.merged(answer + missing)
         return known
+    }
+
+    /// The known hosts that an answer lacks. Both are in order as a rule, so that one walk finds them.
+    private func missing(in answer: [Instance]) -> [Instance] {
+        let listed = Instance.merged(answer)
+        var place = 0
+        return Instance.merged(known).filter { host in
+            while place < listed.count, Instance.precedes(listed[place], host) { place += 1 }
+            return place == listed.count || Instance.precedes(host, listed[place])
+        }
     }
 
     private func isSmall(_ answer: [Instance], _ limits: AnswerLimits) -> Bool {

@@ -1,4 +1,4 @@
-// nghttp2 for Swift: HTTP/2 framing, for Nacos' push channel.
+// nghttp2 for Swift: HTTP/2 framing, for gRPC.
 #ifndef CNGHTTP2_SHIM_H
 #define CNGHTTP2_SHIM_H
 

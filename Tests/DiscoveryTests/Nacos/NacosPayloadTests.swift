@@ -78,7 +78,7 @@ import Testing
         "12041a02ffff", "8080808080808080808080",
     ])
     func refusesWhatIsNoEnvelope(hex: String) {
-        #expect(throws: NacosPayload.Malformed.self) { try NacosPayload.decode(Self.bytes(hex)) }
+        #expect(throws: Protobuf.Malformed.self) { try NacosPayload.decode(Self.bytes(hex)) }
     }
 
     @Test func passesOverFieldsThatAreNotKnown() throws {

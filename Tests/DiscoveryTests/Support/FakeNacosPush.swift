@@ -1,29 +1,18 @@
-import CNgHTTP2
-import Glibc
 import Runtime
 
 @testable import Discovery
 
-/// The gRPC port of a `FakeNacos`, on the test's own loop: nghttp2's server session, and every answer can go wrong.
+/// The gRPC port of a `FakeNacos`, on the test's own loop: every answer can go wrong.
 final class FakeNacosPush {
     /// A connection.
     final class Client {
-        fileprivate struct Stream {
-            var path = ""
-            var incoming = GRPCMessages(limit: 1 << 20)
-            var outgoing: [UInt8] = []
-            var isLast = false
-            var hasAnswered = false
-        }
-
-        fileprivate let descriptor: Int32
-        fileprivate var session: OpaquePointer?
-        fileprivate var streams: [Int32: Stream] = [:]
-        fileprivate weak var server: FakeNacosPush?
-        fileprivate var output: [UInt8] = []
-        fileprivate var inbox: [(Int32, [UInt8])] = []
+        fileprivate let wire: FakeGRPC.Client
+        private var answered: Int32?
         /// The stream for requests of the server.
-        fileprivate(set) var stream: Int32?
+        fileprivate(set) var stream: Int32? {
+            get { answered.flatMap { wire.streams[$0] == nil ? nil : $0 } }
+            set { answered = newValue }
+        }
         /// Names subscribed.
         fileprivate(set) var subscribed: Set<String> = []
         /// What it has answered on the stream: type and request id.
@@ -31,7 +20,7 @@ final class FakeNacosPush {
         /// What it has registered, by service: `IP:PORT` and the metadata.
         fileprivate(set) var instances: [String: [String: String]] = [:]
 
-        fileprivate init(_ descriptor: Int32) { self.descriptor = descriptor }
+        fileprivate init(_ wire: FakeGRPC.Client) { self.wire = wire }
     }
 
     /// A call.
@@ -81,7 +70,6 @@ final class FakeNacosPush {
         }
     }
 
-    let port: UInt16
     /// Answers instead of the usual ones, while it returns one.
     var fault: (Call) -> Answer? = { _ in nil }
     /// What it says that it can do.
@@ -92,39 +80,35 @@ final class FakeNacosPush {
     var isProtected = false
     /// All calls, oldest first.
     private(set) var calls: [Call] = []
-    private(set) var clients: [Client] = []
-    private(set) var accepted = 0
-
-    private let loop: EventLoop
+    private let grpc: FakeGRPC
     private unowned let nacos: FakeNacos
-    private var listener: Int32 = -1
+    private var known: [Client] = []
     private var nextRequest = 1
 
     init(_ nacos: FakeNacos, loop: EventLoop) throws {
         self.nacos = nacos
-        self.loop = loop
-        listener = try Socket.listen(on: SocketAddress(ipv4: 0x7f00_0001, port: 0), shared: false)
-        port = Socket.localAddress(listener)?.port ?? 0
-        watchListener()
+        grpc = try FakeGRPC(loop: loop)
+        grpc.onMessage = { [unowned self] in takeMessage(client($0), $1, $2) }
     }
 
-    deinit { stop() }
+    var port: UInt16 { grpc.port }
+    var accepted: Int { grpc.accepted }
+    /// Open connections, oldest first.
+    var clients: [Client] { grpc.clients.map(client) }
+
+    private func client(_ wire: FakeGRPC.Client) -> Client {
+        known.removeAll { known in known.wire !== wire && !grpc.clients.contains { $0 === known.wire } }
+        if let client = known.first(where: { $0.wire === wire }) { return client }
+        known.append(Client(wire))
+        return known[known.count - 1]
+    }
 
     func count(_ type: String) -> Int { calls.count { $0.type == type } }
 
     /// Closes everything, as a killed process does.
-    func stop() {
-        for client in clients { drop(client) }
-        guard listener >= 0 else { return }
-        loop.unwatch(listener)
-        close(listener)
-        listener = -1
-    }
+    func stop() { grpc.stop() }
 
-    func restart() throws {
-        listener = try Socket.listen(on: SocketAddress(ipv4: 0x7f00_0001, port: port), shared: false)
-        watchListener()
-    }
+    func restart() throws { try grpc.restart() }
 
     /// Pushes a service's list to whoever has subscribed it.
     func push(_ name: String) {
@@ -139,34 +123,21 @@ final class FakeNacosPush {
         defer { nextRequest += 1 }
         guard let stream = client.stream else { return "" }
         let body = #"{"headers":{},"requestId":"\#(nextRequest)",\#(members)}"#
-        write(client, stream, NacosPayload.encode(type, body), isLast: false)
-        flush(client)
+        grpc.write(client.wire, stream, NacosPayload.encode(type, body), isLast: false)
+        grpc.flush(client.wire)
         return "\(nextRequest)"
     }
 
     /// Ends a client's stream and leaves the connection open.
     func endStream(_ client: Client) {
-        guard let stream = client.stream else { return }
-        client.streams[stream]?.isLast = true
-        nghttp2_session_resume_data(client.session, stream)
-        flush(client)
+        if let stream = client.stream { grpc.end(client.wire, stream) }
     }
 
     /// Announces that the connection will end.
-    func goAway(_ client: Client) {
-        nghttp2_submit_goaway(client.session, 0, Int32.max, NGHTTP2_NO_ERROR.rawValue, nil, 0)
-        flush(client)
-    }
+    func goAway(_ client: Client) { grpc.goAway(client.wire) }
 
     /// Closes a connection.
-    func drop(_ client: Client) {
-        guard let index = clients.firstIndex(where: { $0 === client }) else { return }
-        clients.remove(at: index)
-        loop.unwatch(client.descriptor)
-        close(client.descriptor)
-        nghttp2_session_del(client.session)
-        client.session = nil
-    }
+    func drop(_ client: Client) { grpc.drop(client.wire) }
 
     // MARK: Answers
 
@@ -229,13 +200,13 @@ final class FakeNacosPush {
         guard let content = try? NacosPayload.decode(bytes) else { return drop(client) }
         let token = Self.token(bytes)
         let call = Call(client: client, type: content.type, body: content.body, token: token)
-        if client.streams[stream]?.path != "/Request/request" {
+        if client.wire.streams[stream]?.fields[":path"] != "/Request/request" {
             client.stream = stream
             if content.type == "ConnectionSetupRequest" {
                 calls.append(call)
                 if fault(call) == nil && acknowledges {
-                    write(
-                        client, stream,
+                    grpc.write(
+                        client.wire, stream,
                         NacosPayload.encode(
                             "SetupAckRequest", #"{"headers":{},"abilityTable":\#(abilities),"module":"internal"}"#),
                         isLast: false)
@@ -248,12 +219,13 @@ final class FakeNacosPush {
         calls.append(call)
         switch fault(call) ?? answer(call) {
         case .silence: break
-        case .message(let type, let body): write(client, stream, NacosPayload.encode(type, body), isLast: true)
-        case .nonsense: write(client, stream, [0xff, 0xff, 0xff], isLast: true)
-        case .end: write(client, stream, nil, isLast: true)
+        case .message(let type, let body):
+            grpc.write(client.wire, stream, NacosPayload.encode(type, body), isLast: true)
+        case .nonsense: grpc.write(client.wire, stream, [0xff, 0xff, 0xff], isLast: true)
+        case .end: grpc.write(client.wire, stream, nil, isLast: true)
         case .close: drop(client)
         case .raw(let text):
-            send(client.descriptor, text, text.utf8.count, Int32(MSG_NOSIGNAL))
+            grpc.sendRaw(client.wire, Array(text.utf8))
             drop(client)
         }
     }
@@ -265,141 +237,5 @@ final class FakeNacosPush {
         let length = Int(bytes[range.upperBound + 1])
         let start = range.upperBound + 2
         return start + length <= bytes.count ? String(decoding: bytes[start..<start + length], as: UTF8.self) : nil
-    }
-
-    // MARK: HTTP/2
-
-    private func write(_ client: Client, _ stream: Int32, _ message: [UInt8]?, isLast: Bool) {
-        guard client.session != nil, var state = client.streams[stream] else { return }
-        if let message { state.outgoing += GRPCMessages.frame(message) }
-        state.isLast = isLast
-        let isFirst = !state.hasAnswered
-        state.hasAnswered = true
-        client.streams[stream] = state
-        guard isFirst else {
-            nghttp2_session_resume_data(client.session, stream)
-            return
-        }
-        var provider = nghttp2_data_provider()
-        provider.read_callback = { session, stream, buffer, length, flags, _, context in
-            FakeNacosPush.client(context).supply(stream, buffer, length, flags)
-        }
-        Self.withFields([(":status", "200"), ("content-type", "application/grpc")]) {
-            nghttp2_submit_response(client.session, stream, $0, $1, &provider)
-        }
-    }
-
-    private func watchListener() {
-        loop.watch(listener, .readable) { [unowned self] _ in
-            while let (descriptor, _) = Socket.accept(listener) {
-                accepted += 1
-                let client = Client(descriptor)
-                client.server = self
-                Self.open(client)
-                clients.append(client)
-                flush(client)
-                watch(client)
-            }
-        }
-    }
-
-    private func watch(_ client: Client) {
-        let interest: Readiness = client.output.isEmpty ? .readable : [.readable, .writable]
-        loop.watch(client.descriptor, interest) { [unowned self] _ in
-            var buffer = [UInt8](repeating: 0, count: 65_536)
-            let count = recv(client.descriptor, &buffer, buffer.count, 0)
-            if count == 0 || count < 0 && errno != EAGAIN { return drop(client) }
-            if count > 0, nghttp2_session_mem_recv(client.session, buffer, count) < 0 { return drop(client) }
-            for (stream, message) in client.takeMessages() { takeMessage(client, stream, message) }
-            flush(client)
-        }
-    }
-
-    private func flush(_ client: Client) {
-        while client.session != nil {
-            var bytes: UnsafePointer<UInt8>?
-            let count = client.output.count > 1 << 20 ? 0 : nghttp2_session_mem_send(client.session, &bytes)
-            if count > 0 { client.output += UnsafeBufferPointer(start: bytes, count: count) }
-            if client.output.isEmpty { break }
-            let sent = send(client.descriptor, client.output, client.output.count, Int32(MSG_NOSIGNAL))
-            if sent < 0 && errno == EAGAIN { break }
-            guard sent > 0 else { return drop(client) }
-            client.output.removeFirst(sent)
-        }
-        if client.session != nil { watch(client) }
-    }
-
-    private static func open(_ client: Client) {
-        var callbacks: OpaquePointer?
-        nghttp2_session_callbacks_new(&callbacks)
-        defer { nghttp2_session_callbacks_del(callbacks) }
-        nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks) { _, _, stream, data, length, context in
-            FakeNacosPush.client(context).take(stream, UnsafeBufferPointer(start: data, count: length))
-            return 0
-        }
-        nghttp2_session_callbacks_set_on_header_callback(callbacks) {
-            _, frame, name, nameLength, value, length, _, context in
-            let name = String(decoding: UnsafeBufferPointer(start: name, count: nameLength), as: UTF8.self)
-            guard name == ":path", let frame else { return 0 }
-            let path = String(decoding: UnsafeBufferPointer(start: value, count: length), as: UTF8.self)
-            FakeNacosPush.client(context).streams[frame.pointee.hd.stream_id] = .init(path: path)
-            return 0
-        }
-        nghttp2_session_callbacks_set_on_stream_close_callback(callbacks) { _, stream, _, context in
-            let client = FakeNacosPush.client(context)
-            client.streams[stream] = nil
-            if client.stream == stream { client.stream = nil }
-            return 0
-        }
-        nghttp2_session_server_new(&client.session, callbacks, Unmanaged.passUnretained(client).toOpaque())
-        nghttp2_submit_settings(client.session, 0, nil, 0)
-    }
-
-    private static func client(_ context: UnsafeMutableRawPointer?) -> Client {
-        Unmanaged<Client>.fromOpaque(context!).takeUnretainedValue()
-    }
-
-    @discardableResult
-    fileprivate static func withFields(
-        _ fields: [(String, String)], _ body: (UnsafePointer<nghttp2_nv>?, Int) -> Int32
-    ) -> Int32 {
-        let copies = fields.map { field in
-            let (name, value) = (Array(field.0.utf8), Array(field.1.utf8))
-            let memory = UnsafeMutablePointer<UInt8>.allocate(capacity: name.count + value.count)
-            memory.initialize(from: name + value, count: name.count + value.count)
-            return nghttp2_nv(
-                name: memory, value: memory + name.count, namelen: name.count, valuelen: value.count, flags: 0)
-        }
-        defer { for copy in copies { copy.name.deallocate() } }
-        return copies.withUnsafeBufferPointer { body($0.baseAddress, $0.count) }
-    }
-}
-
-extension FakeNacosPush.Client {
-    fileprivate func take(_ stream: Int32, _ bytes: UnsafeBufferPointer<UInt8>) {
-        guard var state = streams[stream], let messages = try? state.incoming.append(bytes) else { return }
-        streams[stream] = state
-        inbox += messages.map { (stream, $0) }
-    }
-
-    fileprivate func takeMessages() -> [(Int32, [UInt8])] {
-        defer { inbox = [] }
-        return inbox
-    }
-
-    fileprivate func supply(
-        _ stream: Int32, _ buffer: UnsafeMutablePointer<UInt8>?, _ length: Int, _ flags: UnsafeMutablePointer<UInt32>?
-    ) -> Int {
-        guard var state = streams[stream] else { return Int(NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue) }
-        defer { streams[stream] = state }
-        let count = min(length, state.outgoing.count)
-        if count == 0 && !state.isLast { return Int(NGHTTP2_ERR_DEFERRED.rawValue) }
-        buffer?.update(from: Array(state.outgoing.prefix(count)), count: count)
-        state.outgoing.removeFirst(count)
-        if state.outgoing.isEmpty && state.isLast {
-            flags?.pointee |= NGHTTP2_DATA_FLAG_EOF.rawValue | NGHTTP2_DATA_FLAG_NO_END_STREAM.rawValue
-            FakeNacosPush.withFields([("grpc-status", "0")]) { nghttp2_submit_trailer(session, stream, $0, $1) }
-        }
-        return count
     }
 }

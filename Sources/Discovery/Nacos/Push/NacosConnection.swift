@@ -55,6 +55,8 @@ final class NacosConnection {
     private var healthTimer: EventLoop.Timer?
     private var unanswered = 0
 
+    /// Servers take 10 MiB by default and send what is needed.
+    private static let largestMessage = 16 << 20
     private static let callPath = "/Request/request"
     private static let streamPath = "/BiRequestStream/requestBiStream"
     /// Answers on the stream that the server does not take; then it does not read any more.
@@ -69,9 +71,9 @@ final class NacosConnection {
         self.loop = loop
         self.timing = timing
         self.handlers = handlers
-        connection = try GRPCConnection(to: address, authority: authority, loop: loop) { [weak self] in
-            self?.take($0)
-        }
+        connection = try GRPCConnection(
+            to: address, authority: authority, largestMessage: Self.largestMessage, loop: loop
+        ) { [weak self] in self?.take($0) }
         expectStep("connecting")
     }
 
@@ -114,15 +116,15 @@ final class NacosConnection {
         switch event {
         case .connected: check()
         case .message(let stream, let bytes): takeMessage(stream, bytes)
-        case .ended(let stream, let reason):
+        case .ended(let stream, let end):
             if stream == self.stream {
-                fail(.away, "the stream has ended: \(reason)")
+                fail(.away, "the stream has ended: \(end)")
             } else {
-                finish(stream, .failure(NacosPushFailure(kind: .away, description: reason)))
+                finish(stream, .failure(NacosPushFailure(kind: .away, description: end.description)))
             }
         case .goingAway(let reason):
             if state == .ready { handlers.leave(reason) } else { fail(.away, reason) }
-        case .closed(let reason): fail(.away, reason)
+        case .closed(let end): fail(.away, end.description)
         }
     }
 

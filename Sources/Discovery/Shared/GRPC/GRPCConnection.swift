@@ -4,8 +4,8 @@ import Runtime
 
 /// One cleartext HTTP/2 connection that carries gRPC messages: nghttp2's client session over a socket of the loop.
 ///
-/// It is there to share one connection between calls and a stream, which is what Nacos wants. It connects once: after
-/// `.closed` it is of no use. Events are told one by one, never from within a call of the user.
+/// Calls and streams share it. It connects once: after `.closed` it is of no use. Events are told one by one, never from
+/// within a call of the user.
 final class GRPCConnection {
     /// What has happened.
     enum Event {
@@ -13,28 +13,14 @@ final class GRPCConnection {
         case connected
         /// A whole message has come on a stream.
         case message(Int32, [UInt8])
-        /// A stream has ended; the reason is for the log.
-        case ended(Int32, String)
+        /// A stream has ended.
+        case ended(Int32, GRPCEnd)
         /// The server will end the connection soon.
         case goingAway(String)
         /// The connection is gone. The last event.
-        case closed(String)
+        case closed(GRPCEnd)
     }
 
-    private struct Stream {
-        var incoming: GRPCMessages
-        var outgoing: [UInt8] = []
-        var sent = 0
-        /// Nothing more will be sent.
-        var isWritten = false
-        /// nghttp2 waits to be told of more.
-        var isDeferred = false
-        var status = ""
-        var problem: String?
-    }
-
-    /// Largest message that is taken; Nacos servers take 10 MiB by default and send what is needed.
-    static let largestMessage = 16 << 20
     /// What a stream may send before it has to wait for us.
     private static let window: Int32 = 8 << 20
     /// Bytes read in one go, so that others on the loop get their turn.
@@ -44,10 +30,11 @@ final class GRPCConnection {
 
     private let loop: EventLoop
     private let authority: String
+    private let largestMessage: Int
     private let onEvent: (Event) -> Void
     private var descriptor: Int32
     private var session: OpaquePointer?
-    private var streams: [Int32: Stream] = [:]
+    private var streams: [Int32: GRPCStream] = [:]
     private var events: [Event] = []
     private var isConnected = false
     private var isFlushDue = false
@@ -57,16 +44,24 @@ final class GRPCConnection {
     private var pending: [UInt8] = []
     private var pendingSent = 0
     private var isBlocked = false
+    /// What the server has sent first, for the case that it is no HTTP/2.
+    private var greeting: [UInt8] = []
+    private var isForeign = false
+    private var hasGoneAway = false
 
     /// Starts to connect.
     ///
-    /// - Parameter authority: `host:port`, for the requests.
+    /// - Parameters:
+    ///   - authority: `host:port`, for the requests.
+    ///   - largestMessage: what is taken at most, in bytes.
     /// - Throws: `SystemError` when there is no socket or no memory.
     init(
-        to address: SocketAddress, authority: String, loop: EventLoop, onEvent: @escaping (Event) -> Void
+        to address: SocketAddress, authority: String, largestMessage: Int, loop: EventLoop,
+        onEvent: @escaping (Event) -> Void
     ) throws {
         self.loop = loop
         self.authority = authority
+        self.largestMessage = largestMessage
         self.onEvent = onEvent
         descriptor = try Socket.connect(to: address)
         do {
@@ -82,9 +77,11 @@ final class GRPCConnection {
 
     /// Opens a stream and sends its first message.
     ///
-    /// - Parameter isLast: nothing else will be sent: a call. Otherwise `send` sends more.
+    /// - Parameters:
+    ///   - fields: further ones of the head, with lower-case names.
+    ///   - isLast: nothing else will be sent: a call. Otherwise `send` sends more.
     /// - Returns: the stream; nil when the connection takes no more.
-    func open(_ path: String, _ message: [UInt8], isLast: Bool) -> Int32? {
+    func open(_ path: String, _ message: [UInt8], fields: [(String, String)] = [], isLast: Bool) -> Int32? {
         guard let session else { return nil }
         let headers = [
             (":method", "POST"), (":scheme", "http"), (":authority", authority), (":path", path),
@@ -94,12 +91,9 @@ final class GRPCConnection {
         provider.read_callback = { _, stream, buffer, length, flags, _, context in
             GRPCConnection.from(context).supply(stream, buffer, length, flags)
         }
-        let stream = Self.withFields(headers) { nghttp2_submit_request(session, nil, $0, $1, &provider, nil) }
+        let stream = Self.withFields(headers + fields) { nghttp2_submit_request(session, nil, $0, $1, &provider, nil) }
         guard stream > 0 else { return nil }
-        var state = Stream(incoming: GRPCMessages(limit: Self.largestMessage))
-        state.outgoing = GRPCMessages.frame(message)
-        state.isWritten = isLast
-        streams[stream] = state
+        streams[stream] = GRPCStream(message, isLast: isLast, limit: largestMessage)
         scheduleFlush()
         return stream
     }
@@ -146,8 +140,8 @@ final class GRPCConnection {
         nghttp2_session_callbacks_set_on_header_callback(callbacks) {
             _, frame, name, nameLength, value, valueLength, _, context in
             guard let frame, let name, let value else { return 0 }
-            GRPCConnection.from(context).takeField(
-                frame.pointee.hd.stream_id, UnsafeBufferPointer(start: name, count: nameLength),
+            GRPCConnection.from(context).streams[frame.pointee.hd.stream_id]?.take(
+                UnsafeBufferPointer(start: name, count: nameLength),
                 UnsafeBufferPointer(start: value, count: valueLength))
             return 0
         }
@@ -165,6 +159,10 @@ final class GRPCConnection {
             {
                 GRPCConnection.from(context).takeEnd(header.stream_id)
             }
+            return 0
+        }
+        nghttp2_session_callbacks_set_error_callback2(callbacks) { _, code, _, _, context in
+            if code == NGHTTP2_ERR_SETTINGS_EXPECTED.rawValue { GRPCConnection.from(context).isForeign = true }
             return 0
         }
         let context = Unmanaged.passUnretained(self).toOpaque()
@@ -231,30 +229,14 @@ final class GRPCConnection {
     private func take(_ stream: Int32, _ bytes: UnsafeBufferPointer<UInt8>) {
         // In place: a copy of what has come of a large message would be made with every frame.
         guard let index = streams.index(forKey: stream), streams.values[index].problem == nil else { return }
-        do {
-            for message in try streams.values[index].incoming.append(bytes) { events.append(.message(stream, message)) }
-        } catch {
-            switch error {
-            case .compressed: streams.values[index].problem = "a compressed message"
-            case .tooLarge(let limit): streams.values[index].problem = "a message of more than \(limit) bytes"
-            }
-            if let session {
-                nghttp2_submit_rst_stream(
-                    session, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream, NGHTTP2_CANCEL.rawValue)
-            }
-        }
-    }
-
-    private func takeField(_ stream: Int32, _ name: UnsafeBufferPointer<UInt8>, _ value: UnsafeBufferPointer<UInt8>) {
-        let text = { String(decoding: value.prefix(100), as: UTF8.self) }
-        if name.elementsEqual(":status".utf8) && !value.elementsEqual("200".utf8) {
-            streams[stream]?.problem = "HTTP status \(text())"
-        } else if name.elementsEqual("grpc-status".utf8) && !value.elementsEqual("0".utf8) {
-            streams[stream]?.status = "gRPC status \(text())"
+        for message in streams.values[index].take(bytes) { events.append(.message(stream, message)) }
+        if streams.values[index].problem != nil, let session {
+            nghttp2_submit_rst_stream(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream, NGHTTP2_CANCEL.rawValue)
         }
     }
 
     private func takeGoAway(_ frame: nghttp2_goaway) {
+        hasGoneAway = true
         let words = UnsafeBufferPointer(start: frame.opaque_data, count: min(frame.opaque_data_len, 100))
         let code = String(cString: nghttp2_http2_strerror(frame.error_code))
         events.append(.goingAway("the server goes away: \(code) \(String(decoding: words, as: UTF8.self))"))
@@ -269,8 +251,7 @@ final class GRPCConnection {
 
     private func ended(_ stream: Int32, _ code: UInt32) {
         guard let state = streams.removeValue(forKey: stream) else { return }
-        let end = code == 0 ? "the server ended the stream" : "reset: \(String(cString: nghttp2_http2_strerror(code)))"
-        events.append(.ended(stream, state.problem ?? (state.status.isEmpty ? end : state.status)))
+        events.append(.ended(stream, state.end(code)))
     }
 
     // MARK: The socket
@@ -278,13 +259,13 @@ final class GRPCConnection {
     private func watch() {
         let interest: Readiness = isConnected && !isBlocked ? .readable : [.readable, .writable]
         let isWatched = loop.watch(descriptor, interest) { [weak self] in self?.socketReady($0) }
-        if !isWatched { fail("the socket cannot be watched") }
+        if !isWatched { fail(.unreachable, "the socket cannot be watched") }
     }
 
     private func socketReady(_ readiness: Readiness) {
         if !isConnected {
             let code = Socket.connectError(descriptor)
-            guard code == 0 else { return fail("cannot connect: \(SystemError.text(of: code))") }
+            guard code == 0 else { return fail(.unreachable, "cannot connect: \(SystemError.text(of: code))") }
             guard readiness.contains(.writable) else { return }
             isConnected = true
             events.append(.connected)
@@ -304,12 +285,14 @@ final class GRPCConnection {
         while session != nil, total < Self.mostPerTurn {
             let count = recv(descriptor, &buffer, buffer.count, 0)
             if count < 0 && (errno == EAGAIN || errno == EINTR) { return }
-            if count == 0 { return fail("the server closed the connection") }
-            guard count > 0 else { return fail("connection lost: \(SystemError.text(of: errno))") }
+            if count == 0 { return fail(.closed, "the server closed the connection") }
+            guard count > 0 else { return fail(.closed, "connection lost: \(SystemError.text(of: errno))") }
             total += count
+            if greeting.count < 64 { greeting += buffer[..<min(count, 64)] }
             let taken = nghttp2_session_mem_recv(session, buffer, count)
+            if isForeign { return fail(.unreadable, "speaks no HTTP/2: \(Excerpt.words(greeting))") }
             guard taken >= 0 else {
-                return fail("broken HTTP/2: \(String(cString: nghttp2_strerror(Int32(clamping: taken))))")
+                return fail(.unreadable, "broken HTTP/2: \(String(cString: nghttp2_strerror(Int32(clamping: taken))))")
             }
             if count < buffer.count { return }
         }
@@ -331,7 +314,7 @@ final class GRPCConnection {
             while pending.count - pendingSent < Self.mostPending {
                 var bytes: UnsafePointer<UInt8>?
                 let count = nghttp2_session_mem_send(session, &bytes)
-                if count < 0 { return fail("cannot write HTTP/2") }
+                if count < 0 { return fail(.closed, "cannot write HTTP/2") }
                 guard count > 0, let bytes else { break }
                 pending.append(contentsOf: UnsafeBufferPointer(start: bytes, count: count))
             }
@@ -343,7 +326,7 @@ final class GRPCConnection {
                 isBlocked = true
                 return watch()
             }
-            guard count > 0 else { return fail("connection lost: \(SystemError.text(of: errno))") }
+            guard count > 0 else { return fail(.closed, "connection lost: \(SystemError.text(of: errno))") }
             pendingSent += count
             if pendingSent == pending.count {
                 pending.removeAll(keepingCapacity: true)
@@ -352,14 +335,18 @@ final class GRPCConnection {
         }
         // After GOAWAY, or a fault of the peer that nghttp2 has answered, it wants nothing more.
         if let session, nghttp2_session_want_read(session) == 0, nghttp2_session_want_write(session) == 0 {
-            fail("the server ended the connection")
+            if hasGoneAway {
+                fail(.closed, "the server ended the connection")
+            } else {
+                fail(.unreadable, "broken HTTP/2")
+            }
         }
     }
 
-    private func fail(_ reason: String) {
+    private func fail(_ kind: GRPCEnd.Kind, _ reason: String) {
         guard session != nil else { return }
         release()
-        events.append(.closed(reason))
+        events.append(.closed(GRPCEnd(kind, reason)))
         // It may be found out within a call of the user.
         loop.schedule(after: .zero) { [self] in tell() }
     }

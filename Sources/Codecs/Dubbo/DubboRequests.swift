@@ -37,13 +37,15 @@ extension Dubbo {
         let version = call.version.isEmpty ? "0.0.0" : call.version
         let types = String(repeating: "Ljava/lang/String;", count: call.arguments.count)
         var body: [UInt8] = []
-        for text in ["2.0.2", call.service, version, call.method, types] + call.arguments { append(text, to: &body) }
+        for text in ["2.0.2", call.service, version, call.method, types] + call.arguments {
+            body += Hessian2.text(text)
+        }
         body.append(0x48)
         var attachments = [("path", call.service), ("interface", call.service), ("version", version)]
         if !call.group.isEmpty { attachments.append(("group", call.group)) }
         for (name, value) in attachments {
-            append(name, to: &body)
-            append(value, to: &body)
+            body += Hessian2.text(name)
+            body += Hessian2.text(value)
         }
         body.append(Hessian2.endMark)
         var head = [UInt8](repeating: 0, count: headSize)
@@ -52,18 +54,21 @@ extension Dubbo {
         }
         return head + body
     }
+}
 
-    private static func append(_ text: String, to body: inout [UInt8]) {
+extension Hessian2 {
+    /// A text as a value; at most `Dubbo.TextCall.longestText` bytes long in UTF-8.
+    public static func text(_ text: String) -> [UInt8] {
         let bytes = Array(text.utf8)
-        let room = Hessian2.textBound(bytes.count)
-        body += [UInt8](unsafeUninitializedCapacity: room) { out, count in
+        let room = textBound(bytes.count)
+        return [UInt8](unsafeUninitializedCapacity: room) { out, count in
             count = bytes.withUnsafeBufferPointer { bytes in
                 // An empty array may have no address.
                 guard let text = bytes.baseAddress, let out = out.baseAddress, !bytes.isEmpty else {
                     out[0] = 0
                     return 1
                 }
-                return Hessian2.writeText(text, bytes.count, out)
+                return writeText(text, bytes.count, out)
             }
         }
     }

@@ -19,8 +19,8 @@ struct DubboApplication: Equatable {
     let revision: String?
     /// The metadata is in the metadata centre. Otherwise only the instance itself can be asked, by a call.
     let isMetadataStored: Bool
-    /// The port where it can be asked; nil where it cannot, or only by Triple.
-    let metadataPort: UInt16?
+    /// Where it can be asked; nil where it cannot.
+    let metadataPlace: DubboMetadataPlace?
     /// What users have put on the instance, and `timestamp`.
     let labels: [String: String]
 
@@ -38,16 +38,19 @@ struct DubboApplication: Equatable {
         let revision = metadata["dubbo.metadata.revision"] ?? ""
         self.revision = revision.isEmpty || revision == "0" ? nil : revision
         isMetadataStored = metadata["dubbo.metadata.storage-type"] == "remote"
-        metadataPort = Self.metadataPort(metadata)
+        metadataPlace = DubboMetadataPlace(host: host, metadata: metadata)
         labels = metadata.filter { !Self.isInternal($0.key) }
     }
 
     /// What it offers is looked up in the metadata centre. An instance that can be asked goes before one that says that its
     /// metadata is not there, but may be wrong.
-    var isMetadataLookedUp: Bool { isMetadataStored || metadataPort == nil }
+    var isMetadataLookedUp: Bool { isMetadataStored || metadataPlace == nil }
 
     /// Nothing is exported.
     var isEmpty: Bool { endpoints.isEmpty }
+
+    /// It listens for the dubbo protocol, or may do so.
+    var speaksDubbo: Bool { endpoints.isEmpty || endpoints.contains { $0.scheme == "dubbo" } }
 
     private static func isInternal(_ key: String) -> Bool {
         key.hasPrefix("dubbo.") && key != "dubbo.tag" || key == "meta-v" || key.hasPrefix("preserved.")
@@ -66,19 +69,6 @@ struct DubboApplication: Equatable {
             endpoints.append(Endpoint(scheme: scheme, port: port))
         }
         return endpoints
-    }
-
-    /// `{"port":"20880","protocol":"dubbo","version":"1.0.0",…}`; version 2.0.0, which `meta-v` repeats, is for Triple alone.
-    private static func metadataPort(_ metadata: [String: String]) -> UInt16? {
-        guard let parameters = metadata["dubbo.metadata-service.url-params"], metadata["meta-v"] ?? "1.0.0" == "1.0.0"
-        else { return nil }
-        let text = Array(parameters.utf8)
-        guard let members = JSONText.object(text) else { return nil }
-        func parameter(_ name: StaticString) -> String? { members[name].flatMap { JSONText.label(text, $0) } }
-        guard parameter("protocol") ?? "dubbo" == "dubbo", parameter("version") ?? "1.0.0" == "1.0.0",
-            let port = parameter("port").flatMap({ UInt16($0) }), port > 0
-        else { return nil }
-        return port
     }
 }
 

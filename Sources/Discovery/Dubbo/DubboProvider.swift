@@ -21,9 +21,10 @@ enum DubboProvider {
     ]
 
     /// What is kept of a provider's parameters.
-    static func labels(_ parameters: [String: String]) -> [String: String] {
-        parameters.filter { !unused.contains($0.key) }
-    }
+    static func labels(_ parameters: [String: String]) -> [String: String] { parameters.filter { isKept($0.key) } }
+
+    /// Whether a parameter is kept.
+    static func isKept(_ name: String) -> Bool { !unused.contains(name) }
 
     /// Why a provider with these parameters is not used; nil when it is.
     static func dropReason(scheme: String, _ parameters: [String: String]) -> DropReason? {

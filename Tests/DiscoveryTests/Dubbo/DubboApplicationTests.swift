@@ -58,6 +58,25 @@ import Testing
         }
     }
 
+    @Test(arguments: [
+        (#"{"port":"20880","protocol":"dubbo","version":"1.0.0"}"#, "1.0.0", DubboMetadataPlace.Way.dubbo),
+        (#"{"port":20880}"#, nil, .dubbo), (#"{"port":"20880","protocol":"tri","version":"2.0.0"}"#, "2.0.0", .triple),
+        (#"{"port":"20880","protocol":"tri","version":"1.0.0"}"#, "2.0.0", .triple),
+        (#"{"port":"20880","protocol":"tri","version":"2.0.0"}"#, nil, .triple),
+        (#"{"port":"20880","protocol":"tri","version":"1.0.0"}"#, "1.0.0", .tripleHessian),
+        (#"{"port":"20880","protocol":"tri"}"#, nil, .tripleHessian),
+        (#"{"port":"20880","protocol":"tri","version":"2.0.0"}"#, "1.0.0", nil),
+        (#"{"port":"20880","protocol":"tri","version":"3.0.0"}"#, "3.0.0", nil),
+        (#"{"port":"20880","protocol":"dubbo","version":"2.0.0"}"#, "2.0.0", nil),
+        (#"{"port":"20880","protocol":"rest","version":"1.0.0"}"#, "1.0.0", nil), (#"{"protocol":"tri"}"#, nil, nil),
+    ])
+    func tellsWhereItCanBeAsked(parameters: String, version: String?, way: DubboMetadataPlace.Way?) {
+        var metadata = ["dubbo.metadata-service.url-params": parameters]
+        metadata["meta-v"] = version
+        let place = DubboMetadataPlace(host: "::1", metadata: metadata)
+        #expect(place == way.map { .init(way: $0, host: .init(host: "::1", port: 20_880)) })
+    }
+
     @Test func readsMetadataOfManyServices() throws {
         let text = """
             {"revision":"1","services":{"a.Echo:dubbo":{"name":"a.Echo","protocol":"dubbo","port":1,"params":{"x":null}},

@@ -204,10 +204,10 @@ import Testing
         #expect(fixture.log.contains("tells about r9, not r1"))
     }
 
-    @Test func whoeverSpeaksTripleAloneIsNotAsked() throws {
+    @Test func whoeverTellsInNoKnownWayIsNotAsked() throws {
         var wishes = DubboWishes()
         for (index, change) in [
-            ("meta-v", "2.0.0"), ("dubbo.metadata-service.url-params", #"{"port":"1","protocol":"tri"}"#),
+            ("meta-v", "2.0.0"), ("dubbo.metadata-service.url-params", #"{"port":"1","protocol":"rest"}"#),
             ("dubbo.metadata-service.url-params", #"{"port":"1","protocol":"dubbo","version":"2.0.0"}"#),
             ("dubbo.metadata-service.url-params", #"{"port":"0"}"#), ("dubbo.metadata-service.url-params", "x"),
         ].enumerated() {
@@ -215,7 +215,7 @@ import Testing
             parameters[change.0] = change.1
             let instance = try #require(
                 DubboApplication(name: "shop", host: "127.0.0.1", port: 1, metadata: parameters))
-            #expect(instance.metadataPort == nil && instance.isMetadataLookedUp)
+            #expect(instance.metadataPlace == nil && instance.isMetadataLookedUp)
             wishes.add("shop", instance)
         }
         offers.update(echo, wishes)
@@ -231,7 +231,60 @@ import Testing
         parameters["dubbo.metadata-service.url-params"] = #"{"port":\#(provider.port)}"#
         parameters["meta-v"] = nil
         let instance = try #require(DubboApplication(name: "shop", host: "::1", port: 1, metadata: parameters))
-        #expect(instance.metadataPort == provider.port && !instance.isMetadataLookedUp)
+        #expect(instance.metadataPlace == .init(way: .dubbo, host: .init(host: "::1", port: provider.port)))
+        #expect(!instance.isMetadataLookedUp)
+    }
+
+    /// A `tri` port beside the `dubbo` one.
+    @Test(arguments: ["2.0.0", "1.0.0"]) func instancesThatTellOverTripleAreAsked(version: String) throws {
+        let triple = try FakeTriple(loop: fixture.loop)
+        triple.offers = ["r1": "5.0.0"]
+        var wishes = DubboWishes()
+        let instance = try #require(
+            DubboApplication(
+                name: "shop", host: "127.0.0.1", port: triple.port,
+                metadata: triple.instance("r1", dubbo: 20_771, version: version)))
+        wishes.add("shop", instance)
+        offers.update(echo, wishes)
+        #expect(fixture.wait { versions("r1")?.contains("5.0.0") == true } && triple.asked == ["r1"])
+        #expect(status == RegistryStatus() && told.services == [echo])
+        // It is listed where it speaks dubbo, though another instance has told of its own port.
+        let providers = offers.providers(instance, of: "a.Echo", stored: nil)
+        #expect(providers.hosts.map(\.port) == [20_771] && providers.hosts.first?.instance.weight == 0.5)
+        #expect(providers.unused == (version == "2.0.0" ? [.unsupportedProtocol: 1] : [:]))
+    }
+
+    @Test func eachInstanceIsAskedInItsOwnWay() throws {
+        let triple = try FakeTriple(loop: fixture.loop)
+        triple.answer = { _ in FakeTriple.message(FakeTriple.metadata("shop", "r9", version: "9", port: 1)) }
+        func add(_ revision: String, to wishes: inout DubboWishes) throws {
+            let metadata = triple.instance(revision, dubbo: 1)
+            wishes.add(
+                "shop",
+                try #require(DubboApplication(name: "shop", host: "127.0.0.1", port: 1, metadata: metadata)))
+        }
+        var wishes = try wishes("r1")
+        try add("r1", to: &wishes)
+        offers.update(echo, wishes)
+        #expect(fixture.wait { versions("r1") == ["1.0.0"] } && triple.questions.count <= 1)
+        wishes = DubboWishes()
+        try add("r2", to: &wishes)
+        offers.update(echo, wishes)
+        #expect(fixture.wait { !isAwaited("r2") } && versions("r2") == nil && status.unansweredRevisions == 1)
+        #expect(fixture.log.contains("127.0.0.1:\(triple.port): tells about r9, not r2"))
+    }
+
+    /// What cannot be used need not be known.
+    @Test func whoeverListensForTripleAloneIsNotAsked() throws {
+        var metadata = provider.instance("r1")
+        metadata["dubbo.endpoints"] = #"[{"port":1,"protocol":"tri"}]"#
+        let instance = try #require(
+            DubboApplication(name: "shop", host: "127.0.0.1", port: 1, metadata: metadata))
+        var wishes = DubboWishes()
+        wishes.add("shop", instance)
+        offers.update(echo, wishes)
+        #expect(inquiries.count == 0 && status == RegistryStatus())
+        #expect(offers.providers(instance, of: "a.Echo", stored: nil).unused == [.unsupportedProtocol: 1])
     }
 
     @Test func aRegistryThatIsGoneIsNotTold() throws {

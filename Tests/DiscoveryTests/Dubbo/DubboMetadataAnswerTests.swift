@@ -15,7 +15,7 @@ import Testing
     private func read(
         _ frame: [UInt8], application: String = "shop33", revision: String = revision
     ) throws(DubboMetadataFailure) -> DubboMetadata {
-        try DubboMetadataAnswer.read(frame, application: application, revision: revision)
+        try DubboMetadataAnswer(frame, application: application, revision: revision).readAll()
     }
 
     @Test func readsARecordedAnswer() throws {
@@ -113,7 +113,8 @@ import Testing
         }
         let body: [UInt8] = [0x91, 0x48] + HessianText.text("services").bytes + [0x48] + services + [0x5a, 0x5a]
         func read(_ limits: DubboMetadataAnswer.Limits) throws(DubboMetadataFailure) -> DubboMetadata {
-            try DubboMetadataAnswer.read(FakeDubbo.response(body), application: "a", revision: "b", limits: limits)
+            try DubboMetadataAnswer(FakeDubbo.response(body), application: "a", revision: "b", limits: limits)
+                .readAll()
         }
         let all = try read(.init())
         #expect(all.interfaces.count == 101)

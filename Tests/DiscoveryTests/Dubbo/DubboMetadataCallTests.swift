@@ -22,8 +22,8 @@ import Testing
     ) throws -> Result<[UInt8], DubboMetadataFailure> {
         var result: Result<[UInt8], DubboMetadataFailure>?
         let call = DubboMetadataCall(
-            .init(host: host, port: port ?? provider.port), application: application, revision: revision, within: limit,
-            loop: fixture.loop, resolver: fixture.context.resolver
+            .init(way: .dubbo, host: .init(host: host, port: port ?? provider.port)), application: application,
+            revision: revision, within: limit, loop: fixture.loop, resolver: fixture.context.resolver
         ) {
             #expect(result == nil)
             result = $0
@@ -46,7 +46,7 @@ import Testing
     @Test func asksOnceAndLeaves() throws {
         let frame = try ask().get()
         #expect(frame == Self.right("r1", provider.port) && provider.asked == ["r1"] && provider.accepted == 1)
-        let metadata = try DubboMetadataAnswer.read(frame, application: "shop", revision: "r1")
+        let metadata = try DubboMetadataAnswer(frame, application: "shop", revision: "r1").readAll()
         #expect(metadata.services(of: "a.Echo").map(\.version) == ["1.0.0"])
         #expect(try ask("shop.local").get() == frame)
     }
@@ -140,8 +140,8 @@ import Testing
         provider.answer = { _, _ in .silence }
         for steps in 0..<3 {
             let call = DubboMetadataCall(
-                .init(host: steps == 1 ? "shop.local" : "127.0.0.1", port: provider.port), application: "shop",
-                revision: "r\(steps)", within: .milliseconds(200), loop: fixture.loop,
+                .init(way: .dubbo, host: .init(host: steps == 1 ? "shop.local" : "127.0.0.1", port: provider.port)),
+                application: "shop", revision: "r\(steps)", within: .milliseconds(200), loop: fixture.loop,
                 resolver: fixture.context.resolver
             ) { _ in Issue.record("it was cancelled") }
             if steps == 2 { #expect(fixture.wait { provider.asked.contains("r2") }) }

@@ -46,12 +46,12 @@ final class DubboInquiries {
     /// What is known of a revision; nil where nobody wants it.
     subscript(key: DubboInquiry.Key) -> DubboInquiry? { inquiries[key] }
 
-    /// Wants a revision until `drop`. `hosts` are all instances of it that the user knows; a later call replaces them.
-    func want(_ key: DubboInquiry.Key, _ hosts: [HostPort], user: DubboInquiry.User) {
+    /// Wants a revision until `drop`. `places` are all instances of it that the user knows; a later call replaces them.
+    func want(_ key: DubboInquiry.Key, _ places: [DubboMetadataPlace], user: DubboInquiry.User) {
         let inquiry = inquiries[key] ?? begin(key)
-        inquiry.set(user, hosts)
+        inquiry.set(user, places)
         // A new instance need not wait until the others have had their rest.
-        guard inquiry.state == .resting, inquiry.tried.count < settings.mostHosts, inquiry.nextHost != nil else {
+        guard inquiry.state == .resting, inquiry.tried.count < settings.mostHosts, inquiry.nextPlace != nil else {
             return
         }
         loop.cancel(inquiry.timer)
@@ -105,30 +105,30 @@ final class DubboInquiries {
     private func isWanted(_ inquiry: DubboInquiry) -> Bool { inquiries[inquiry.key] === inquiry }
 
     private func ask(_ inquiry: DubboInquiry) {
-        guard inquiry.tried.count < settings.mostHosts, let host = inquiry.nextHost else { return rest(inquiry) }
-        inquiry.tried.insert(host)
+        guard inquiry.tried.count < settings.mostHosts, let place = inquiry.nextPlace else { return rest(inquiry) }
+        inquiry.tried.insert(place)
         inquiry.state = .underWay
         underWay += 1
         inquiry.call = DubboMetadataCall(
-            host, application: inquiry.key.application, revision: inquiry.key.revision, within: settings.timeout,
+            place, application: inquiry.key.application, revision: inquiry.key.revision, within: settings.timeout,
             loop: loop, resolver: resolver
         ) { [weak self, weak inquiry] result in
             guard let self, let inquiry, isWanted(inquiry) else { return }
             inquiry.call = nil
             switch result {
-            case .success(let frame): read(frame, inquiry, host)
+            case .success(let answer): read(answer, inquiry, place)
             case .failure(let failure): failed(inquiry, failure)
             }
         }
     }
 
-    private func read(_ frame: [UInt8], _ inquiry: DubboInquiry, _ host: HostPort) {
+    private func read(_ answer: [UInt8], _ inquiry: DubboInquiry, _ place: DubboMetadataPlace) {
         do {
-            inquiry.answer = try DubboMetadataAnswer(
-                frame, application: inquiry.key.application, revision: inquiry.key.revision)
-            readOn(inquiry, host)
+            inquiry.answer = try place.way.read(
+                answer, application: inquiry.key.application, revision: inquiry.key.revision)
+            readOn(inquiry, place.host)
         } catch {
-            failed(inquiry, error, host)
+            failed(inquiry, error, place.host)
         }
     }
 
@@ -154,7 +154,7 @@ final class DubboInquiries {
         underWay -= 1
         inquiry.state = .answered
         (inquiry.metadata, inquiry.answer) = (metadata, nil)
-        inquiry.forgetHosts()
+        inquiry.forgetPlaces()
         loop.cancel(inquiry.patience)
         if inquiry.isOverdue {
             inquiry.setOverdue(false)
@@ -180,7 +180,11 @@ final class DubboInquiries {
             .debug, "dubbo.metadata_failed",
             ["application": inquiry.key.application, "revision": inquiry.key.revision, "reason": "\(failure)"],
             limit: 20)
-        if inquiry.tried.count < settings.mostHosts, inquiry.nextHost != nil { enqueue(inquiry) } else { rest(inquiry) }
+        if inquiry.tried.count < settings.mostHosts, inquiry.nextPlace != nil {
+            enqueue(inquiry)
+        } else {
+            rest(inquiry)
+        }
         pump()
     }
 

@@ -48,13 +48,13 @@ final class DubboInquiry {
     /// Nobody waits for it any longer: its hosts are used without it.
     private(set) var isOverdue = false
     /// With the instances that each knows.
-    private(set) var users: [User: [HostPort]] = [:]
+    private(set) var users: [User: [DubboMetadataPlace]] = [:]
     /// Asked since the last rest.
-    var tried: Set<HostPort> = []
+    var tried: Set<DubboMetadataPlace> = []
     var failure: DubboMetadataFailure?
     var call: DubboMetadataCall?
     /// An answer that is being read.
-    var answer: DubboMetadataAnswer?
+    var answer: (any DubboMetadataReading)?
     /// The end of a rest.
     var timer: EventLoop.Timer?
     /// When it becomes overdue.
@@ -70,8 +70,8 @@ final class DubboInquiry {
     var isWaiting: Bool { metadata == nil && !isOverdue }
 
     /// Adds a user, or replaces the instances that it knows.
-    func set(_ user: User, _ hosts: [HostPort]) {
-        let isNew = users.updateValue(state == .answered ? [] : hosts, forKey: user) == nil
+    func set(_ user: User, _ places: [DubboMetadataPlace]) {
+        let isNew = users.updateValue(state == .answered ? [] : places, forKey: user) == nil
         if isNew && isOverdue { user.offers?.setOverdue(key, true) }
     }
 
@@ -86,18 +86,18 @@ final class DubboInquiry {
     }
 
     /// Instances need not be known any longer.
-    func forgetHosts() {
+    func forgetPlaces() {
         for user in users.keys { users[user] = [] }
         tried = []
     }
 
     /// An instance that was not asked yet; nil when there is none. By chance, so that many processes do not all ask one.
-    var nextHost: HostPort? {
-        for hosts in users.values.shuffled() where !hosts.isEmpty {
-            let first = Int.random(in: 0..<hosts.count)
-            for index in 0..<hosts.count {
-                let host = hosts[(first + index) % hosts.count]
-                if !tried.contains(host) { return host }
+    var nextPlace: DubboMetadataPlace? {
+        for places in users.values.shuffled() where !places.isEmpty {
+            let first = Int.random(in: 0..<places.count)
+            for index in 0..<places.count {
+                let place = places[(first + index) % places.count]
+                if !tried.contains(place) { return place }
             }
         }
         return nil

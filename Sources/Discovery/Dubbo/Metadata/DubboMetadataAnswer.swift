@@ -4,7 +4,7 @@ import Codecs
 ///
 /// It is Dubbo's `MetadataInfo` in Hessian2: `{services: {KEY: {name, group, version, protocol, port, path, params}}, revision,
 /// app}`. Fields count by name, whatever class or map they stand in.
-struct DubboMetadataAnswer {
+struct DubboMetadataAnswer: DubboMetadataReading {
     private enum Phase {
         case reading(Hessian2.Reader)
         case gathering(Hessian2.Document, Hessian2.Document.Contents, DubboMetadata.Builder)
@@ -45,14 +45,34 @@ struct DubboMetadataAnswer {
         phase = .reading(Hessian2.Reader(frame, at: Dubbo.headSize + 1))
     }
 
-    /// Reads a whole answer.
-    static func read(
-        _ frame: [UInt8], application: String, revision: String, limits: Limits = Limits()
-    ) throws(DubboMetadataFailure) -> DubboMetadata {
-        var answer = try DubboMetadataAnswer(frame, application: application, revision: revision, limits: limits)
-        while true {
-            if let metadata = try answer.advance() { return metadata }
+    /// - Parameter message: of an answer over Triple, which wraps it:
+    ///   `message TripleResponseWrapper { string serializeType = 1; bytes data = 2; string type = 3; }`
+    init(
+        wrapped message: [UInt8], application: String, revision: String, limits: Limits = Limits()
+    ) throws(DubboMetadataFailure) {
+        self.application = application
+        self.revision = revision
+        self.limits = limits
+        isException = false
+        var (serialization, data) = ("", 0..<0)
+        do {
+            var reader = Protobuf.Reader(message, 0..<message.count)
+            for _ in 0..<Self.fieldsOfWrapper {
+                guard let (field, value) = try reader.next() else { break }
+                switch (field, value) {
+                case (1, .bytes(let range)): serialization = try reader.text(range)
+                case (2, .bytes(let range)): data = range
+                default: break
+                }
+            }
+        } catch {
+            throw .init(.unreadable, "an answer without its wrapper")
         }
+        // Triple's name for Hessian2.
+        guard serialization == "hessian4" else {
+            throw .init(.unreadable, "answers in serialization \(Excerpt.words(Array(serialization.utf8)))")
+        }
+        phase = .reading(Hessian2.Reader(Array(message[data]), at: 0))
     }
 
     /// The text of a response with another status than 20.
@@ -71,8 +91,8 @@ struct DubboMetadataAnswer {
 
     private static let valuesPerPiece = 1000
     private static let servicesPerPiece = 5
+    private static let fieldsOfWrapper = 16
 
-    /// Reads a piece; returns what was told when that was the last one.
     mutating func advance() throws(DubboMetadataFailure) -> DubboMetadata? {
         switch phase {
         case .reading(var reader):
@@ -106,21 +126,19 @@ struct DubboMetadataAnswer {
     private func begin(_ document: Hessian2.Document) throws(DubboMetadataFailure) -> Phase {
         let root = document.root
         func text(_ name: String) -> String { document.member(name, of: root).flatMap { document.text($0) } ?? "" }
-        if isException {
+        let services = document.member("services", of: root)
+        // Triple does not say that it is one.
+        if isException || services == nil && !text("detailMessage").isEmpty {
             let words = text("detailMessage").isEmpty ? "" : ": " + text("detailMessage")
             throw .init(
                 .refused, Excerpt.words(Array(((document.className(of: root) ?? "an exception") + words).utf8)))
         }
         if document.kind(of: root) == .null { throw .init(.wrongRevision, "knows no such revision") }
-        guard let services = document.member("services", of: root), document.kind(of: services) == .map else {
+        guard let services, document.kind(of: services) == .map else {
             throw .init(.unreadable, "the answer is no MetadataInfo")
         }
-        // Of an application that has just changed, an instance may tell about what it offers now.
-        for (told, asked) in [(text("revision"), revision), (text("app"), application)] where !told.isEmpty {
-            guard told == asked else {
-                throw .init(.wrongRevision, "tells about \(Excerpt.words(Array(told.utf8))), not \(asked)")
-            }
-        }
+        try DubboMetadataFailure.check(text("revision"), is: revision)
+        try DubboMetadataFailure.check(text("app"), is: application)
         return .gathering(
             document, document.contents(of: services), DubboMetadata.Builder(application: text("app")))
     }

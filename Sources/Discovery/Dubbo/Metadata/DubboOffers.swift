@@ -2,13 +2,13 @@ import Runtime
 
 /// Revisions of applications that a service needs to know and its registry knows nothing about, with where each can be asked.
 struct DubboWishes {
-    fileprivate var revisions: [DubboInquiry.Key: [HostPort]] = [:]
+    fileprivate var revisions: [DubboInquiry.Key: [DubboMetadataPlace]] = [:]
 
-    /// Adds an instance of an application.
+    /// Adds an instance of an application. Of one that cannot be used nothing needs to be known.
     mutating func add(_ application: String, _ instance: DubboApplication) {
-        guard let revision = instance.revision else { return }
-        let host = instance.metadataPort.map { HostPort(host: instance.host, port: $0) }
-        revisions[.init(application: application, revision: revision), default: []] += host.map { [$0] } ?? []
+        guard let revision = instance.revision, instance.speaksDubbo else { return }
+        let place = instance.metadataPlace.map { [$0] } ?? []
+        revisions[.init(application: application, revision: revision), default: []] += place
     }
 }
 
@@ -43,13 +43,13 @@ final class DubboOffers {
     /// Takes all that a service needs. What it needs no longer is forgotten.
     func update(_ service: ServiceKey, _ wishes: DubboWishes) {
         var new = Service()
-        for (key, hosts) in wishes.revisions {
-            if hosts.isEmpty { new.unasked.insert(key) } else { new.asked.insert(key) }
+        for (key, places) in wishes.revisions {
+            if places.isEmpty { new.unasked.insert(key) } else { new.asked.insert(key) }
         }
         let old = services[service] ?? Service()
         services[service] = wishes.revisions.isEmpty ? nil : new
-        for (key, hosts) in wishes.revisions where !hosts.isEmpty {
-            inquiries.want(key, hosts, user: .init(offers: self, service: service))
+        for (key, places) in wishes.revisions where !places.isEmpty {
+            inquiries.want(key, places, user: .init(offers: self, service: service))
         }
         for key in old.asked.subtracting(new.asked) {
             inquiries.drop(key, user: .init(offers: self, service: service))
@@ -102,7 +102,7 @@ final class DubboOffers {
             .info, "dubbo.metadata_not_asked",
             [
                 "application": key.application,
-                "reason": "neither the registry nor its instances tell over dubbo:// what it offers",
+                "reason": "neither the registry nor its instances tell what it offers",
             ], limit: 10)
     }
 

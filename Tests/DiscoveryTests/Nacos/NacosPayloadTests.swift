@@ -121,25 +121,3 @@ import Testing
         #expect(json.text == #"{"a\"\\":"x\n\u0001é","b":[1,true,2.5,0],"c":{"y":"2","z":"1"}}"#)
     }
 }
-
-@Suite struct GRPCMessagesTests {
-    @Test func messagesComeInAnyPieces() throws {
-        let sent: [[UInt8]] = [[], [1], Array(repeating: 7, count: 300), [2, 3]]
-        let stream = sent.flatMap { GRPCMessages.frame($0) }
-        for piece in [1, 2, 3, 5, 7, 100, 1000] {
-            var messages = GRPCMessages(limit: 300)
-            var got: [[UInt8]] = []
-            for start in stride(from: 0, to: stream.count, by: piece) {
-                let part = Array(stream[start..<min(start + piece, stream.count)])
-                got += try part.withUnsafeBufferPointer { try messages.append($0) }
-            }
-            #expect(got == sent)
-        }
-    }
-
-    @Test(arguments: [([1, 0, 0, 0, 0], GRPCMessages.Malformed.compressed), ([0, 0, 0, 1, 45], .tooLarge(300))])
-    func refuses(bytes: [UInt8], error: GRPCMessages.Malformed) {
-        var messages = GRPCMessages(limit: 300)
-        #expect(throws: error) { try bytes.withUnsafeBufferPointer { try messages.append($0) } }
-    }
-}

@@ -31,12 +31,12 @@ import Testing
     /// An application without protobuf, or of an older Dubbo, tells in Hessian2.
     @Test func readsARecordedAnswerInHessian() throws {
         let bytes = try Fixture.bytes("dubbo33-triple-hessian-metadata-response.bin")
-        let application = "nopb-dubbo,tri"
-        let revision = "3faae5a86c568c2831dc313aa34b803b"
+        let application = "plain"
+        let revision = "cd40c0e9fbdc7d6affefbeffd53c8ea5"
         let way = DubboMetadataPlace.Way.tripleHessian
         let metadata = try way.read(bytes, application: application, revision: revision).readAll()
         let services = metadata.services(of: "demo.EchoService")
-        #expect(Set(services.map { "\($0.scheme):\($0.port)" }) == ["dubbo:31884", "tri:31054"])
+        #expect(Set(services.map { "\($0.scheme):\($0.port)" }) == ["dubbo:20880", "tri:50051"])
         #expect(services.allSatisfy { $0.version == "2.5.0" && $0.group == "h" && $0.parameters["weight"] == "40" })
         for (application, revision) in [("x", revision), (application, "x")] {
             let failure = #expect(throws: DubboMetadataFailure.self) {

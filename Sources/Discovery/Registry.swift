@@ -110,7 +110,7 @@ public struct RegistryStatus: Equatable, Sendable {
     /// Revisions of Dubbo applications whose instances were asked in vain what they offer: their hosts are listed without
     /// version, group and tag until they answer.
     public var unansweredRevisions = 0
-    /// The same of those that can only be asked over Triple, which is not done.
+    /// The same of those whose instances tell in no way that is known, so that none is asked.
     public var unaskedRevisions = 0
     /// Applications to be registered.
     public var registrations = 0

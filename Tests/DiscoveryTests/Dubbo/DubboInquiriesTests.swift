@@ -19,7 +19,7 @@ import Testing
 
     init() throws {
         var settings = DubboInquiries.Settings()
-        settings.timeout = .seconds(20)
+        settings.timeout = .seconds(120)
         settings.patience = .milliseconds(150)
         settings.backoff = Backoff(first: .milliseconds(20), cap: .milliseconds(40))
         settings.mostHosts = 3

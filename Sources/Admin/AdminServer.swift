@@ -49,7 +49,7 @@ public final class AdminServer {
         case .metrics:
             control.collectTraffic { [weak self] traffic in
                 guard let self else { return }
-                respond(.text(self.metrics(traffic), contentType: MetricsText.contentType))
+                respond(self.metrics(traffic).response(on: control.loop))
             }
         case .services: control.collectTraffic { [weak self] in respond(.pretty(self?.services($0) ?? .null)) }
         case .clusters:

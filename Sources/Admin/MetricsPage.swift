@@ -1,204 +1,52 @@
-import ControlPlane
-import Discovery
-import Proxy
 import Runtime
+import WebServer
 
-extension AdminServer {
-    /// All metrics. Series stand in a fixed order.
-    func metrics(_ traffic: Traffic) -> String {
-        var text = MetricsText()
-        let services = traffic.services.sorted {
-            ($0.key.name, $0.key.kind.rawValue) < ($1.key.name, $1.key.kind.rawValue)
-        }
-        writeRequests(services, &text)
-        writeResponses(services, &text)
-        writeDurations(services, &text)
-        writeListeners(traffic, &text)
-        writeHosts(traffic, &text)
-        writeRegistries(&text)
-        writeServices(&text)
-        writeUpdates(traffic, &text)
-        writeRegistrations(&text)
-        writeProcess(&text)
-        return text.text
-    }
+/// A page of metrics on its way to a client. With very many services and hosts it takes longer than the control loop may be
+/// kept busy, so it is written a part at a time, and no faster than the client reads.
+final class MetricsPage {
+    private var parts: [(inout MetricsText) -> Void] = []
+    private var done = 0
+    private var text = MetricsText()
 
-    private typealias Services = [(key: ServiceKey, value: Traffic.Service)]
+    /// Items whose series are written in one go.
+    private static let partSize = 16
+    /// What one turn of the loop may spend on it.
+    private static let slice = Duration.milliseconds(1)
+    /// With so many bytes that the client has not read it has to wait.
+    private static let mostPending = 256 * 1024
 
-    private func writeRequests(_ services: Services, _ text: inout MetricsText) {
-        text.begin(
-            "greymesh_requests_total", .counter,
-            "Requests that have ended, by the version asked for and the version that served; empty: none.")
-        for (key, service) in services {
-            let routes = service.routes.sorted {
-                ($0.key.wished ?? "", $0.key.served ?? "") < ($1.key.wished ?? "", $1.key.served ?? "")
-            }
-            for (route, count) in routes {
-                text.sample(
-                    [
-                        "service": key.name, "protocol": key.kind.rawValue, "wished": route.wished ?? "",
-                        "version": Self.label(route.served),
-                    ], count)
+    /// Adds a part.
+    func add(_ part: @escaping (inout MetricsText) -> Void) { parts.append(part) }
+
+    /// Begins a metric; the series that follow belong to it.
+    func begin(_ name: String, _ kind: MetricsText.Kind, _ help: String) { add { $0.begin(name, kind, help) } }
+
+    /// Adds the series of many items.
+    func add<Item>(_ items: [Item], _ write: @escaping (inout MetricsText, Item) -> Void) {
+        for start in stride(from: 0, to: items.count, by: Self.partSize) {
+            add { text in
+                for item in items[start..<min(start + Self.partSize, items.count)] { write(&text, item) }
             }
         }
     }
 
-    /// No version has served: empty. The hosts that did have no version: a word, or there would be two equal series.
-    private static func label(_ version: String?) -> String {
-        guard let version else { return "" }
-        return version.isEmpty ? "unversioned" : version
+    /// The answer that sends it.
+    func response(on loop: EventLoop) -> Response {
+        Response(
+            headers: [HeaderField("Content-Type", MetricsText.contentType)],
+            body: .stream { writer in self.send(to: writer, on: loop) })
     }
 
-    private func writeResponses(_ services: Services, _ text: inout MetricsText) {
-        text.begin(
-            "greymesh_responses_total", .counter,
-            "Requests that have ended, by HTTP status (499: the client went, 599: the answer broke off) or Dubbo status "
-                + "(1000: an exception of the called method).")
-        for (key, service) in services {
-            for (version, counters) in service.sortedVersions {
-                for (code, count) in counters.codes.sorted(by: { $0.key < $1.key }) {
-                    text.sample(
-                        [
-                            "service": key.name, "protocol": key.kind.rawValue, "version": Self.label(version),
-                            "code": "\(code)",
-                        ], count)
-                }
-            }
+    private func send(to writer: BodyWriter, on loop: EventLoop) {
+        guard writer.isOpen else { return }
+        let deadline = Clock.nanoseconds + Self.slice.nanoseconds
+        let mayWrite = writer.pendingBytes <= Self.mostPending
+        while mayWrite, done < parts.count, Clock.nanoseconds < deadline {
+            parts[done](&text)
+            done += 1
         }
-    }
-
-    private func writeDurations(_ services: Services, _ text: inout MetricsText) {
-        text.begin(
-            "greymesh_request_duration_seconds", .histogram,
-            "Time from the first byte of a request to the end of its answer.")
-        for (key, service) in services {
-            for (version, counters) in service.sortedVersions {
-                text.histogram(
-                    ["service": key.name, "protocol": key.kind.rawValue, "version": Self.label(version)],
-                    bounds: ServiceReport.bucketBounds, buckets: counters.buckets,
-                    sum: Double(counters.nanoseconds) / 1e9)
-            }
-        }
-    }
-
-    private func writeListeners(_ traffic: Traffic, _ text: inout MetricsText) {
-        let listeners = traffic.listeners.sorted { $0.key < $1.key }
-        text.begin("greymesh_connections", .gauge, "Connections of clients that are open.")
-        for (name, listener) in listeners { text.sample(["listener": name], listener.open) }
-        text.begin("greymesh_connections_accepted_total", .counter, "Connections of clients that were accepted.")
-        for (name, listener) in listeners { text.sample(["listener": name], listener.accepted) }
-    }
-
-    private func writeHosts(_ traffic: Traffic, _ text: inout MetricsText) {
-        let hosts = traffic.hosts.map { (labels: ["\($0.key.address)", $0.key.kind.rawValue], counters: $0.value) }
-            .sorted { $0.labels.lexicographicallyPrecedes($1.labels) }
-        func write(
-            _ name: String, _ kind: MetricsText.Kind, _ help: String, _ value: (Traffic.Host) -> UInt64
-        ) {
-            text.begin(name, kind, help)
-            for host in hosts {
-                text.sample(["host": host.labels[0], "protocol": host.labels[1]], value(host.counters))
-            }
-        }
-        write("greymesh_host_requests_total", .counter, "Requests sent to a host.", \.requests)
-        write(
-            "greymesh_host_failures_total", .counter, "Failed connects and broken connections of a host.", \.failures)
-        write("greymesh_host_active_requests", .gauge, "Requests in flight to a host.") { UInt64(max(0, $0.active)) }
-        write("greymesh_host_connections", .gauge, "Open connections to a host.") { UInt64(max(0, $0.connections)) }
-        write("greymesh_host_ejected", .gauge, "1 while a host is left alone after failures.") {
-            $0.pauseMilliseconds > 0 ? 1 : 0
-        }
-    }
-
-    private func writeRegistries(_ text: inout MetricsText) {
-        let now = Clock.nanoseconds
-        let registries = control.directory.registries.map { (url: $0.url, status: $0.status) }
-        func write<Value: Numeric>(
-            _ name: String, _ kind: MetricsText.Kind, _ help: String, _ value: (RegistryStatus) -> Value?
-        ) {
-            text.begin(name, kind, help)
-            for (url, status) in registries {
-                if let value = value(status) { text.sample(["registry": url], value) }
-            }
-        }
-        func age(_ time: Int64?) -> Double? { time.map { Double(now - $0) / 1e9 } }
-        write("greymesh_registry_up", .gauge, "1 when the last exchange with a registry was good.") {
-            $0.state == .connected ? 1 : 0
-        }
-        write("greymesh_registry_requests_total", .counter, "Exchanges with a registry.", \.exchanges)
-        write("greymesh_registry_failures_total", .counter, "Exchanges with a registry that failed.", \.failures)
-        write("greymesh_registry_changes_total", .counter, "Changed lists of hosts that a registry told.", \.changes)
-        write(
-            "greymesh_registry_last_success_age_seconds", .gauge,
-            "Time since the last good exchange with a registry; missing before the first."
-        ) { age($0.lastSuccess) }
-        write(
-            "greymesh_registry_last_change_age_seconds", .gauge,
-            "Time since a registry told a changed list of hosts; missing before the first."
-        ) { age($0.lastChange) }
-        write("greymesh_registry_push", .gauge, "1 while a registry tells changes, 0 while it is polled.") {
-            $0.mode == .push ? 1 : 0
-        }
-        write("greymesh_registry_subscriptions", .gauge, "Services that a registry is asked about.", \.subscriptions)
-        write("greymesh_registry_instances", .gauge, "Hosts that a registry lists and that are used.", \.instances)
-        text.begin(
-            "greymesh_registry_dropped_instances", .gauge, "Entries that a registry lists and that are not used.")
-        for (url, status) in registries {
-            for reason in DropReason.allCases {
-                text.sample(["registry": url, "reason": reason.rawValue], status.dropped[reason] ?? 0)
-            }
-        }
-        text.begin(
-            "greymesh_registry_unknown_revisions", .gauge,
-            "Revisions of Dubbo applications whose hosts are listed without version: no instance has answered, or none is asked."
-        )
-        for (url, status) in registries {
-            text.sample(["registry": url, "reason": "unanswered"], status.unansweredRevisions)
-            text.sample(["registry": url, "reason": "unasked"], status.unaskedRevisions)
-        }
-        write(
-            "greymesh_registry_registrations", .gauge, "Applications that are to be registered.", \.registrations)
-        write(
-            "greymesh_registry_registered", .gauge, "Those of them that the registry has confirmed.", \.registered)
-    }
-
-    private func writeServices(_ text: inout MetricsText) {
-        text.begin("greymesh_services", .gauge, "Services that are watched.")
-        text.sample([:], control.directory.count)
-        text.begin("greymesh_services_held", .gauge, "Services of which an answer that takes hosts away is doubted.")
-        text.sample([:], control.directory.heldCount)
-        text.begin("greymesh_services_saved", .gauge, "Services that are served from the hosts of the last run.")
-        text.sample([:], control.directory.savedCount)
-    }
-
-    private func writeUpdates(_ traffic: Traffic, _ text: inout MetricsText) {
-        let times = [("control", control.directory.updates), ("worker", traffic.updates)]
-        text.begin(
-            "greymesh_update_duration_seconds", .summary,
-            "Time that changes of services take, by kind of thread.")
-        for (thread, time) in times {
-            text.summary(["thread": thread], count: time.count, sum: Double(time.nanoseconds) / 1e9)
-        }
-        text.begin(
-            "greymesh_update_longest_seconds", .gauge, "The longest time that such a change has held a thread up.")
-        for (thread, time) in times { text.sample(["thread": thread], Double(time.longest) / 1e9) }
-    }
-
-    private func writeProcess(_ text: inout MetricsText) {
-        text.begin("greymesh_build_info", .gauge, "Always 1; the label tells the version of the program.")
-        text.sample(["version": version], 1)
-        text.begin("process_resident_memory_bytes", .gauge, "Resident memory in bytes.")
-        text.sample([:], process.residentBytes)
-        text.begin("process_cpu_seconds_total", .counter, "Processor time used, user and system.")
-        text.sample([:], process.processorSeconds)
-        text.begin("process_start_time_seconds", .gauge, "Start of the process since 1970 in seconds.")
-        text.sample([:], process.startSeconds)
-    }
-}
-
-extension Traffic.Service {
-    /// By version; those that no version served come first.
-    fileprivate var sortedVersions: [(key: String?, value: Traffic.Version)] {
-        versions.sorted { ($0.key ?? "") < ($1.key ?? "") }
+        writer.write(text.take())
+        if done == parts.count { return writer.finish() }
+        loop.schedule(after: mayWrite ? .zero : .milliseconds(10)) { self.send(to: writer, on: loop) }
     }
 }

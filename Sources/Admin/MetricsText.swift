@@ -13,6 +13,7 @@ struct MetricsText {
 
     typealias Labels = KeyValuePairs<String, String>
 
+    /// What is written and was not taken.
     private(set) var text = ""
     private var name = ""
 
@@ -37,6 +38,12 @@ struct MetricsText {
         }
         line(name + "_sum", labels, "\(sum)")
         line(name + "_count", labels, String(total))
+    }
+
+    /// Takes what is written.
+    mutating func take() -> [UInt8] {
+        defer { text = "" }
+        return Array(text.utf8)
     }
 
     /// One series of a summary without quantiles.

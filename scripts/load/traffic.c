@@ -3,6 +3,8 @@
  *   traffic serve http|dubbo MARK                          prints "PORT n"; answers every request with its mark
  *   traffic call  http|dubbo PORT [-c CONNECTIONS] [-m IN_FLIGHT] [-n REQUESTS | -d SECONDS] [-1]
  *   traffic idle  http|dubbo PORT CONNECTIONS              one request each, prints "IDLE", holds them until stdin ends
+ *   traffic still SECONDS                                  prints the longest processor time, in us, of 0.1 ms of work: the
+ *                                                          machine itself adds to it what it takes from its guests
  *
  * `call` keeps IN_FLIGHT requests (HTTP: 1) on each connection, which ask for v1 and v2 in turns (-1: v1 only), and
  * checks that each is answered by the host of that mark. After a warm-up it prints "BEGIN" (and waits for a line when
@@ -57,12 +59,14 @@ static void fail(const char *format, ...)
     exit(1);
 }
 
-static int64_t now_us(void)
+static int64_t clock_us(clockid_t clock)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
+
+static int64_t now_us(void) { return clock_us(CLOCK_MONOTONIC); }
 
 static uint32_t get32(const uint8_t *p)
 {
@@ -451,8 +455,26 @@ static int idle(int port, int connections)
     return 0;
 }
 
+/* Works a tenth of the time, so that it is hardly a load, and says how long the same work has taken at most. */
+static int still(double seconds)
+{
+    struct timespec pause = {0, 900000};
+    int64_t longest = 0, end = now_us() + (int64_t)(seconds * 1e6);
+    volatile uint64_t number = 1;
+    while (now_us() < end) {
+        int64_t begin = clock_us(CLOCK_THREAD_CPUTIME_ID);
+        for (int i = 0; i < 75000; i++) number = number * 6364136223846793005u + 1;
+        int64_t taken = clock_us(CLOCK_THREAD_CPUTIME_ID) - begin;
+        if (taken > longest) longest = taken;
+        nanosleep(&pause, NULL);
+    }
+    printf("%lld\n", (long long)longest);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc == 3 && strcmp(argv[1], "still") == 0) return still(atof(argv[2]));
     if (argc < 4) fail("serve|call|idle http|dubbo ...");
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     is_dubbo = strcmp(argv[2], "dubbo") == 0;

@@ -84,6 +84,9 @@ public final class EventLoop {
         }
     }
 
+    /// The loop's turns, in processor time: while one lasts everything else waits.
+    public private(set) var turns = WorkTime()
+
     /// Timers that are kept, cancelled ones included.
     var timerCount: Int { timers.count }
 
@@ -121,6 +124,7 @@ public final class EventLoop {
         let count = poller.wait(milliseconds: waitMilliseconds(limit: limit))
         // Timers that are set meanwhile have to wait for the next turn, or they could keep descriptors from theirs.
         let end = nextTimer
+        let begin = Clock.threadNanoseconds
         for index in 0..<count {
             let (token, readiness) = poller.event(index)
             guard let watch = watches[token] else { continue }
@@ -129,6 +133,7 @@ public final class EventLoop {
             if !wanted.isEmpty { watch.handler(wanted) }
         }
         fireTimers(before: end)
+        turns.add(nanoseconds: Clock.threadNanoseconds - begin)
     }
 
     private func waitMilliseconds(limit: Int64?) -> Int32 {

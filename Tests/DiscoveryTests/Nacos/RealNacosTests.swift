@@ -165,27 +165,40 @@ import Testing
 
     /// A Dubbo 3.3 application that registers at application level alone and keeps to itself what it offers, as is usual.
     final class Application {
-        private let program: ChildProcess
+        private var program: ChildProcess
         private let port: UInt16
+        private let arguments: [String]
 
         init(_ server: Server) throws {
             port = try FreePort.next()
-            program = try Peers.launch(
-                "dubbo33-provider",
-                [
-                    "port=\(port)", "version=1.5.0", "group=g", "tag=gray", "weight=30", "app=local",
-                    "register=instance", "registry=nacos://nacos:nacos@127.0.0.1:\(server.port)", "shutdown-wait=100",
-                ])
+            arguments = [
+                "port=\(port)", "version=1.5.0", "group=g", "tag=gray", "weight=30", "app=local",
+                "register=instance", "registry=nacos://nacos:nacos@127.0.0.1:\(server.port)", "shutdown-wait=100",
+            ]
+            program = try Peers.launch("dubbo33-provider", arguments)
         }
 
         deinit { program.terminate(grace: .zero) }
+
+        private func restarted() throws -> ChildProcess {
+            program.terminate(grace: .zero)
+            return try Peers.launch("dubbo33-provider", arguments)
+        }
 
         /// Polled and pushed it is known with all that it offers, and is then left alone.
         func expectIsKnown(_ fixture: Fixture, _ directory: ServiceDirectory, _ pushing: Pushing) throws {
             let service = ServiceKey.dubbo("demo.EchoService")
             directory.require(service)
             pushing.watcher.subscribe(service)
-            let isPolled = fixture.wait(.seconds(40)) { fixture.told[service]?.last?.isEmpty == false }
+            var isPolled = false
+            for attempt in 0..<3 where !isPolled {
+                if attempt > 0 { program = try restarted() }
+                // On a busy machine Dubbo may not get its mapping into a server that has just started, and says so for minutes.
+                let isTold = fixture.wait(.seconds(40)) {
+                    !(fixture.told[service]?.last ?? []).isEmpty || attempt < 2 && program.errors.contains(" mapping ")
+                }
+                isPolled = isTold && !(fixture.told[service]?.last ?? []).isEmpty
+            }
             #expect(isPolled, "\(program.errors) \(fixture.log)")
             let host = try #require(fixture.told[service]?.last?.first)
             #expect(host.address.port == port && host.interfaceVersion == "1.5.0" && host.group == "g")

@@ -93,7 +93,9 @@ extension AdminServer {
     }
 
     private func addHosts(_ traffic: Traffic, to page: MetricsPage) {
-        let hosts = traffic.hosts.keys.sorted { ($0.address, $0.kind.rawValue) < ($1.address, $1.kind.rawValue) }
+        let hosts = traffic.hosts.keys.sorted {
+            $0.address != $1.address ? $0.address < $1.address : $0.kind.rawValue < $1.kind.rawValue
+        }
         func add(
             _ name: String, _ kind: MetricsText.Kind, _ help: String, _ value: @escaping (Traffic.Host) -> UInt64
         ) {

@@ -79,6 +79,8 @@ public struct Traffic {
     }
 
     init(_ reports: [WorkerReport]) {
+        services.reserveCapacity(reports.lazy.map(\.services.count).max() ?? 0)
+        hosts.reserveCapacity(reports.lazy.map(\.endpoints.count).max() ?? 0)
         for report in reports {
             updates.add(report.updates)
             for service in report.services { services[service.key, default: Service()].add(service) }

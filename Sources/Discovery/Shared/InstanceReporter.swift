@@ -21,11 +21,8 @@ public struct ListedHost: Hashable, Sendable {
 /// order, and keep silent when nothing has changed.
 final class InstanceReporter {
     private struct Service {
-        /// The hosts given by name.
-        var named: [ListedHost] = []
-        /// The others, where there are such: they are needed again only when a name gets another address.
-        var others: [Instance] = []
-        var names: Set<String> = []
+        /// Nil where no host is given by name.
+        var named: Named?
         /// Entries that the adapter has left out.
         var unused: [DropReason: Int] = [:]
         /// Those and what was left out here.
@@ -35,8 +32,30 @@ final class InstanceReporter {
         var isDoubted = false
         /// What is made of the newest list.
         var reading: Reading?
-        /// What is to be told next, and what was left out of it.
-        var next: (instances: [Instance], dropped: [DropReason: Int])?
+        var next: Telling?
+    }
+
+    /// Hosts given by name, and the others of their service: all are needed again when a name gets another address.
+    private final class Named {
+        let names: Set<String>
+        let hosts: [ListedHost]
+        let others: [Instance]
+
+        init?(_ reading: Reading) {
+            if reading.named.isEmpty { return nil }
+            names = Set(reading.named.map(\.host))
+            (hosts, others) = (reading.named, reading.others)
+        }
+    }
+
+    /// What is to be told next, and what was left out of it.
+    private final class Telling {
+        let instances: [Instance]
+        let dropped: [DropReason: Int]
+
+        init(_ instances: [Instance], _ dropped: [DropReason: Int]) {
+            (self.instances, self.dropped) = (instances, dropped)
+        }
     }
 
     /// A list of which the addresses are read, a piece at a time.
@@ -110,12 +129,11 @@ final class InstanceReporter {
 
     private func take(_ key: ServiceKey, _ reading: Reading) {
         guard var service = services[key], service.reading === reading else { return }
-        let names = Set(reading.named.map(\.host))
-        for name in names.subtracting(service.names) { resolver.retain(name) }
-        for name in service.names.subtracting(names) { resolver.release(name) }
-        service.names = names
-        service.named = reading.named
-        service.others = names.isEmpty ? [] : reading.others
+        let (before, named) = (service.named?.names ?? [], Named(reading))
+        let names = named?.names ?? []
+        for name in names.subtracting(before) { resolver.retain(name) }
+        for name in before.subtracting(names) { resolver.release(name) }
+        service.named = named
         service.unused = reading.unused
         service.reading = nil
         services[key] = service
@@ -146,7 +164,7 @@ final class InstanceReporter {
     /// Forgets a service.
     func forget(_ key: ServiceKey) {
         guard let service = services.removeValue(forKey: key) else { return }
-        for name in service.names { resolver.release(name) }
+        for name in service.named?.names ?? [] { resolver.release(name) }
         count(service.dropped, service.reported?.count ?? 0, -1)
     }
 
@@ -161,7 +179,9 @@ final class InstanceReporter {
         if case .failed(let reason) = resolver.answer(name) {
             logger.log(.warning, "registry.name_failed", ["name": name, "reason": reason], limit: 1, limitKey: name)
         }
-        for (key, service) in services where service.names.contains(name) { deliver(key, service.others) }
+        for (key, service) in services {
+            if let named = service.named, named.names.contains(name) { deliver(key, named.others) }
+        }
     }
 
     /// - Parameter others: the hosts given by address.
@@ -170,7 +190,7 @@ final class InstanceReporter {
         var isWaiting = false
         var dropped = service.unused
         var instances = others
-        for listed in service.named {
+        for listed in service.named?.hosts ?? [] {
             switch resolver.answer(listed.host) {
             case .pending: isWaiting = true
             case .failed: dropped[.unresolved, default: 0] += 1
@@ -182,13 +202,14 @@ final class InstanceReporter {
         if isWaiting && instances.isEmpty { return }
         let merged = Instance.merged(instances)
         if merged.count < instances.count { dropped[.duplicate, default: 0] += instances.count - merged.count }
-        services[key]?.next = (merged, dropped)
+        services[key]?.next = Telling(merged, dropped)
         if merged.count <= Self.piece { return tell(key) }
         work.add(isLong: true) { [weak self] in self?.tell(key) }
     }
 
     private func tell(_ key: ServiceKey) {
-        guard var service = services[key], let (merged, dropped) = service.next else { return }
+        guard var service = services[key], let next = service.next else { return }
+        let (merged, dropped) = (next.instances, next.dropped)
         count(service.dropped, service.reported?.count ?? 0, -1)
         count(dropped, merged.count, 1)
         let isChanged = merged != service.reported

@@ -215,6 +215,21 @@ import Testing
         #expect(try mesh.connect().receiveAll().isEmpty)
     }
 
+    /// What comes later belongs to a request that was answered.
+    @Test func aSlowHeadIsAnsweredOnceThoughRequestsCameBefore() throws {
+        let host = try namedHost("ok")
+        let mesh = try TestMesh { $0.limits.headTimeout = .milliseconds(100) }
+        mesh.update([("1.0", host.address)])
+        let client = try mesh.connect()
+        #expect(try client.get().body == "ok")
+        client.send("GET / HTT")
+        let refused = try client.receiveAnswer()
+        #expect(refused.status == 408 && refused.field("connection") == "close")
+        client.send("P/1.1\r\nHost: shop\r\n\r\n")
+        #expect(client.receiveAll().isEmpty)
+        #expect(host.accepted == 1)
+    }
+
     @Test func aClientThatGoesTakesItsRequestAlong() throws {
         let host = try ScriptedServer { connection, _ in _ = connection.receiveAll() }
         let mesh = try TestMesh()
@@ -245,6 +260,7 @@ import Testing
         client.send("GET / HTTP/1.1\r\nHost: shop\r\n\r\n")
         #expect(waitUntil(within: .seconds(5)) { old.open == 1 })
         mesh.update([("1.0", new.address)])
+        try mesh.settle()
         #expect(try mesh.connect().get().body == "new")
         release.store(true, ordering: .relaxed)
         #expect(try client.receiveAnswer().body == "old")

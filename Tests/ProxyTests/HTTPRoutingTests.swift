@@ -44,6 +44,7 @@ import Testing
         strict.mode = .strict
         strict.stable = "3.0"
         mesh.update(policy: strict, [("1.0", one.address)])
+        try mesh.settle()
         let client = try mesh.connect()
         let refused = try client.get()
         #expect(refused.status == 503)
@@ -121,6 +122,24 @@ import Testing
         #expect(answer.status == 503)
         #expect(answer.body.contains("service nowhere"))
         #expect(client.receiveAll().isEmpty)
+    }
+
+    /// Hosts that are told in the moment in which the request's patience ends: served or refused, but once.
+    @Test func aServiceThatIsToldAtTheLastMomentIsAnsweredOnce() throws {
+        let host = try namedHost("ok")
+        let mesh = try TestMesh { $0.limits.discoveryTimeout = .milliseconds(2) }
+        for number in 0..<300 {
+            let client = try mesh.connect()
+            let name = "late-\(number)"
+            client.send("GET / HTTP/1.1\r\nHost: \(name)\r\n\r\n")
+            let end = Clock.nanoseconds + 2_000_000 + Int64(number % 100) * 10_000
+            while Clock.nanoseconds < end {}
+            mesh.update(name, [("", host.address)])
+            let answer = try client.receiveAnswer()
+            #expect(answer.status == 200 || answer.status == 503)
+            client.endOutput()
+            #expect(client.receiveAll().isEmpty)
+        }
     }
 
     @Test func anEmptyServiceIsRefusedAtOnce() throws {

@@ -72,6 +72,9 @@ final class TestMesh: Sendable {
         return found
     }
 
+    /// Waits until the worker has done what it was told: a request may overtake a message that takes more than a moment.
+    func settle() throws { _ = try report() }
+
     /// Waits until a report satisfies `condition`.
     func waitForReport(_ condition: @escaping (WorkerReport) -> Bool) throws -> Bool {
         try waitUntil(within: .seconds(10)) { condition(try report()) }

@@ -277,10 +277,10 @@ extension Worker {
     mutating func downstreamTimeout(_ downstream: UnsafeMutablePointer<Downstream>) {
         switch downstream.pointee.phase {
         case .head:
-            if downstream.pointee.inbound.isEmpty {
+            if downstream.pointee.inbound.isEmpty || !downstream.pointee.outbound.isEmpty {
                 close(downstream)
             } else {
-                answer(downstream, 408, "the request's head did not arrive in time")
+                refuseHead(downstream, 408, "the request's head did not arrive in time")
             }
         case .discovering:
             stopWaiting(downstream)

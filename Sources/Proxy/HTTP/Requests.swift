@@ -69,9 +69,18 @@ extension Worker {
             .badInput(
                 listener: listeners[Int(downstream.pointee.listener)].configuration.name,
                 peer: downstream.peerText.text, reason: "\(error.text)"))
+        refuseHead(downstream, error.status, error.text)
+    }
+
+    /// Answers a head that is wrong or not whole. Nobody knows where its request ends: the connection does with the answer, so
+    /// that nothing of it is read as another request.
+    mutating func refuseHead(
+        _ downstream: UnsafeMutablePointer<Downstream>, _ status: Int, _ reason: StaticString
+    ) {
+        downstream.pointee.exchange = Exchange()
         downstream.pointee.exchange.keepAlive = false
         downstream.pointee.exchange.bodyComplete = false
-        answer(downstream, error.status, error.text)
+        answer(downstream, status, reason)
     }
 
     @inline(__always)
@@ -158,9 +167,11 @@ extension Worker {
         downstream.pointee.phase = .exchanging
     }
 
-    /// The service is known now: the head, which is still in `inbound`, is read once more.
+    /// The service is known now: the head, which is still in `inbound`, is read once more. Its patience has ended with that, even
+    /// if its timer is due in the same batch of events.
     mutating func resumeWaiting(_ downstream: UnsafeMutablePointer<Downstream>) {
         stopWaiting(downstream)
+        wheel.pause(timer(downstream))
         if let service = downstream.pointee.exchange.service { finishRequest(of: service) }
         downstream.pointee.exchange.service = nil
         downstream.pointee.phase = .head

@@ -87,6 +87,8 @@ struct LifecycleTests {
                 \(services)
                 """)
             mesh.control.reloadConfiguration()
+            // A request may overtake a message to a worker that takes more than a moment; a report comes after it.
+            _ = try mesh.traffic()
         }
         try file("  order-service: {stable: \"2.0\", hosts: [o.example]}\n  new-service: {}")
         #expect(mesh.log.contains("event=configuration.loaded"))

@@ -73,28 +73,25 @@ final class FakeDubbo {
     private(set) var mostOpen = 0
 
     private let loop: EventLoop
-    private var listener: Int32
+    private let listener: Listener
     private var clients: [Int32: Client] = [:]
 
     init(loop: EventLoop, port: UInt16 = 0) throws {
         self.loop = loop
-        listener = try Socket.listen(on: SocketAddress(ipv4: 0x7f00_0001, port: port), shared: false)
-        self.port = Socket.localAddress(listener)?.port ?? 0
+        listener = try Listener(loop: loop, port: port)
+        self.port = listener.port
         answer = { [unowned self] application, revision in
             guard let version = offers[revision] else { return .bytes(Self.response([0x95]), piece: 0) }
             return .bytes(Self.metadata(application, revision, version: version, port: self.port), piece: 0)
         }
-        loop.watch(listener, .readable) { [weak self] _ in self?.accept() }
+        listener.onConnection = { [unowned self] in accept($0) }
     }
 
     deinit { stop() }
 
     func stop() {
         for client in Array(clients.values) { drop(client) }
-        guard listener >= 0 else { return }
-        loop.unwatch(listener)
-        Socket.close(listener)
-        listener = -1
+        listener.close()
     }
 
     /// The metadata with which an instance registers that listens here.
@@ -149,16 +146,14 @@ final class FakeDubbo {
 
     // MARK: Connections
 
-    private func accept() {
-        while let (descriptor, _) = Socket.accept(listener) {
-            accepted += 1
-            let client = Client(descriptor)
-            clients[descriptor] = client
-            open += 1
-            mostOpen = max(mostOpen, open)
-            loop.watch(descriptor, .readable) { [weak self] _ in self?.receive(client) }
-            write(client, greeting)
-        }
+    private func accept(_ descriptor: Int32) {
+        accepted += 1
+        let client = Client(descriptor)
+        clients[descriptor] = client
+        open += 1
+        mostOpen = max(mostOpen, open)
+        loop.watch(descriptor, .readable) { [weak self] _ in self?.receive(client) }
+        write(client, greeting)
     }
 
     private func receive(_ client: Client) {

@@ -46,13 +46,13 @@ final class FakeGRPC {
     private(set) var accepted = 0
 
     private let loop: EventLoop
-    private var listener: Int32 = -1
+    private let listener: Listener
 
     init(loop: EventLoop) throws {
         self.loop = loop
-        listener = try Socket.listen(on: SocketAddress(ipv4: 0x7f00_0001, port: 0), shared: false)
-        port = Socket.localAddress(listener)?.port ?? 0
-        watchListener()
+        listener = try Listener(loop: loop)
+        port = listener.port
+        listener.onConnection = { [unowned self] in accept($0) }
     }
 
     deinit { stop() }
@@ -60,16 +60,10 @@ final class FakeGRPC {
     /// Closes everything, as a killed process does.
     func stop() {
         for client in clients { drop(client) }
-        guard listener >= 0 else { return }
-        loop.unwatch(listener)
-        close(listener)
-        listener = -1
+        listener.close()
     }
 
-    func restart() throws {
-        listener = try Socket.listen(on: SocketAddress(ipv4: 0x7f00_0001, port: port), shared: false)
-        watchListener()
-    }
+    func restart() throws { try listener.listen() }
 
     // MARK: Answers
 
@@ -100,12 +94,12 @@ final class FakeGRPC {
         provider.read_callback = { session, stream, buffer, length, flags, _, context in
             FakeGRPC.client(context).supply(stream, buffer, length, flags)
         }
-        Self.withFields(head) { nghttp2_submit_response(client.session, stream, $0, $1, &provider) }
+        GRPCConnection.withFields(head) { nghttp2_submit_response(client.session, stream, $0, $1, &provider) }
     }
 
     /// Answers with a head alone.
     func respond(_ client: Client, _ stream: Int32, _ fields: [(String, String)]) {
-        Self.withFields(fields) { nghttp2_submit_response(client.session, stream, $0, $1, nil) }
+        GRPCConnection.withFields(fields) { nghttp2_submit_response(client.session, stream, $0, $1, nil) }
     }
 
     /// Ends a stream and leaves the connection open.
@@ -146,18 +140,14 @@ final class FakeGRPC {
 
     // MARK: Connections
 
-    private func watchListener() {
-        loop.watch(listener, .readable) { [unowned self] _ in
-            while let (descriptor, _) = Socket.accept(listener) {
-                accepted += 1
-                let client = Client(descriptor)
-                client.server = self
-                Self.open(client)
-                clients.append(client)
-                if let greeting { client.output = greeting }
-                flush(client)
-            }
-        }
+    private func accept(_ descriptor: Int32) {
+        accepted += 1
+        let client = Client(descriptor)
+        client.server = self
+        Self.open(client)
+        clients.append(client)
+        if let greeting { client.output = greeting }
+        flush(client)
     }
 
     private func watch(_ client: Client) {
@@ -226,21 +216,6 @@ final class FakeGRPC {
     private static func client(_ context: UnsafeMutableRawPointer?) -> Client {
         Unmanaged<Client>.fromOpaque(context!).takeUnretainedValue()
     }
-
-    @discardableResult
-    fileprivate static func withFields(
-        _ fields: [(String, String)], _ body: (UnsafePointer<nghttp2_nv>?, Int) -> Int32
-    ) -> Int32 {
-        let copies = fields.map { field in
-            let (name, value) = (Array(field.0.utf8), Array(field.1.utf8))
-            let memory = UnsafeMutablePointer<UInt8>.allocate(capacity: name.count + value.count)
-            memory.initialize(from: name + value, count: name.count + value.count)
-            return nghttp2_nv(
-                name: memory, value: memory + name.count, namelen: name.count, valuelen: value.count, flags: 0)
-        }
-        defer { for copy in copies { copy.name.deallocate() } }
-        return copies.withUnsafeBufferPointer { body($0.baseAddress, $0.count) }
-    }
 }
 
 extension FakeGRPC.Client {
@@ -269,7 +244,7 @@ extension FakeGRPC.Client {
             flags?.pointee |= NGHTTP2_DATA_FLAG_EOF.rawValue
             if !state.trailers.isEmpty {
                 flags?.pointee |= NGHTTP2_DATA_FLAG_NO_END_STREAM.rawValue
-                FakeGRPC.withFields(state.trailers) { nghttp2_submit_trailer(session, stream, $0, $1) }
+                GRPCConnection.withFields(state.trailers) { nghttp2_submit_trailer(session, stream, $0, $1) }
             }
         }
         return count

@@ -50,7 +50,7 @@ final class FakeServer {
     private(set) var streams: [Int32] = []
 
     private let loop: EventLoop
-    private var listener: Int32 = -1
+    private let listener: Listener
     private var inputs: [Int32: [UInt8]] = [:]
     private var outputs: [Int32: ArraySlice<UInt8>] = [:]
     private var closing: Set<Int32> = []
@@ -61,10 +61,9 @@ final class FakeServer {
     init(loop: EventLoop, port: UInt16 = 0, handler: @escaping (Request) -> Answer) throws {
         self.loop = loop
         self.handler = handler
-        let listener = try Socket.listen(on: SocketAddress(ipv4: 0x7f00_0001, port: port), shared: false)
-        self.listener = listener
-        self.port = Socket.localAddress(listener)?.port ?? 0
-        watchListener()
+        listener = try Listener(loop: loop, port: port)
+        self.port = listener.port
+        listener.onConnection = { [unowned self] in accept($0) }
     }
 
     deinit { stop() }
@@ -74,17 +73,11 @@ final class FakeServer {
     /// Closes the listening socket and resets every connection, as a killed process does.
     func stop() {
         for connection in inputs.keys { abort(connection) }
-        guard listener >= 0 else { return }
-        loop.unwatch(listener)
-        close(listener)
-        listener = -1
+        listener.close()
     }
 
     /// Listens again on the same port.
-    func restart() throws {
-        listener = try Socket.listen(on: SocketAddress(ipv4: 0x7f00_0001, port: port), shared: false)
-        watchListener()
-    }
+    func restart() throws { try listener.listen() }
 
     func releaseOne() {
         guard !held.isEmpty else { return }
@@ -123,15 +116,11 @@ final class FakeServer {
         return values
     }
 
-    private func watchListener() {
-        loop.watch(listener, .readable) { [unowned self] _ in
-            while let (connection, _) = Socket.accept(listener) {
-                accepted += 1
-                inputs[connection] = []
-                numbers[connection] = accepted
-                watch(connection)
-            }
-        }
+    private func accept(_ connection: Int32) {
+        accepted += 1
+        inputs[connection] = []
+        numbers[connection] = accepted
+        watch(connection)
     }
 
     private func watch(_ connection: Int32) {

@@ -3,52 +3,42 @@ import Runtime
 
 /// Passes TCP connections on to another port, until it is stopped: a network between a client and a server.
 final class Relay {
-    let port: UInt16
     private let target: UInt16
     private let loop: EventLoop
-    private var listener: Int32 = -1
+    private let listener: Listener
     private var peers: [Int32: Int32] = [:]
 
     init(loop: EventLoop, to target: UInt16) throws {
         self.loop = loop
         self.target = target
-        listener = try Socket.listen(on: SocketAddress(ipv4: 0x7f00_0001, port: 0), shared: false)
-        port = Socket.localAddress(listener)?.port ?? 0
-        watchListener()
+        listener = try Listener(loop: loop)
+        listener.onConnection = { [unowned self] in accept($0) }
     }
 
     deinit { stop() }
+
+    var port: UInt16 { listener.port }
 
     var base: String { "http://127.0.0.1:\(port)" }
 
     /// Closes everything.
     func stop() {
         for connection in Array(peers.keys) { drop(connection) }
-        guard listener >= 0 else { return }
-        loop.unwatch(listener)
-        close(listener)
-        listener = -1
+        listener.close()
     }
 
     /// Listens again on the same port.
-    func restart() throws {
-        listener = try Socket.listen(on: SocketAddress(ipv4: 0x7f00_0001, port: port), shared: false)
-        watchListener()
-    }
+    func restart() throws { try listener.listen() }
 
-    private func watchListener() {
-        loop.watch(listener, .readable) { [unowned self] _ in
-            while let (connection, _) = Socket.accept(listener) {
-                guard let other = connect() else {
-                    close(connection)
-                    continue
-                }
-                peers[connection] = other
-                peers[other] = connection
-                for side in [connection, other] {
-                    loop.watch(side, .readable) { [unowned self] _ in pass(from: side) }
-                }
-            }
+    private func accept(_ connection: Int32) {
+        guard let other = connect() else {
+            close(connection)
+            return
+        }
+        peers[connection] = other
+        peers[other] = connection
+        for side in [connection, other] {
+            loop.watch(side, .readable) { [unowned self] _ in pass(from: side) }
         }
     }
 

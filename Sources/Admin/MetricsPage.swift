@@ -10,8 +10,6 @@ final class MetricsPage {
 
     /// Items whose series are written in one go.
     private static let partSize = 16
-    /// What one turn of the loop may spend on it.
-    private static let slice = Duration.milliseconds(1)
     /// With so many bytes that the client has not read it has to wait.
     private static let mostPending = 256 * 1024
 
@@ -39,7 +37,7 @@ final class MetricsPage {
 
     private func send(to writer: BodyWriter, on loop: EventLoop) {
         guard writer.isOpen else { return }
-        let deadline = Clock.nanoseconds + Self.slice.nanoseconds
+        let deadline = Clock.nanoseconds + EventLoop.slice.nanoseconds
         let mayWrite = writer.pendingBytes <= Self.mostPending
         while mayWrite, done < parts.count, Clock.nanoseconds < deadline {
             parts[done](&text)

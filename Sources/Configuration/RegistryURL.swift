@@ -19,17 +19,6 @@ public struct RegistryURL: Hashable, Sendable {
         case file
     }
 
-    /// One server of a registry.
-    public struct Server: Hashable, Sendable, CustomStringConvertible {
-        /// A name or a numeric address, IPv6 without brackets.
-        public let host: String
-        /// 1 to 65535.
-        public let port: UInt16
-
-        /// `nacos:8848`, `[::1]:8848`
-        public var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
-    }
-
     /// Which kind of registry it is.
     public let scheme: Scheme
     /// Empty where there is none.
@@ -37,7 +26,7 @@ public struct RegistryURL: Hashable, Sendable {
     /// Empty where there is none. For Consul the ACL token. Never part of `description` or of an error.
     public private(set) var password = ""
     /// In the order given; empty for a file.
-    public private(set) var servers: [Server] = []
+    public private(set) var servers: [HostPort] = []
     /// The file, or the path after the servers (context path, chroot): empty, or `/nacos` without a slash at its end.
     public internal(set) var path = ""
     /// Decoded parameters.
@@ -173,7 +162,7 @@ extension RegistryURL {
         return String(path)
     }
 
-    private static func server(_ text: Substring, port usual: UInt16) throws(InvalidValue) -> Server {
+    private static func server(_ text: Substring, port usual: UInt16) throws(InvalidValue) -> HostPort {
         var host = text
         var port = usual
         let afterBrackets = text.lastIndex(of: "]") ?? text.startIndex
@@ -190,13 +179,13 @@ extension RegistryURL {
             guard SocketAddress(ip: ip, port: 0)?.isIPv6 == true else {
                 throw InvalidValue("\(String(text).shown) is not an IPv6 address")
             }
-            return Server(host: ip, port: port)
+            return HostPort(host: ip, port: port)
         }
         if host.contains(":") { throw InvalidValue("an IPv6 address stands in brackets: nacos://[::1]:8848") }
         guard HostName.isValid(host) else {
             throw InvalidValue(host.isEmpty ? "a server is missing" : "\(String(host).shown) is not a host name")
         }
-        return Server(host: String(host), port: port)
+        return HostPort(host: String(host), port: port)
     }
 
     /// Undoes percent-encoding; nil where it is broken or not UTF-8, or hides control characters.

@@ -16,7 +16,7 @@ final class AddressFinder {
 
     private struct Question: Hashable {
         let address: PublishedAddress
-        let servers: [RegistryURL.Server]
+        let servers: [HostPort]
     }
 
     private struct Entry {
@@ -36,7 +36,7 @@ final class AddressFinder {
     deinit { for name in names { resolver.release(name) } }
 
     /// The host that is to be listed in the registry with these servers.
-    func find(_ address: PublishedAddress, towards servers: [RegistryURL.Server]) -> Answer {
+    func find(_ address: PublishedAddress, towards servers: [HostPort]) -> Answer {
         let question = Question(address: address, servers: address == .detected ? servers : [])
         let now = Clock.nanoseconds
         let before = known[question]
@@ -83,7 +83,7 @@ final class AddressFinder {
     }
 
     /// The address from which a registry's server is reached: loopback only where the server is on loopback itself.
-    private func source(_ servers: [RegistryURL.Server]) -> Answer {
+    private func source(_ servers: [HostPort]) -> Answer {
         var answer = Answer.failed("there is no registry to find an address by; set \"address\"")
         for server in servers {
             let addresses: [SocketAddress]

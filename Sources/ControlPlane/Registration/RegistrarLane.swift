@@ -1,4 +1,3 @@
-import Configuration
 import Discovery
 import Runtime
 
@@ -23,7 +22,7 @@ final class RegistrarLane {
 
     let registrar: any Registrar
     /// Where the registry is; for finding the address from which it is reached.
-    let servers: [RegistryURL.Server]
+    let servers: [HostPort]
     /// Called when the state of a listing has changed, or one has been taken out.
     var onChange: () -> Void = {}
     /// Called before that when one has been taken out, with the reason where the registry may still list it.
@@ -39,7 +38,7 @@ final class RegistrarLane {
     private let patience: Duration
 
     init(
-        _ registrar: any Registrar, servers: [RegistryURL.Server], patience: Duration, loop: EventLoop, logger: Logger
+        _ registrar: any Registrar, servers: [HostPort], patience: Duration, loop: EventLoop, logger: Logger
     ) {
         self.patience = patience
         self.registrar = registrar

@@ -28,10 +28,7 @@ public final class ConsulRegistry: Registry {
     ) throws(InvalidValue) {
         // Queries that hang would hold up what others ask, so they have a client of their own.
         let connections = settings.mostBlocking + ConsulClient.mostReads
-        guard let http = try? HTTPClient(loop: context.loop, connectionsPerHost: connections, tls: context.http.tls)
-        else {
-            throw InvalidValue("libcurl cannot be set up")
-        }
+        let http = try context.makeClient(connectionsPerHost: connections, tls: context.http.tls)
         self.url = url
         self.settings = settings
         self.context = context

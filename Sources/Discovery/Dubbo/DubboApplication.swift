@@ -1,3 +1,5 @@
+import Runtime
+
 /// An instance of a Dubbo 3 application as registries list it at application level; the metadata keys are the same in all.
 ///
 /// It says where the application listens and for which protocols. Which interfaces it offers, with which version, group, tag
@@ -48,6 +50,13 @@ struct DubboApplication: Equatable {
 
     /// Nothing is exported.
     var isEmpty: Bool { endpoints.isEmpty }
+
+    /// Where it listens.
+    var hostPorts: some Sequence<HostPort> { endpoints.lazy.map { HostPort(host: host, port: $0.port) } }
+
+    /// Whether it listens at one of them. A provider that stands at both levels says more of itself at its interface's own, and
+    /// what listens there is left out at the application's.
+    func listens(at known: Set<HostPort>) -> Bool { hostPorts.contains(where: known.contains) }
 
     /// It listens for the dubbo protocol, or may do so.
     var speaksDubbo: Bool { endpoints.isEmpty || endpoints.contains { $0.scheme == "dubbo" } }

@@ -1,3 +1,5 @@
+import Runtime
+
 /// A service's list as it is put together from places.
 struct EtcdListing {
     /// A Dubbo interface; nil for an HTTP application.

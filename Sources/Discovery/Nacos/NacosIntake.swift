@@ -70,7 +70,7 @@ final class NacosIntake {
 
     private func goOn() {
         guard let job else { return }
-        let deadline = Clock.nanoseconds + SlicedWork.slice.nanoseconds
+        let deadline = Clock.nanoseconds + EventLoop.slice.nanoseconds
         repeat {
             if advance(job, limit: Self.piece) { return startNext() }
         } while Clock.nanoseconds < deadline

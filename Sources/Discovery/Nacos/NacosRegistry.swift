@@ -29,9 +29,6 @@ public final class NacosRegistry: Registrar {
     private let due: DueReports
     private var isStopped = false
 
-    /// Lists up to so many hosts are reported as soon as they are read.
-    private static let short = 256
-
     init(_ settings: NacosSettings, url: String, context: DiscoveryContext, reports: RegistryReports) {
         self.url = url
         self.settings = settings
@@ -210,7 +207,7 @@ public final class NacosRegistry: Registrar {
         }
         for service in watched.users {
             dropVanishedNames(of: service)
-            let isLong = watched.hosts.count > Self.short
+            let isLong = watched.hosts.count > InstanceReporter.piece
             if isLong || watched.users.count > 1 { due.add(service, isLong: isLong) } else { report(service) }
         }
     }

@@ -6,7 +6,7 @@ struct NacosSettings: Equatable {
     /// `http://host:port/nacos` of each server.
     var servers: [String]
     /// Where servers push, in the same order; empty: nothing is pushed.
-    var pushServers: [PushServer] = []
+    var pushServers: [HostPort] = []
     /// Why nothing is pushed though nobody has switched it off.
     var whyNoPush: String?
     /// Name and password; nil logs in nowhere.
@@ -41,15 +41,6 @@ struct NacosSettings: Equatable {
     /// Time after which a service that is pushed is read anew all the same.
     var reread: Duration = .seconds(60)
 
-    /// A server's gRPC port.
-    struct PushServer: Equatable {
-        /// A name or a numeric address, IPv6 without brackets.
-        var host: String
-        var port: UInt16
-
-        var authority: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
-    }
-
     struct Credentials: Equatable {
         var user: String
         var password: String
@@ -74,7 +65,7 @@ struct NacosSettings: Equatable {
             if url.tls == nil {
                 pushServers = url.servers.compactMap { server in
                     UInt16(exactly: Int(server.port) + Self.pushPortOffset)
-                        .map { PushServer(host: server.host, port: $0) }
+                        .map { HostPort(host: server.host, port: $0) }
                 }
             } else {
                 whyNoPush = "push needs a plain connection"

@@ -1,15 +1,6 @@
 import Runtime
 
 extension Instance {
-    /// What makes two entries the same host of a service: one Dubbo provider can serve several versions of an interface.
-    struct Identity: Hashable {
-        let address: SocketAddress
-        let interfaceVersion: String
-        let group: String
-    }
-
-    var identity: Identity { Identity(address: address, interfaceVersion: interfaceVersion, group: group) }
-
     /// The instances in a fixed order, each host once. Of several entries for a host the preferred one stays, whatever
     /// their order was.
     ///
@@ -32,6 +23,8 @@ extension Instance {
         return merged
     }
 
+    /// Entries of which none precedes the other are the same host of a service: one Dubbo provider can serve several versions of
+    /// an interface.
     static func precedes(_ left: Instance, _ right: Instance) -> Bool {
         if left.address != right.address { return left.address < right.address }
         return (left.interfaceVersion, left.group) < (right.interfaceVersion, right.group)

@@ -15,6 +15,8 @@ public struct ListedHost: Hashable, Sendable {
         self.port = port
         self.instance = instance
     }
+
+    var hostPort: HostPort { HostPort(host: host, port: port) }
 }
 
 /// What every adapter does with a service's list before it is told: look names up, take doubles out, put it in a fixed
@@ -97,8 +99,8 @@ final class InstanceReporter {
     /// Pieces of long lists.
     private let work: WorkQueue
 
-    /// Hosts that are read in one go.
-    private static let piece = 256
+    /// Hosts that are read in one go; a list of more is long.
+    static let piece = 256
 
     init(resolver: NameResolver, reports: RegistryReports, logger: Logger) {
         self.resolver = resolver

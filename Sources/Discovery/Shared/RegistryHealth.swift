@@ -76,13 +76,19 @@ public struct DiscoveryContext {
         self.directory = directory
         inquiries = DubboInquiries(loop: loop, resolver: resolver, logger: logger)
     }
+
     /// The same for a registry that is spoken to over TLS.
     func over(_ tls: TLSSettings) throws(InvalidValue) -> DiscoveryContext {
-        guard let http = try? HTTPClient(loop: loop, tls: tls) else {
+        var context = self
+        context.http = try makeClient(tls: tls)
+        return context
+    }
+
+    /// A client of one's own.
+    func makeClient(connectionsPerHost: Int = 8, tls: TLSSettings?) throws(InvalidValue) -> HTTPClient {
+        guard let client = try? HTTPClient(loop: loop, connectionsPerHost: connectionsPerHost, tls: tls) else {
             throw InvalidValue("libcurl cannot be set up")
         }
-        var context = self
-        context.http = http
-        return context
+        return client
     }
 }

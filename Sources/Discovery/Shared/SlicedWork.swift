@@ -2,9 +2,6 @@ import Runtime
 
 /// A long piece of work on a loop, done a little at a time so that the loop's other work is not held up.
 final class SlicedWork {
-    /// What one turn of the loop may spend on it: little, as a turn can have a slice of several such works.
-    static let slice = Duration.milliseconds(1)
-
     private let loop: EventLoop
     private var step: (() -> Bool)?
     private var timer: EventLoop.Timer?
@@ -28,7 +25,7 @@ final class SlicedWork {
     }
 
     private func advance() {
-        let deadline = Clock.nanoseconds + Self.slice.nanoseconds
+        let deadline = Clock.nanoseconds + EventLoop.slice.nanoseconds
         while let step {
             guard step() else {
                 self.step = nil

@@ -24,7 +24,7 @@ final class WorkQueue {
 
     private func run() {
         isDue = false
-        let end = Clock.nanoseconds + SlicedWork.slice.nanoseconds
+        let end = Clock.nanoseconds + EventLoop.slice.nanoseconds
         while let (isLong, action) = items.popFirst() {
             action()
             if isLong || items.front?.isLong == true || Clock.nanoseconds >= end { break }

@@ -22,7 +22,7 @@ final class ZooKeeperClient {
 
     private let settings: ZooKeeperSettings
     private let context: DiscoveryContext
-    private let servers: [RegistryURL.Server]
+    private let servers: [HostPort]
     private var connection: ZooKeeperConnection?
     private var session: ZooKeeperSession?
     private var next = 0

@@ -131,7 +131,7 @@ final class ZooKeeperConnection {
 
     /// - Returns: false when there is more that its turn has no time for.
     private func read() throws(End) -> Bool {
-        let deadline = Clock.nanoseconds + SlicedWork.slice.nanoseconds
+        let deadline = Clock.nanoseconds + EventLoop.slice.nanoseconds
         while true {
             while let event = try dialogue.next() {
                 take(event)

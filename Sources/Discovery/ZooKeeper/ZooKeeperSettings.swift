@@ -1,9 +1,10 @@
 import Configuration
+import Runtime
 
 /// How a ZooKeeper is to be used.
 struct ZooKeeperSettings {
     /// In the order given; which one is used first is left to chance.
-    var servers: [RegistryURL.Server]
+    var servers: [HostPort]
     /// `USER:PASSWORD` of a digest login, empty for none.
     var credentials = ""
     /// What stands before all paths: empty or `/app`.
@@ -21,7 +22,7 @@ struct ZooKeeperSettings {
 
     static let sessionRange = Duration.seconds(1)...Duration.seconds(600)
 
-    init(servers: [RegistryURL.Server]) { self.servers = servers }
+    init(servers: [HostPort]) { self.servers = servers }
 
     init(_ url: RegistryURL) throws(InvalidValue) {
         self.init(servers: url.servers + (try Self.backup(url)))
@@ -36,7 +37,7 @@ struct ZooKeeperSettings {
     }
 
     /// Dubbo's way to name further servers.
-    private static func backup(_ url: RegistryURL) throws(InvalidValue) -> [RegistryURL.Server] {
+    private static func backup(_ url: RegistryURL) throws(InvalidValue) -> [HostPort] {
         guard let text = url.parameters["backup"] else { return [] }
         guard let servers = (try? RegistryURL("zookeeper://\(text)"))?.servers, !text.contains("@"),
             !text.contains("/")

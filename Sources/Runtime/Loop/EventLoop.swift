@@ -26,6 +26,9 @@ public final class EventLoop {
     private var nextTimer: UInt64 = 1
     private var stopping = false
 
+    /// What one turn may spend on a long piece of work: little, as a turn can have a slice of several such works.
+    public static let slice = Duration.milliseconds(1)
+
     /// Creates an idle loop.
     public init() throws { poller = try Poller() }
 

@@ -48,7 +48,7 @@ import Testing
             NacosSettings(try RegistryURL(text), poll: .seconds(2))
         }
         let plain = try settings("nacos://a,[::1]:7000?clusters=A,B")
-        #expect(plain.pushServers.map(\.authority) == ["a:9848", "[::1]:8000"] && plain.clusters == "A,B")
+        #expect(plain.pushServers.map(\.description) == ["a:9848", "[::1]:8000"] && plain.clusters == "A,B")
         #expect(NacosQuestion.hosts("s").target(.v1, plain).contains("clusters=A%2CB"))
         #expect(NacosQuestion.hosts("s").target(.v3, plain).contains("clusterName=A%2CB"))
         #expect(try settings("nacos://a:65000").pushServers.isEmpty)

@@ -4,6 +4,19 @@ import Testing
 
 @testable import Discovery
 
+extension Instance {
+    fileprivate struct Identity: Hashable {
+        let address: SocketAddress
+        let interfaceVersion: String
+        let group: String
+    }
+
+    /// What makes two entries the same host of a service.
+    fileprivate var identity: Identity {
+        Identity(address: address, interfaceVersion: interfaceVersion, group: group)
+    }
+}
+
 /// Order and doubles of lists.
 @Suite struct InstanceOrderTests {
     private struct Dice: RandomNumberGenerator {

@@ -32,17 +32,16 @@ struct DubboMetadataAnswer: DubboMetadataReading {
     init(
         _ frame: [UInt8], application: String, revision: String, limits: Limits = Limits()
     ) throws(DubboMetadataFailure) {
-        self.application = application
-        self.revision = revision
-        self.limits = limits
         guard frame.count > Dubbo.headSize else { throw .init(.unreadable, "an empty answer") }
+        let isException: Bool
         switch frame[Dubbo.headSize] {
         case 0x91, 0x94: isException = false
         case 0x90, 0x93: isException = true
         case 0x92, 0x95: throw .init(.wrongRevision, "knows no revision \(Excerpt.words(Array(revision.utf8)))")
         default: throw .init(.unreadable, "an answer of an unknown kind")
         }
-        phase = .reading(Hessian2.Reader(frame, at: Dubbo.headSize + 1))
+        self.init(
+            Hessian2.Reader(frame, at: Dubbo.headSize + 1), isException: isException, application, revision, limits)
     }
 
     /// - Parameter message: of an answer over Triple, which wraps it:
@@ -50,10 +49,6 @@ struct DubboMetadataAnswer: DubboMetadataReading {
     init(
         wrapped message: [UInt8], application: String, revision: String, limits: Limits = Limits()
     ) throws(DubboMetadataFailure) {
-        self.application = application
-        self.revision = revision
-        self.limits = limits
-        isException = false
         var (serialization, data) = ("", 0..<0)
         do {
             var reader = Protobuf.Reader(message, 0..<message.count)
@@ -72,7 +67,17 @@ struct DubboMetadataAnswer: DubboMetadataReading {
         guard serialization == "hessian4" else {
             throw .init(.unreadable, "answers in serialization \(Excerpt.words(Array(serialization.utf8)))")
         }
-        phase = .reading(Hessian2.Reader(Array(message[data]), at: 0))
+        self.init(Hessian2.Reader(Array(message[data]), at: 0), isException: false, application, revision, limits)
+    }
+
+    private init(
+        _ reader: Hessian2.Reader, isException: Bool, _ application: String, _ revision: String, _ limits: Limits
+    ) {
+        self.application = application
+        self.revision = revision
+        self.limits = limits
+        self.isException = isException
+        phase = .reading(reader)
     }
 
     /// The text of a response with another status than 20.

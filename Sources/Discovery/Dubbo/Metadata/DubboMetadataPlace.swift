@@ -1,3 +1,5 @@
+import Runtime
+
 /// Where an instance can be asked what its application offers, and in which way.
 struct DubboMetadataPlace: Hashable {
     /// A service that tells it, and how it is called.

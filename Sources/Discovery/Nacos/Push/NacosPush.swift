@@ -136,7 +136,7 @@ final class NacosPush {
             attempts += 1
             do {
                 next = try NacosConnection(
-                    to: address, authority: server.authority, loop: context.loop, timing: settings.pushTiming,
+                    to: address, authority: server.description, loop: context.loop, timing: settings.pushTiming,
                     handlers: handlers(index, startedAt: now))
             } catch {
                 failed(index, "\(error)", startedAt: now)
@@ -151,7 +151,7 @@ final class NacosPush {
         }
     }
 
-    private func address(of server: NacosSettings.PushServer) -> Result<SocketAddress, NacosPushFailure> {
+    private func address(of server: HostPort) -> Result<SocketAddress, NacosPushFailure> {
         if let address = SocketAddress(ip: server.host, port: server.port) { return .success(address) }
         switch context.resolver.answer(server.host) {
         case .pending: return .failure(NacosPushFailure(kind: .starting, description: "the name is looked up"))
@@ -191,7 +191,7 @@ final class NacosPush {
         client.health.succeeded()
         context.logger.log(
             .info, "registry.push_connected",
-            ["url": client.health.url, "server": settings.pushServers[index].authority], limit: 10,
+            ["url": client.health.url, "server": settings.pushServers[index].description], limit: 10,
             limitKey: client.health.url)
         onReady()
     }
@@ -201,7 +201,7 @@ final class NacosPush {
         if current != nil && number == currentNumber {
             current = nil
             unsteadyAt = Clock.nanoseconds
-            let reason = "\(settings.pushServers[index].authority): \(failure)"
+            let reason = "\(settings.pushServers[index]): \(failure)"
             client.health.failed("push: \(reason)", isAway: false)
             context.logger.log(
                 .warning, "registry.push_lost",
@@ -220,7 +220,7 @@ final class NacosPush {
         pool.failed(index, sentAt: startedAt, now: Clock.nanoseconds)
         if epoch == 0 && !hasSaidUnavailable && settings.pushServers.count <= attempts {
             hasSaidUnavailable = true
-            sayUnavailable("\(settings.pushServers[index].authority): \(reason)")
+            sayUnavailable("\(settings.pushServers[index]): \(reason)")
         }
         connect()
     }

@@ -185,7 +185,9 @@ final class GRPCConnection {
     }
 
     /// Calls `body` with header fields as nghttp2 wants them; it copies them.
-    private static func withFields(
+    /// Calls `body` with the fields of a head, or of trailers, as nghttp2 wants them.
+    @discardableResult
+    static func withFields(
         _ fields: [(String, String)], _ body: (UnsafePointer<nghttp2_nv>?, Int) -> Int32
     ) -> Int32 {
         var text = fields.flatMap { Array($0.0.utf8) + Array($0.1.utf8) }

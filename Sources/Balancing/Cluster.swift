@@ -32,7 +32,7 @@ public struct Cluster {
 
     init(
         version: Int, group: Int, interfaceVersion: Int, isUnion: Bool, isUntagged: Bool, members: [Member],
-        balancer: BalancerKind, position: UInt32
+        picker: Picker, position: UInt32
     ) {
         self.version = Int32(version)
         self.group = Int32(group)
@@ -42,7 +42,7 @@ public struct Cluster {
         count = members.count
         self.members = .allocate(capacity: max(1, members.count))
         self.members.initialize(from: members, count: members.count)
-        picker = Picker(weights: members.map(\.weight), balancer: balancer)
+        self.picker = picker
         self.position = position
     }
 

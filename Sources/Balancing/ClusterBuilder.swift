@@ -13,6 +13,8 @@ public final class ClusterBuilder {
     private var members: [Member] = []
     /// Its hosts that have been looked at.
     private var hostsDone = 0
+    /// Its tables.
+    private var pickerBuilder: PickerBuilder?
     private var unionsDone = 0
 
     /// Hosts that one step takes over: some ten microseconds.
@@ -41,16 +43,27 @@ public final class ClusterBuilder {
             let cluster = clusters[built.count]
             if hostsDone < cluster.hosts.count {
                 takeHosts(cluster, endpoint)
-            } else {
-                add(cluster, &labels)
+            } else if let picker = preparePicker(members) {
+                add(cluster, picker, &labels)
             }
             return true
         }
         if unionsDone < unions.count {
-            addUnion()
+            if let picker = preparePicker(unions[unionsDone].members) { addUnion(picker) }
             return true
         }
         return false
+    }
+
+    /// Works on the picker of the cluster that is being made; nil until it is done.
+    private func preparePicker(_ members: [Member]) -> Picker? {
+        guard let builder = pickerBuilder else {
+            pickerBuilder = PickerBuilder(weights: members.map { $0.weight }, balancer: snapshot.policy.balancer)
+            return nil
+        }
+        if builder.advance() { return nil }
+        pickerBuilder = nil
+        return builder.finish()
     }
 
     /// The clusters, once there is nothing more to do.
@@ -67,14 +80,14 @@ public final class ClusterBuilder {
         hostsDone = end
     }
 
-    private func add(_ cluster: VersionCluster, _ labels: inout LabelTable) {
+    private func add(_ cluster: VersionCluster, _ picker: Picker, _ labels: inout LabelTable) {
         let identity = cluster.identity
         let group = labels.intern(identity.group)
         built.append(
             Cluster(
                 version: labels.intern(identity.version), group: group,
                 interfaceVersion: labels.intern(identity.interfaceVersion), isUnion: false,
-                isUntagged: identity.isUntagged, members: members, balancer: snapshot.policy.balancer, position: turn))
+                isUntagged: identity.isUntagged, members: members, picker: picker, position: turn))
         if let index = unions.firstIndex(where: { $0.group == group }) {
             unions[index].members += members
         } else {
@@ -84,12 +97,12 @@ public final class ClusterBuilder {
         hostsDone = 0
     }
 
-    private func addUnion() {
+    private func addUnion(_ picker: Picker) {
         let union = unions[unionsDone]
         unionsDone += 1
         built.append(
             Cluster(
                 version: 0, group: union.group, interfaceVersion: 0, isUnion: true, isUntagged: false,
-                members: union.members, balancer: snapshot.policy.balancer, position: turn))
+                members: union.members, picker: picker, position: turn))
     }
 }

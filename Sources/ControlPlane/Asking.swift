@@ -95,7 +95,7 @@ extension ControlPlane {
 
     private func isKnown(_ kind: ServiceKey.Kind, _ name: String) -> Bool {
         let key = ServiceKey(kind: kind, name: name)
-        return snapshots[key] != nil || plan.required.contains(key)
+        return snapshots[key] != nil || plan.requires(key)
     }
 }
 

@@ -15,6 +15,8 @@ struct ServicePlan {
 
     private let services: [String: ServiceConfiguration]
     private let defaultPolicy: ServicePolicy
+    /// Kinds of the listeners that applications call through.
+    private let listening: Set<ServiceKey.Kind>
     /// What stands behind inbound listeners.
     private let applications: Set<ServiceKey>
 
@@ -25,11 +27,20 @@ struct ServicePlan {
         versionKeys = configuration.version.instance
         let listening = Set(
             configuration.listeners.lazy.filter { $0.forward == nil }.map { ServiceKey.Kind($0.protocol) })
+        self.listening = listening
         let sections = configuration.services.sorted { $0.key < $1.key }
         required = sections.flatMap { name, section in
             Self.kinds(name, section).filter(listening.contains).map { ServiceKey(kind: $0, name: name) }
         }
-        routes = listening.contains(.http) ? Self.routes(sections, required) : RouteTable(services: required)
+        var table = RouteTable(services: required)
+        if listening.contains(.http) { Self.add(sections, to: &table) }
+        routes = table
+    }
+
+    /// Whether it is one of `required`.
+    func requires(_ key: ServiceKey) -> Bool {
+        guard listening.contains(key.kind), let section = services[key.name] else { return false }
+        return Self.kinds(key.name, section).contains(key.kind)
     }
 
     /// Whether it is the application behind an inbound listener.
@@ -55,15 +66,11 @@ struct ServicePlan {
     static func likelyKind(_ name: String) -> ServiceKey.Kind { ServiceKey.Kind(ServiceName.likelyProtocol(name)) }
 
     /// Applications may write a service's name in a URL, where upper and lower case are the same.
-    private static func routes(
-        _ sections: [(key: String, value: ServiceConfiguration)], _ required: [ServiceKey]
-    ) -> RouteTable {
-        var table = RouteTable(services: required)
+    private static func add(_ sections: [(key: String, value: ServiceConfiguration)], to table: inout RouteTable) {
         var hosts: Set<String> = []
         var paths: Set<String> = []
         for (name, section) in sections {
             let key = ServiceKey(kind: .http, name: name)
-            guard required.contains(key) else { continue }
             let lowered = name.lowercased()
             for host in section.hosts + (lowered == name ? [] : [lowered]) where hosts.insert(host).inserted {
                 table.hosts.append((host, key))
@@ -73,7 +80,6 @@ struct ServicePlan {
                 if paths.insert(prefix).inserted { table.paths.append((prefix, key)) }
             }
         }
-        return table
     }
 }
 

@@ -31,6 +31,11 @@ struct ServicePlanTests {
                 "http:1a", "http:com.acme.A", "dubbo:com.acme.A", "http:order-service", "http:web",
             ])
         #expect(plan.routes.services == plan.required)
+        for name in ["1a", "com.acme.A", "order-service", "web", "other"] {
+            for key in [ServiceKey(kind: .http, name: name), ServiceKey(kind: .dubbo, name: name)] {
+                #expect(plan.requires(key) == plan.required.contains(key))
+            }
+        }
     }
 
     @Test("Without a listener of its protocol a service is not watched")

@@ -42,7 +42,7 @@ extension ControlPlane {
 
     /// Whether the configuration or an application wants a service watched for good.
     func isRequired(_ service: ServiceKey) -> Bool {
-        plan.required.contains(service) || subscriptions.contains { $0.service == service }
+        plan.requires(service) || subscriptions.contains { $0.service == service }
     }
 }
 

@@ -179,10 +179,12 @@ extension AdminServer {
     private func writeUpdates(_ traffic: Traffic, _ text: inout MetricsText) {
         let times = [("control", control.directory.updates), ("worker", traffic.updates)]
         text.begin(
-            "greymesh_update_duration_seconds", .summary,
-            "Time that changes of services take, by kind of thread.")
+            "greymesh_update_duration_seconds", .histogram,
+            "Processor time that changes of services take at once, by kind of thread.")
         for (thread, time) in times {
-            text.summary(["thread": thread], count: time.count, sum: Double(time.nanoseconds) / 1e9)
+            text.histogram(
+                ["thread": thread], bounds: WorkTime.bounds.map { Double($0) / 1e9 },
+                buckets: time.buckets.indices.map { time.buckets[$0] }, sum: Double(time.nanoseconds) / 1e9)
         }
         text.begin(
             "greymesh_update_longest_seconds", .gauge, "The longest time that such a change has held a thread up.")

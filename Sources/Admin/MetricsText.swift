@@ -8,7 +8,6 @@ struct MetricsText {
         case counter
         case gauge
         case histogram
-        case summary
     }
 
     typealias Labels = KeyValuePairs<String, String>
@@ -44,12 +43,6 @@ struct MetricsText {
     mutating func take() -> [UInt8] {
         defer { text = "" }
         return Array(text.utf8)
-    }
-
-    /// One series of a summary without quantiles.
-    mutating func summary(_ labels: Labels, count: UInt64, sum: Double) {
-        line(name + "_sum", labels, "\(sum)")
-        line(name + "_count", labels, String(count))
     }
 
     private mutating func line(

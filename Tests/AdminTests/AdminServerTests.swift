@@ -121,6 +121,9 @@ struct AdminServerTests {
         #expect(metrics.values[#"greymesh_connections{listener="web"}"#] != nil)
         #expect(metrics.values[#"greymesh_connections_accepted_total{listener="web"}"#] != 0)
         #expect(metrics.values["greymesh_services"] == 1)
+        for thread in ["control", "worker"] {
+            #expect(metrics.values[#"greymesh_update_duration_seconds_count{thread="\#(thread)"}"#] != 0)
+        }
         #expect(metrics.values[#"greymesh_registry_up{registry="nacos://127.0.0.1:1"}"#] == 0)
         #expect(metrics.values[#"greymesh_build_info{version="9.9"}"#] == 1)
         #expect((metrics.values["process_resident_memory_bytes"] ?? 0) > 1e6)
@@ -247,7 +250,7 @@ private struct Metrics {
             for suffix in ["_bucket", "_sum", "_count"] where name.hasSuffix(suffix) && types[name] == nil {
                 base = String(name.dropLast(suffix.count))
             }
-            guard let type = types[base], (base == name) != (["histogram", "summary"].contains(type)) else {
+            guard let type = types[base], (base == name) != (type == "histogram") else {
                 throw TestFailure("no fitting type: \(line)")
             }
             guard values.updateValue(value, forKey: series) == nil else { throw TestFailure("twice: \(series)") }

@@ -173,21 +173,23 @@ class Bench:
 
     # ---- greymesh ----
 
-    def start_greymesh(self, binary, services=10, prefix=(), seconds=30):
-        """Starts it with so many services of two versions each; returns the process and the port of its listener."""
+    def start_greymesh(self, binary, services=10, prefix=(), seconds=30, registry=None, sections=""):
+        """Starts it with so many services of two versions each, and those of a further registry, of which `sections` tell;
+        returns the process and the port of its listener."""
         port, own = free_port(), DUBBO_SERVICE if self.protocol == "dubbo" else HTTP_SERVICE
         names = [own] + [f"{own}-{number:05}" for number in range(1, services)]
         key = "dubbo.tag" if self.protocol == "dubbo" else "version"
         hosts = ", ".join(f"{{address: 127.0.0.1:{host}, metadata: {{{key}: v{mark}}}}}"
                           for mark, host in enumerate(self.hosts, 1))
         self.write("services.yaml", "services:\n" + "".join(f"  {name}: [{hosts}]\n" for name in names))
+        registries = ", ".join(f'{{url: "{url}"}}' for url in ("file:services.yaml", registry) if url)
         config = self.write("greymesh.yaml", f"""\
 admin: {{listen: 127.0.0.1:0}}
 workers: 1
-registries: [{{url: "file:services.yaml"}}]
+registries: [{registries}]
 listeners: [{{name: {self.protocol}, protocol: {self.protocol}, listen: "127.0.0.1:{port}"}}]
 services:
-""" + "".join(f"  {name}: {{mode: strict}}\n" for name in names))
+""" + "".join(f"  {name}: {{mode: strict}}\n" for name in names) + sections)
         command = [*prefix, binary, "run", "--config", config]
         process = self.start("greymesh", command, self.proxy_core)
         self.wait_for(process, "greymesh", lambda text: "event=ready" in text, seconds)

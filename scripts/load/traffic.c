@@ -3,7 +3,8 @@
  *   traffic serve http|dubbo MARK                          prints "PORT n"; answers every request with its mark
  *   traffic call  http|dubbo PORT [-c CONNECTIONS] [-m IN_FLIGHT] [-n REQUESTS | -d SECONDS] [-1]
  *   traffic idle  http|dubbo PORT CONNECTIONS              one request each, prints "IDLE", holds them until stdin ends
- *   traffic still SECONDS                                  prints the longest processor time, in us, of 0.1 ms of work: the
+ *   traffic still SECONDS                                  does 0.2 ms of work again and again, prints how often, how often
+ *                                                          it took over 1 ms of processor time, and the longest in us: the
  *                                                          machine itself adds to it what it takes from its guests
  *
  * `call` keeps IN_FLIGHT requests (HTTP: 1) on each connection, which ask for v1 and v2 in turns (-1: v1 only), and
@@ -455,20 +456,21 @@ static int idle(int port, int connections)
     return 0;
 }
 
-/* Works a tenth of the time, so that it is hardly a load, and says how long the same work has taken at most. */
+/* Works some of the time, so that it is hardly a load. */
 static int still(double seconds)
 {
-    struct timespec pause = {0, 900000};
-    int64_t longest = 0, end = now_us() + (int64_t)(seconds * 1e6);
+    struct timespec pause = {0, 1000000};
+    int64_t count = 0, over = 0, longest = 0, end = now_us() + (int64_t)(seconds * 1e6);
     volatile uint64_t number = 1;
-    while (now_us() < end) {
+    for (; now_us() < end; count++) {
         int64_t begin = clock_us(CLOCK_THREAD_CPUTIME_ID);
-        for (int i = 0; i < 75000; i++) number = number * 6364136223846793005u + 1;
+        for (int i = 0; i < 150000; i++) number = number * 6364136223846793005u + 1;
         int64_t taken = clock_us(CLOCK_THREAD_CPUTIME_ID) - begin;
+        over += taken > 1000;
         if (taken > longest) longest = taken;
         nanosleep(&pause, NULL);
     }
-    printf("%lld\n", (long long)longest);
+    printf("%lld %lld %lld\n", (long long)count, (long long)over, (long long)longest);
     return 0;
 }
 

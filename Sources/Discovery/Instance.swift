@@ -36,7 +36,7 @@ public struct Instance: Hashable, Sendable {
     /// False where the registry says that it cannot serve or an operator has switched it off.
     public var available: Bool
     /// Labels. Registries' null values are left out.
-    public var metadata: [String: String]
+    public var metadata: Labels
     /// Dubbo: the interface version of the service name; empty where there is none or it is `0.0.0`.
     public var interfaceVersion: String
     /// Dubbo: the group of the service name, SOFA RPC: its unique id; empty where there is none.
@@ -44,7 +44,7 @@ public struct Instance: Hashable, Sendable {
 
     /// An instance.
     public init(
-        address: SocketAddress, weight: Double = 1, available: Bool = true, metadata: [String: String] = [:],
+        address: SocketAddress, weight: Double = 1, available: Bool = true, metadata: Labels = [:],
         interfaceVersion: String = "", group: String = ""
     ) {
         self.address = address

@@ -13,7 +13,8 @@ struct WarmupTests {
     private func host(_ number: Int, started: Int64? = nil, _ metadata: [String: String] = [:]) -> Instance {
         var metadata = metadata
         if let started { metadata["timestamp"] = "\(started)" }
-        return Instance(address: SocketAddress(ip: "10.0.0.\(number)", port: 80)!, weight: 2, metadata: metadata)
+        return Instance(
+            address: SocketAddress(ip: "10.0.0.\(number)", port: 80)!, weight: 2, metadata: Labels(metadata))
     }
 
     private func policy(_ warmup: Duration?) -> ServicePolicy {

@@ -36,7 +36,7 @@ struct ConsulRecord {
             guard let endpoint = endpoints["http"] else { return .failure(.unsupportedProtocol) }
             address = DubboURL(endpoint).map { ($0.host, $0.port) } ?? ("", 0)
         }
-        return listed(address, Instance(address: .unknown, weight: weight, metadata: labels))
+        return listed(address, Instance(address: .unknown, weight: weight, metadata: Labels(labels)))
     }
 
     /// The host as a Dubbo provider: by the URL in its metadata, or by its tags where that was too long for metadata.
@@ -58,7 +58,7 @@ struct ConsulRecord {
             address,
             Instance(
                 address: .unknown, weight: weight > 0 ? DubboProvider.weight(parameters) : 0,
-                metadata: parameters,
+                metadata: Labels(parameters),
                 interfaceVersion: DubboProvider.version(parameters["version"]),
                 group: parameters["group"] ?? ""))
     }

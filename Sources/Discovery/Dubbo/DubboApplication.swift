@@ -135,7 +135,8 @@ extension DubboApplication.Providers {
         var labels = DubboProvider.labels(parameters)
         labels["application"] = application.name
         let instance = Instance(
-            address: .unknown, weight: DubboProvider.weight(parameters), metadata: labels, interfaceVersion: version,
+            address: .unknown, weight: DubboProvider.weight(parameters), metadata: Labels(labels),
+            interfaceVersion: version,
             group: group)
         hosts.append(ListedHost(host: application.host, port: port, instance: instance))
     }

@@ -32,11 +32,11 @@ struct DubboOverride: Equatable {
         var provider = provider
         let matching = overrides.filter { $0.matches(provider) }
         if !matching.isEmpty {
-            var parameters = provider.instance.metadata
+            var parameters = provider.instance.metadata.dictionary
             for override in matching {
                 parameters.merge(override.parameters) { old, new in override.isDefault ? old : new }
             }
-            provider.instance.metadata = parameters
+            provider.instance.metadata = Labels(parameters)
             provider.instance.weight = DubboProvider.weight(parameters)
         }
         return DubboProvider.isDisabled(provider.instance.metadata) ? .failure(.disabled) : .success(provider)

@@ -35,7 +35,15 @@ enum DubboProvider {
 
     /// An operator has switched it off.
     static func isDisabled(_ parameters: [String: String]) -> Bool {
-        parameters["enabled"] == "false" || parameters["disabled"] == "true"
+        isDisabled(enabled: parameters["enabled"], disabled: parameters["disabled"])
+    }
+
+    static func isDisabled(_ labels: Labels) -> Bool {
+        isDisabled(enabled: labels["enabled"], disabled: labels["disabled"])
+    }
+
+    private static func isDisabled(enabled: String?, disabled: String?) -> Bool {
+        enabled == "false" || disabled == "true"
     }
 }
 
@@ -52,7 +60,8 @@ extension DubboURL {
             return .failure(reason)
         }
         let instance = Instance(
-            address: .unknown, weight: DubboProvider.weight(parameters), metadata: DubboProvider.labels(parameters),
+            address: .unknown, weight: DubboProvider.weight(parameters),
+            metadata: Labels(DubboProvider.labels(parameters)),
             interfaceVersion: version, group: group)
         return .success(ListedHost(host: host, port: port, instance: instance))
     }

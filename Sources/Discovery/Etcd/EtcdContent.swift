@@ -98,7 +98,7 @@ extension EtcdContent {
         _ endpoint: DubboURL, _ labels: [String: String], weight: Double
     ) -> Result<ListedHost, DropReason> {
         guard endpoint.port > 0, !endpoint.host.isEmpty else { return .failure(.unreadable) }
-        let instance = Instance(address: .unknown, weight: weight, metadata: labels)
+        let instance = Instance(address: .unknown, weight: weight, metadata: Labels(labels))
         return .success(ListedHost(host: endpoint.host, port: endpoint.port, instance: instance))
     }
 

@@ -70,7 +70,7 @@ struct EurekaInstance: Equatable {
         labels["management.port"] = nil
         let weight = Double(labels["weight"] ?? "") ?? 1
         let instance = Instance(
-            address: .unknown, weight: weight > 0 && weight <= 1_000_000 ? weight : 1, metadata: labels)
+            address: .unknown, weight: weight > 0 && weight <= 1_000_000 ? weight : 1, metadata: Labels(labels))
         return .success(ListedHost(host: host, port: port, instance: instance))
     }
 

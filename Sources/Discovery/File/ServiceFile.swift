@@ -92,7 +92,7 @@ private struct Reader {
             switch entry.name {
             case "address": address = self.address(entry.value)
             case "weight": instance.weight = weight(entry.value)
-            default: instance.metadata = metadata(entry.value)
+            default: instance.metadata = Labels(metadata(entry.value))
             }
         }
         guard let address else {

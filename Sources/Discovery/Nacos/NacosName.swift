@@ -37,7 +37,7 @@ extension NacosHost {
         // A Dubbo 3 application registers under the same name as its web port; only Spring's entry speaks HTTP.
         let isSpring = metadata["preserved.register.source"] == "SPRING_CLOUD"
         if metadata["dubbo.endpoints"] != nil && !isSpring { return .failure(.unsupportedProtocol) }
-        return .success(listed(Instance(address: .unknown, weight: weight, metadata: labels)))
+        return .success(listed(Instance(address: .unknown, weight: weight, metadata: Labels(labels))))
     }
 
     /// The host as a provider of a Dubbo service, or why it is none that `dubbo://` reaches.
@@ -52,7 +52,7 @@ extension NacosHost {
             listed(
                 Instance(
                     address: .unknown, weight: weight > 0 ? DubboProvider.weight(metadata) : 0,
-                    metadata: labels,
+                    metadata: Labels(labels),
                     interfaceVersion: name.version, group: name.group)))
     }
 

@@ -44,7 +44,7 @@ enum SavedHostsFile {
             JSONString.append(value, to: &bytes)
         }
         var separator = ",\"metadata\":{"
-        for (name, value) in instance.metadata.sorted(by: { $0.key < $1.key }) {
+        for (name, value) in instance.metadata {
             bytes += Array(separator.utf8)
             separator = ","
             JSONString.append(name, to: &bytes)
@@ -95,7 +95,7 @@ enum SavedHostsFile {
         var instance: Instance? {
             guard let address = SocketAddress(address) else { return nil }
             return Instance(
-                address: address, weight: weight ?? 1, available: available ?? true, metadata: metadata ?? [:],
+                address: address, weight: weight ?? 1, available: available ?? true, metadata: Labels(metadata ?? [:]),
                 interfaceVersion: interfaceVersion ?? "", group: group ?? "")
         }
     }

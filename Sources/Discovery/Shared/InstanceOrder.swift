@@ -55,8 +55,8 @@ extension Instance {
         if mine != others { return mine > others }
         if metadata.count != other.metadata.count { return metadata.count > other.metadata.count }
         if weight != other.weight { return weight > other.weight }
-        return labels.lexicographicallyPrecedes(other.labels)
+        return texts.lexicographicallyPrecedes(other.texts)
     }
 
-    private var labels: [String] { metadata.sorted { $0.key < $1.key }.flatMap { [$0.key, $0.value] } }
+    private var texts: [String] { metadata.flatMap { [$0.name, $0.value] } }
 }

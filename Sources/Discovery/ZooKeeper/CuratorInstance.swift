@@ -81,7 +81,7 @@ extension CuratorInstance {
         guard dubbo == nil else { return .failure(.unsupportedProtocol) }
         let given = metadata["weight"].flatMap(Double.init) ?? 1
         let weight = given.isFinite ? min(max(given, 0), 10_000) : 1
-        let instance = Instance(address: .unknown, weight: weight, metadata: metadata)
+        let instance = Instance(address: .unknown, weight: weight, metadata: Labels(metadata))
         return .success(ListedHost(host: host, port: port, instance: instance))
     }
 

@@ -20,7 +20,7 @@ enum SofaProvider {
         labels["version"] = version(text)
         labels["application"] = labels.removeValue(forKey: "appName")
         let instance = Instance(
-            address: .unknown, weight: DubboProvider.weight(labels), metadata: labels, group: unique)
+            address: .unknown, weight: DubboProvider.weight(labels), metadata: Labels(labels), group: unique)
         return .success(ListedHost(host: url.host, port: url.port, instance: instance))
     }
 

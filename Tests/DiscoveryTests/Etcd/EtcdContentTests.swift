@@ -9,7 +9,7 @@ import Testing
         let record = EtcdRecord(key: Array(name.utf8), value: Array(value.utf8), revision: 1)
         switch EtcdContent(content, name: name, record) {
         case .host(let host):
-            let labels = host.instance.metadata.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
+            let labels = host.instance.metadata.map { "\($0.name)=\($0.value)" }
             return "\(host.host) \(host.port) \(host.instance.weight) \(labels.joined(separator: ","))"
         case .unused(let reason): return reason.rawValue
         case .application(let application):

@@ -34,7 +34,7 @@ extension Instance {
             Bool.random(using: &dice)
             ? SocketAddress(ipv4: 0x0a00_0000 + UInt32(number), port: 80)
             : SocketAddress(ip: "fe80::\(number)", port: number)!
-        var metadata: [String: String] = [:]
+        var metadata: Labels = [:]
         if Bool.random(using: &dice) { metadata["timestamp"] = ["", "5", "9", "x"].randomElement(using: &dice) }
         if Bool.random(using: &dice) { metadata["tag"] = ["a", "b"].randomElement(using: &dice) }
         return Instance(

@@ -120,7 +120,8 @@ import Testing
 
     private func host(_ name: String, _ metadata: [String: String] = [:], available: Bool = true) -> ListedHost {
         ListedHost(
-            host: name, port: 80, instance: Instance(address: .unknown, available: available, metadata: metadata))
+            host: name, port: 80,
+            instance: Instance(address: .unknown, available: available, metadata: Labels(metadata)))
     }
 
     @Test func tellsKnownHostsBeforeNamesAreFound() throws {

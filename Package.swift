@@ -17,62 +17,67 @@ let package = Package(
 
         // From the bottom up: each target may import those above it.
         .target(name: "Runtime", dependencies: ["CLinux"]),
-        .target(name: "Configuration", dependencies: ["CYAML", "Runtime"]),
+        .target(name: "Model", dependencies: ["Runtime"]),
+        .target(name: "Configuration", dependencies: ["CYAML", "Model", "Runtime"]),
         .target(name: "Codecs", dependencies: ["CLinux"]),
         .target(name: "WebServer", dependencies: ["Codecs", "Runtime"]),
         .target(
             name: "Discovery",
-            dependencies: ["CCurl", "CLinux", "CNgHTTP2", "Codecs", "Configuration", "Runtime"]),
+            dependencies: ["CCurl", "CLinux", "CNgHTTP2", "Codecs", "Configuration", "Model", "Runtime"]),
         .target(name: "Routing"),
-        .target(name: "Balancing", dependencies: ["Configuration", "Discovery", "Routing", "Runtime"]),
+        .target(name: "Balancing", dependencies: ["Model", "Routing", "Runtime"]),
         .target(
             name: "Proxy",
-            dependencies: ["Balancing", "CLinux", "Codecs", "Configuration", "Discovery", "Routing", "Runtime"]),
+            dependencies: ["Balancing", "CLinux", "Codecs", "Configuration", "Model", "Routing", "Runtime"]),
         .target(
             name: "ControlPlane",
-            dependencies: ["Balancing", "CLinux", "Configuration", "Discovery", "Proxy", "Runtime"]),
+            dependencies: ["Balancing", "CLinux", "Configuration", "Discovery", "Model", "Proxy", "Runtime"]),
         .target(name: "DevelopmentRegistry", dependencies: ["Runtime", "WebServer"]),
         .target(
             name: "Admin",
             dependencies: [
-                "Balancing", "Configuration", "ControlPlane", "Discovery", "Proxy", "Runtime", "WebServer",
+                "Balancing", "Configuration", "ControlPlane", "Discovery", "Model", "Proxy", "Runtime", "WebServer",
             ]),
         .target(
             name: "Commands",
             dependencies: ["Admin", "Configuration", "ControlPlane", "DevelopmentRegistry", "Discovery", "Runtime"]),
         .executableTarget(name: "greymesh", dependencies: ["Commands"]),
-        .executableTarget(name: "sample", dependencies: ["Configuration", "Discovery", "Runtime", "WebServer"]),
+        .executableTarget(
+            name: "sample", dependencies: ["CLinux", "Configuration", "Discovery", "Model", "Runtime", "WebServer"]),
 
         // Tests
         .target(name: "TestSupport", dependencies: ["CLinux", "Runtime"], path: "Tests/TestSupport"),
         .testTarget(
             name: "AdminTests",
             dependencies: [
-                "Admin", "Configuration", "ControlPlane", "Discovery", "Runtime", "TestSupport", "WebServer",
+                "Admin", "Configuration", "ControlPlane", "Discovery", "Model", "Runtime", "TestSupport", "WebServer",
             ]),
         .testTarget(
             name: "BalancingTests",
-            dependencies: ["Balancing", "Configuration", "Discovery", "Routing", "Runtime"]),
+            dependencies: ["Balancing", "Model", "Routing", "Runtime"]),
         .testTarget(name: "CodecsTests", dependencies: ["CLinux", "Codecs"], exclude: ["Resources"]),
         .testTarget(name: "CommandsTests", dependencies: ["Commands", "Configuration", "Runtime", "TestSupport"]),
-        .testTarget(name: "ConfigurationTests", dependencies: ["Configuration", "Runtime", "TestSupport"]),
+        .testTarget(name: "ConfigurationTests", dependencies: ["Configuration", "Model", "Runtime", "TestSupport"]),
         .testTarget(
             name: "ControlPlaneTests",
             dependencies: [
-                "Balancing", "Configuration", "ControlPlane", "Discovery", "Proxy", "Runtime", "TestSupport",
+                "Balancing", "Configuration", "ControlPlane", "Discovery", "Model", "Proxy", "Runtime", "TestSupport",
                 "WebServer",
             ]),
         .testTarget(
             name: "DevelopmentRegistryTests", dependencies: ["DevelopmentRegistry", "Runtime", "WebServer"]),
         .testTarget(
-            name: "DiscoveryTests", dependencies: ["Codecs", "Configuration", "Discovery", "Runtime", "TestSupport"],
+            name: "DiscoveryTests",
+            dependencies: ["CNgHTTP2", "Codecs", "Configuration", "Discovery", "Model", "Runtime", "TestSupport"],
             exclude: ["Resources"]),
+        .testTarget(name: "ModelTests", dependencies: ["Model"]),
         .testTarget(name: "PeerTests", dependencies: ["Runtime", "TestSupport", "greymesh"]),
         .testTarget(
-            name: "ProcessTests", dependencies: ["Discovery", "Runtime", "TestSupport", "WebServer", "greymesh"]),
+            name: "ProcessTests",
+            dependencies: ["Discovery", "Model", "Runtime", "TestSupport", "WebServer", "greymesh"]),
         .testTarget(
             name: "ProxyTests",
-            dependencies: ["Balancing", "CLinux", "Configuration", "Discovery", "Proxy", "Runtime", "TestSupport"]),
+            dependencies: ["Balancing", "CLinux", "Configuration", "Model", "Proxy", "Runtime", "TestSupport"]),
         .testTarget(name: "RoutingTests", dependencies: ["Routing"]),
         .testTarget(name: "RuntimeTests", dependencies: ["CLinux", "Runtime"]),
         .testTarget(name: "SampleTests", dependencies: ["DevelopmentRegistry", "Runtime", "WebServer", "sample"]),

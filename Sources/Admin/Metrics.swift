@@ -1,5 +1,6 @@
 import ControlPlane
 import Discovery
+import Model
 import Proxy
 import Runtime
 

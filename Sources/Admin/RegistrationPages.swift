@@ -1,5 +1,5 @@
 import ControlPlane
-import Discovery
+import Model
 import Runtime
 
 extension AdminServer {

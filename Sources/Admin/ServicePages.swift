@@ -1,6 +1,7 @@
 import Balancing
 import ControlPlane
 import Discovery
+import Model
 import Runtime
 
 extension AdminServer {

@@ -1,4 +1,3 @@
-import Configuration
 import Runtime
 
 /// A host's place in a cluster.

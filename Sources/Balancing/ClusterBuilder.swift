@@ -1,4 +1,3 @@
-import Configuration
 import Runtime
 
 /// Makes the clusters of a snapshot for one worker, a part at a time: a service can have thousands of hosts, and requests

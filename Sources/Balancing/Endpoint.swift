@@ -1,4 +1,4 @@
-import Discovery
+import Model
 import Runtime
 
 /// One host as one worker sees it: its health and load, shared by all services and versions that list its address.

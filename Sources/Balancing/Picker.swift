@@ -1,4 +1,4 @@
-import Configuration
+import Model
 import Runtime
 
 /// Draws indexes by weight in constant time from tables made once per cluster.

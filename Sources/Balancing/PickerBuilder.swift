@@ -1,4 +1,4 @@
-import Configuration
+import Model
 
 /// Makes the tables of a picker, a part at a time.
 final class PickerBuilder {

@@ -1,5 +1,4 @@
-import Configuration
-import Discovery
+import Model
 import Runtime
 
 /// A service as all workers see it: hosts grouped into one cluster per version. Immutable; built by the control plane.

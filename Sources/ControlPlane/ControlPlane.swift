@@ -2,6 +2,7 @@ import CLinux
 import Configuration
 import Discovery
 import Glibc
+import Model
 import Proxy
 import Runtime
 

@@ -1,4 +1,4 @@
-import Discovery
+import Model
 import Proxy
 import Runtime
 

@@ -1,6 +1,6 @@
 import Balancing
 import Configuration
-import Discovery
+import Model
 import Proxy
 
 /// What a configuration says about services, in the form the control plane works with: which are watched from the start, their

@@ -1,5 +1,5 @@
 import Balancing
-import Discovery
+import Model
 import Proxy
 import Runtime
 

@@ -1,5 +1,4 @@
-import Configuration
-import Discovery
+import Model
 import Runtime
 
 /// Gives hosts that have just started a growing part of their weight, as Dubbo's own consumers do.

@@ -1,3 +1,4 @@
+import Model
 import Runtime
 
 /// A registry adapter: turns one registry's notation into instances, and nothing else. Lives on the control loop.

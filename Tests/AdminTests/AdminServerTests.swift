@@ -3,6 +3,7 @@ import Configuration
 import ControlPlane
 import Discovery
 import FoundationEssentials
+import Model
 import Runtime
 import TestSupport
 import Testing

@@ -1,4 +1,4 @@
-import Configuration
+import Model
 import Runtime
 import Testing
 

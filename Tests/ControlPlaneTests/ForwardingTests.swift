@@ -1,6 +1,6 @@
 import Configuration
 import ControlPlane
-import Discovery
+import Model
 import Runtime
 import TestSupport
 import Testing

@@ -1,5 +1,5 @@
 import Configuration
-import Discovery
+import Model
 import TestSupport
 import Testing
 

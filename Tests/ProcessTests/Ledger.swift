@@ -1,6 +1,7 @@
 import Discovery
 import FoundationEssentials
 import Glibc
+import Model
 import Runtime
 import TestSupport
 import WebServer

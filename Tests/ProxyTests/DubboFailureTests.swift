@@ -1,5 +1,4 @@
-import Configuration
-import Discovery
+import Model
 import Proxy
 import Runtime
 import TestSupport

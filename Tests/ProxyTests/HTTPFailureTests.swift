@@ -1,7 +1,6 @@
 import Balancing
-import Configuration
-import Discovery
 import Glibc
+import Model
 import Proxy
 import Runtime
 import Synchronization

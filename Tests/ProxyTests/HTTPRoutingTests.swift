@@ -1,6 +1,5 @@
 import Balancing
-import Configuration
-import Discovery
+import Model
 import Proxy
 import Runtime
 import TestSupport

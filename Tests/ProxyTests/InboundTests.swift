@@ -1,6 +1,6 @@
 import Balancing
 import Configuration
-import Discovery
+import Model
 import Proxy
 import Runtime
 import TestSupport

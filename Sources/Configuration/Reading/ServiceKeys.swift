@@ -1,3 +1,4 @@
+import Model
 import Runtime
 
 /// The keys of a service's section.

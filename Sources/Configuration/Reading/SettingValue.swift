@@ -1,3 +1,4 @@
+import Model
 import Runtime
 
 /// A text that is not a value of the kind that is wanted.

@@ -1,5 +1,6 @@
 import Configuration
 import Discovery
+import Model
 import Runtime
 
 /// Checks an application again and again. Registrations of the same application share one.

@@ -1,5 +1,5 @@
 import Configuration
-import Discovery
+import Model
 import Runtime
 
 /// A Dubbo interface that an application offers and wants listed.

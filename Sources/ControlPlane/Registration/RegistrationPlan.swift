@@ -1,5 +1,6 @@
 import Configuration
 import Discovery
+import Model
 import Runtime
 
 /// What is to be listed for one application, but for the host: each registry is reached from an address of its own.

@@ -1,4 +1,4 @@
-import Discovery
+import Model
 
 /// How a registration is, for operators.
 public struct RegistrationStatus: Equatable, Sendable {

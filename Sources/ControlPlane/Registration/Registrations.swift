@@ -1,5 +1,6 @@
 import Configuration
 import Discovery
+import Model
 import Runtime
 
 /// Lists applications in registries while they serve. Lives on the control loop.

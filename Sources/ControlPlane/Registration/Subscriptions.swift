@@ -1,5 +1,5 @@
 import Configuration
-import Discovery
+import Model
 
 /// What applications want watched through the admin API.
 struct Subscription: Hashable {

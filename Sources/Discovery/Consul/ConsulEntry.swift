@@ -1,3 +1,4 @@
+import Model
 import Runtime
 
 /// One entry of Consul's health list: an instance of a service with the state of its checks.

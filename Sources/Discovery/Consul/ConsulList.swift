@@ -1,3 +1,5 @@
+import Model
+
 /// A service's health list as it was read last, so that the next one costs little.
 struct ConsulList {
     /// What was made of each entry, by a hash of its text.

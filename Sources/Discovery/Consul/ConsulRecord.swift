@@ -1,3 +1,4 @@
+import Model
 import Runtime
 
 /// What an instance's registration says. The conventions of several frameworks are understood.

@@ -1,4 +1,5 @@
 import Configuration
+import Model
 import Runtime
 
 /// Services from Consul, by blocking queries to its agents' HTTP API.

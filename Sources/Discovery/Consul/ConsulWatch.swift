@@ -1,3 +1,4 @@
+import Model
 import Runtime
 
 /// One Consul service that is watched: what is known about it and when it is asked for next.

@@ -1,3 +1,4 @@
+import Model
 import Runtime
 
 /// When an answer is believed that takes hosts away.

@@ -1,3 +1,4 @@
+import Model
 import Runtime
 
 /// What one registry says of the watched services, as far as it is believed, and what it said before this process began.

@@ -1,4 +1,5 @@
 import Configuration
+import Model
 import Runtime
 
 /// Which services are watched, and what all registries together say about each. Lives on the control loop.

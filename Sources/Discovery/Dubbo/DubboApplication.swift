@@ -1,3 +1,4 @@
+import Model
 import Runtime
 
 /// An instance of a Dubbo 3 application as registries list it at application level; the metadata keys are the same in all.

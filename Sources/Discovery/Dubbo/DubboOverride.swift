@@ -1,3 +1,5 @@
+import Model
+
 /// A rule by which operators change providers' parameters without touching the providers: Dubbo's configurators.
 ///
 /// The old form is a URL: `override://10.0.0.1:20880/com.acme.Echo?version=1.0.0&weight=10`. The new one is a document of the

@@ -1,3 +1,4 @@
+import Model
 import Runtime
 
 /// What Dubbo's parameters say of a provider; they are the same in all registries.

@@ -1,3 +1,5 @@
+import Model
+
 /// What a key in etcd says.
 enum EtcdContent {
     case host(ListedHost)

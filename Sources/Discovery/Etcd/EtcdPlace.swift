@@ -1,3 +1,5 @@
+import Model
+
 /// A span of keys: those from `key` up to `end`, or one key where `end` is empty.
 struct EtcdSpan: Hashable {
     let key: [UInt8]

@@ -1,3 +1,4 @@
+import Model
 import Runtime
 
 /// Services from etcd 3.4 or later, over its JSON gateway.

@@ -1,4 +1,5 @@
 import Configuration
+import Model
 import Runtime
 
 /// What the address of an etcd registry says.

@@ -1,3 +1,4 @@
+import Model
 import Runtime
 
 /// One instance as a Eureka server tells it.

@@ -1,4 +1,5 @@
 import Configuration
+import Model
 import Runtime
 
 /// Services from a Eureka server, by polling its whole list and then the changes in it.

@@ -1,5 +1,6 @@
 import Configuration
 import Glibc
+import Model
 import Runtime
 
 /// Services from a YAML file that is watched for changes. A file that cannot be read or is wrong changes nothing.

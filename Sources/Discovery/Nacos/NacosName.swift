@@ -1,3 +1,5 @@
+import Model
+
 /// How Dubbo services are named in Nacos: `providers:INTERFACE:VERSION:GROUP`.
 ///
 /// Old clients leave the empty parts and their separators at the end away.

@@ -1,3 +1,4 @@
+import Model
 import Runtime
 
 /// Services from a Nacos server (1.4, 2.x, 3.x): pushed over its gRPC port where it has one, polled over its HTTP API where

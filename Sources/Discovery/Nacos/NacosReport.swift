@@ -1,3 +1,5 @@
+import Model
+
 /// From what Nacos lists to what is told.
 extension NacosRegistry {
     /// Tells what is known about a service, once all its names have been asked for.

@@ -1,3 +1,4 @@
+import Model
 import Runtime
 
 /// One Nacos service that is watched: what it lists, and how that is learnt.

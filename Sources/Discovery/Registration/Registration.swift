@@ -1,3 +1,5 @@
+import Model
+
 /// An application that is to be listed in registries.
 public struct Registration: Hashable, Sendable {
     /// What makes two registrations the same entry of a registry.

@@ -1,4 +1,5 @@
 import Glibc
+import Model
 import Runtime
 
 /// The hosts that one registry listed last, kept on disk so that a start does not depend on the registry. Lives on the

@@ -1,4 +1,5 @@
 import FoundationEssentials
+import Model
 import Runtime
 
 /// The notation of the file in which the last known hosts of one registry are kept.

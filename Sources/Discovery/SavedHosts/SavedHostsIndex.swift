@@ -1,4 +1,5 @@
 import Glibc
+import Model
 import Runtime
 
 /// Where each service stands in a file of saved hosts. The file stays open: it may be replaced by a newer one meanwhile.

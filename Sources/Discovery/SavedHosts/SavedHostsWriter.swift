@@ -1,3 +1,4 @@
+import Model
 import Runtime
 
 /// Writes a file of saved hosts: beside the old one, and in its place when it is complete on disk.

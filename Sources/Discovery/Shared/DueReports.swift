@@ -1,3 +1,4 @@
+import Model
 import Runtime
 
 /// Services of which something has changed, to be reported: each once, as many at a time as a turn of the loop has room for.

@@ -1,3 +1,4 @@
+import Model
 import Runtime
 
 /// A host as a registry lists it, before its name is looked up.

@@ -1,4 +1,5 @@
 import FoundationEssentials
+import Model
 
 /// An instance of an application as Curator's service discovery writes it: Spring Cloud's and Dubbo's.
 struct CuratorInstance: Equatable {

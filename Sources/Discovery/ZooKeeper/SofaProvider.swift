@@ -1,3 +1,5 @@
+import Model
+
 /// A provider of SOFA RPC as it writes itself into a registry: `bolt://10.0.0.1:12200?version=1.0&uniqueId=&weight=100&…`.
 enum SofaProvider {
     /// The version that SOFA RPC itself writes into every URL; it is no service's.

@@ -1,3 +1,4 @@
+import Model
 import Runtime
 
 /// The instances of an application, and what its revisions offer, kept known while somebody uses it.

@@ -1,3 +1,4 @@
+import Model
 import Runtime
 
 /// A Dubbo interface: its provider nodes, the instances of applications that offer it, and the rules that change both.

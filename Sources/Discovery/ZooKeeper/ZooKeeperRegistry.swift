@@ -1,3 +1,4 @@
+import Model
 import Runtime
 
 /// Services from a ZooKeeper, told by its watches, in the layouts of Dubbo, Spring Cloud and SOFA RPC.

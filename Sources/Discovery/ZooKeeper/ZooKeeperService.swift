@@ -1,3 +1,4 @@
+import Model
 import Runtime
 
 /// What is known of a subscribed service.

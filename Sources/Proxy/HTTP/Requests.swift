@@ -2,8 +2,8 @@ import Balancing
 import CLinux
 import Codecs
 import Configuration
-import Discovery
 import Glibc
+import Model
 import Routing
 import Runtime
 

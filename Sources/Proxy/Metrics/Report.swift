@@ -1,5 +1,5 @@
 import Balancing
-import Discovery
+import Model
 import Runtime
 
 /// What one worker has counted since it started.

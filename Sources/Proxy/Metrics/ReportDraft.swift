@@ -1,5 +1,5 @@
 import Balancing
-import Discovery
+import Model
 import Runtime
 
 /// A report that is being written.

@@ -1,4 +1,4 @@
-import Discovery
+import Model
 import Runtime
 
 /// A configuration's host names, path rules and services on their way into this worker. What it has holds until all of them

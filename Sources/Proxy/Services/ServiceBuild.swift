@@ -1,5 +1,5 @@
 import Balancing
-import Discovery
+import Model
 import Runtime
 
 /// A service's hosts on their way into this worker. What it has goes on serving until all of them are there.

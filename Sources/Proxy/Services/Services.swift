@@ -1,6 +1,6 @@
 import Balancing
-import Discovery
 import Glibc
+import Model
 import Runtime
 
 typealias NameTable = PointerTable<ByteString, Service>

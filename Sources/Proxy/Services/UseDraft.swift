@@ -1,4 +1,4 @@
-import Discovery
+import Model
 import Runtime
 
 /// Which services had requests, while it is being found out.

@@ -1,7 +1,7 @@
 import CLinux
 import Configuration
-import Discovery
 import Glibc
+import Model
 import Runtime
 
 /// An address that applications connect to, in one worker.

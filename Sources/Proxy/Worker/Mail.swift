@@ -1,5 +1,5 @@
 import Balancing
-import Discovery
+import Model
 import Runtime
 
 /// What a worker has to do besides requests.

@@ -1,5 +1,5 @@
 import Balancing
-import Discovery
+import Model
 import Runtime
 
 /// What the control plane tells a worker.

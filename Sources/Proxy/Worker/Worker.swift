@@ -2,8 +2,8 @@ import Balancing
 import CLinux
 import Codecs
 import Configuration
-import Discovery
 import Glibc
+import Model
 import Runtime
 
 /// One thread of the data plane: its own epoll loop, listeners, connections, timers and counters. Shares nothing with other

@@ -1,5 +1,4 @@
 import Configuration
-import Discovery
 import Runtime
 
 /// What all workers are started with.

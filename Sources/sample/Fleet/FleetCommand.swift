@@ -1,5 +1,6 @@
 import Configuration
 import Discovery
+import Model
 import Runtime
 
 /// `greymesh-sample fleet`: what a registry gets from very many sidecars. Each has the adapter and the connections of a real

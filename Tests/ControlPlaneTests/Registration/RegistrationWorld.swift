@@ -1,5 +1,6 @@
 import Configuration
 import Discovery
+import Model
 import Runtime
 import Synchronization
 import TestSupport

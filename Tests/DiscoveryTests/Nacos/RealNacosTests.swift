@@ -1,4 +1,5 @@
 import Glibc
+import Model
 import Runtime
 import TestSupport
 import Testing

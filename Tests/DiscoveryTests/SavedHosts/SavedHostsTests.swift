@@ -1,5 +1,6 @@
 import Configuration
 import Glibc
+import Model
 import Runtime
 import TestSupport
 import Testing

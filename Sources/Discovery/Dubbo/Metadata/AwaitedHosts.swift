@@ -1,3 +1,5 @@
+import Model
+
 extension InstanceReporter {
     /// Takes a service's complete list, in which some instances may be missing: they are being asked what they offer. The
     /// others are told already, and what was told before of those that are missing stays. Only the first list is complete, and

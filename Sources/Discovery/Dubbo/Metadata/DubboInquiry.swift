@@ -1,3 +1,4 @@
+import Model
 import Runtime
 
 /// One revision of an application that only its instances can tell about.

@@ -1,3 +1,4 @@
+import Model
 import Runtime
 
 /// Revisions of applications that a service needs to know and its registry knows nothing about, with where each can be asked.

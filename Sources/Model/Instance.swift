@@ -1,32 +1,5 @@
 import Runtime
 
-/// What applications call: the key under which instances are discovered and requests are routed.
-public struct ServiceKey: Hashable, Sendable, CustomStringConvertible {
-    /// How names of a kind stand in a registry.
-    public enum Kind: String, Hashable, Sendable {
-        /// An application name: `order-service`.
-        case http
-        /// A Dubbo interface: `com.acme.OrderService`. One key covers all its versions and groups.
-        case dubbo
-        /// A SOFA RPC interface over Bolt: `com.acme.OrderService`. One key covers all its unique ids. Nothing forwards it yet.
-        case sofa
-    }
-
-    /// Which kind of name it is.
-    public let kind: Kind
-    /// The application or interface name.
-    public let name: String
-
-    /// A key.
-    public init(kind: Kind, name: String) {
-        self.kind = kind
-        self.name = name
-    }
-
-    /// `dubbo:com.acme.OrderService`
-    public var description: String { "\(kind.rawValue):\(name)" }
-}
-
 /// One host of a service as a registry tells it.
 public struct Instance: Hashable, Sendable {
     /// Where it listens. Adapters resolve names before they report.

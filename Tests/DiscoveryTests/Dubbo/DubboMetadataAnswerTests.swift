@@ -83,11 +83,14 @@ import Testing
         ([0x95], DubboMetadataFailure.Kind.wrongRevision), ([0x92], .wrongRevision), ([0x94, 0x4e], .wrongRevision),
         ([], .unreadable), ([0x96], .unreadable), ([0x4e], .unreadable), ([0x91], .unreadable),
         ([0x91, 0x48, 0x5a], .unreadable), ([0x91, 0x91], .unreadable), ([0x91, 0x40], .unreadable),
-        ([0x91] + [UInt8](repeating: 0x57, count: 5000), .unreadable),
     ])
     func refuses(body: [UInt8], kind: DubboMetadataFailure.Kind) {
         let failure = #expect(throws: DubboMetadataFailure.self) { try read(FakeDubbo.response(body)) }
         #expect(failure?.kind == kind, "\(body.prefix(8)) \(String(describing: failure))")
+    }
+
+    @Test func refusesVeryDeepAnswers() {
+        refuses(body: [0x91] + [UInt8](repeating: 0x57, count: 5000), kind: .unreadable)
     }
 
     @Test func tellsAnExceptionInWords() throws {

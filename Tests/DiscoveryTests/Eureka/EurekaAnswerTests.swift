@@ -134,9 +134,13 @@ import Testing
         "{\"applications\":{\"application\":[1]}}", "{\"applications\":{\"application\":[{]}}",
         "{\"applications\":{\"application\":[{\"instance\":[{\"a\":1]}]}}", "{\"applications\":{}} x", "{\"error\":1}",
         "{\"applications\":{\"application\":[{\"name\":\"A\",\"instance\":[{}", "{\"applications\":{},}", "{\"a\\",
-        String(repeating: "{\"applications\":", count: 50_000),
     ])
     func refusesWhatIsNoAnswer(text: String) {
+        #expect(throws: EurekaReader.Unreadable.self) { try table(text) }
+    }
+
+    @Test func refusesVeryDeepAnswers() {
+        let text = String(repeating: "{\"applications\":", count: 50_000)
         #expect(throws: EurekaReader.Unreadable.self) { try table(text) }
     }
 

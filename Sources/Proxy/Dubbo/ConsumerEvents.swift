@@ -1,4 +1,3 @@
-import CLinux
 import Codecs
 import Glibc
 import Runtime
@@ -11,7 +10,7 @@ extension Worker {
         consumer.pointee.next = dubbo.first
         dubbo.first?.pointee.previous = consumer
         dubbo.first = consumer
-        poller.add(descriptor, .readable, token: Token(.consumer, consumer).rawValue)
+        system.watch(descriptor, .readable, token: Token(.consumer, consumer).rawValue)
     }
 
     @inline(__always)
@@ -27,7 +26,7 @@ extension Worker {
     @inline(__always)
     private mutating func read(_ consumer: UnsafeMutablePointer<Consumer>) {
         if consumer.pointee.inbound.isEmpty {
-            let count = recv(consumer.pointee.descriptor, scratch, Self.scratchSize, 0)
+            let count = system.receive(consumer.pointee.descriptor, scratch, Self.scratchSize)
             if count <= 0 { return endOfRequests(consumer, count) }
             let used = consume(consumer, scratch, count)
             if used < count && !consumer.pointee.isClosed {
@@ -42,8 +41,8 @@ extension Worker {
     /// A frame's beginning is there. Memory grows with what arrives, not with what the head promises.
     private mutating func readOn(_ consumer: UnsafeMutablePointer<Consumer>) {
         buffers.reserve(4096, in: &consumer.pointee.inbound)
-        let count = recv(
-            consumer.pointee.descriptor, consumer.pointee.inbound.tail, consumer.pointee.inbound.room, 0)
+        let count = system.receive(
+            consumer.pointee.descriptor, consumer.pointee.inbound.tail, consumer.pointee.inbound.room)
         if count <= 0 { return endOfRequests(consumer, count) }
         var inbound = consumer.pointee.inbound
         consumer.pointee.inbound = Buffer()
@@ -102,7 +101,7 @@ extension Worker {
     /// The consumer has ended its side (`count` is 0) or the connection is broken.
     private mutating func endOfRequests(_ consumer: UnsafeMutablePointer<Consumer>, _ count: Int) {
         if count < 0 {
-            if errno == EAGAIN || errno == EINTR { return }
+            if count.errorCode == EAGAIN || count.errorCode == EINTR { return }
             return close(consumer)
         }
         consumer.pointee.readClosed = true
@@ -171,7 +170,7 @@ extension Worker {
         if consumer.pointee.isClosed { return }
         consumer.pointee.isClosed = true
         while let call = consumer.pointee.firstCall { end(call, code: Self.clientGone) }
-        Socket.close(consumer.pointee.descriptor)
+        system.close(consumer.pointee.descriptor)
         buffers.release(&consumer.pointee.inbound)
         buffers.release(&consumer.pointee.outbound)
         let (previous, next) = (consumer.pointee.previous, consumer.pointee.next)
@@ -191,7 +190,7 @@ extension Worker {
         if !consumer.pointee.outbound.isEmpty && !consumer.pointee.isDirty { interest.insert(.writable) }
         if interest == consumer.pointee.interest { return }
         consumer.pointee.interest = interest
-        poller.modify(consumer.pointee.descriptor, interest, token: Token(.consumer, consumer).rawValue)
+        system.rewatch(consumer.pointee.descriptor, interest, token: Token(.consumer, consumer).rawValue)
     }
 
     // MARK: Draining

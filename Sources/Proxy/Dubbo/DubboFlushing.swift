@@ -1,4 +1,3 @@
-import CLinux
 import Glibc
 import Runtime
 
@@ -43,9 +42,9 @@ extension Worker {
         if provider.pointee.phase == .connecting || provider.pointee.phase == .broken { return }
         let waiting = provider.pointee.outbound.count
         if waiting > 0 {
-            let sent = clinux_send(provider.pointee.descriptor, provider.pointee.outbound.bytes, waiting)
+            let sent = system.send(provider.pointee.descriptor, provider.pointee.outbound.bytes, waiting)
             if sent < 0 {
-                if errno != EAGAIN && errno != EINTR { return stopWriting(provider) }
+                if sent.errorCode != EAGAIN && sent.errorCode != EINTR { return stopWriting(provider) }
             } else {
                 provider.pointee.outbound.consume(sent)
             }
@@ -70,9 +69,9 @@ extension Worker {
     private mutating func flush(_ consumer: UnsafeMutablePointer<Consumer>) {
         let waiting = consumer.pointee.outbound.count
         if waiting > 0 {
-            let sent = clinux_send(consumer.pointee.descriptor, consumer.pointee.outbound.bytes, waiting)
+            let sent = system.send(consumer.pointee.descriptor, consumer.pointee.outbound.bytes, waiting)
             if sent < 0 {
-                if errno != EAGAIN && errno != EINTR { return close(consumer) }
+                if sent.errorCode != EAGAIN && sent.errorCode != EINTR { return close(consumer) }
             } else {
                 consumer.pointee.outbound.consume(sent)
             }

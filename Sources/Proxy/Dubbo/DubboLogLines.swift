@@ -11,7 +11,7 @@ extension Worker {
         func quoted(_ range: ByteRange) -> String {
             JSONString.quoted(ByteString(base: body + Int(range.start), count: Int(range.count)).text)
         }
-        var line = "{\"time\":\"\(Logger.timestamp(Clock.wallNanoseconds))\",\"protocol\":\"dubbo\",\"peer\":"
+        var line = "{\"time\":\"\(Logger.timestamp(system.wallNanoseconds))\",\"protocol\":\"dubbo\",\"peer\":"
         line += JSONString.quoted(consumer.peerText.text)
         line += ",\"interface\":" + quoted(dubbo.invocation.interface)
         line += ",\"method\":" + quoted(dubbo.invocation.calledMethod)

@@ -6,9 +6,9 @@ import Runtime
 // Connections to Dubbo hosts: opening, keeping alive, giving up and closing.
 extension Worker {
     /// How long a host is left alone that told that it takes no new requests, unless it takes that back.
-    static let readonlyPause: Int64 = 3_000_000_000
+    static var readonlyPause: Int64 { 3_000_000_000 }
     /// How long a host may take to answer the heartbeat that is sent when a call has run out of time.
-    static let probePatience: Int64 = 5_000_000_000
+    static var probePatience: Int64 { 5_000_000_000 }
 
     @inline(__always)
     private func current(_ endpoint: UnsafeMutablePointer<Endpoint>) -> UnsafeMutablePointer<Provider>? {
@@ -27,22 +27,21 @@ extension Worker {
     private mutating func connectProvider(
         _ endpoint: UnsafeMutablePointer<Endpoint>
     ) -> UnsafeMutablePointer<Provider>? {
-        do {
-            let descriptor = try Socket.connect(to: endpoint.pointee.address)
-            let provider = dubbo.providers.take(Provider(descriptor: descriptor, endpoint: endpoint))
-            endpoint.pointee.connections += 1
-            endpoint.pointee.pool = UnsafeMutableRawPointer(provider)
-            poller.add(descriptor, .writable, token: Token(.provider, provider).rawValue)
-            wheel.set(timer(provider), deadline: now + settings.limits.connectTimeout)
-            return provider
-        } catch {
-            noteFailure(endpoint, (error as? SystemError)?.description ?? "connect failed")
+        let descriptor = system.connect(to: endpoint.pointee.address)
+        if descriptor < 0 {
+            noteFailure(endpoint, SystemError("connect to \(endpoint.pointee.address)", code: -descriptor).description)
             return nil
         }
+        let provider = dubbo.providers.take(Provider(descriptor: descriptor, endpoint: endpoint))
+        endpoint.pointee.connections += 1
+        endpoint.pointee.pool = UnsafeMutableRawPointer(provider)
+        system.watch(descriptor, .writable, token: Token(.provider, provider).rawValue)
+        wheel.set(timer(provider), deadline: now + settings.limits.connectTimeout)
+        return provider
     }
 
     mutating func finishConnect(_ provider: UnsafeMutablePointer<Provider>) {
-        let error = Socket.connectError(provider.pointee.descriptor)
+        let error = system.connectError(provider.pointee.descriptor)
         guard error == 0 else { return lose(provider, "connect: " + SystemError.text(of: error)) }
         provider.pointee.phase = .ready
         provider.pointee.heardAt = now
@@ -182,7 +181,7 @@ extension Worker {
         provider.pointee.isClosed = true
         leavePool(provider)
         wheel.cancel(timer(provider))
-        Socket.close(provider.pointee.descriptor)
+        system.close(provider.pointee.descriptor)
         buffers.release(&provider.pointee.inbound)
         buffers.release(&provider.pointee.outbound)
         let endpoint = provider.pointee.endpoint
@@ -207,6 +206,6 @@ extension Worker {
         let interest: Readiness = writes ? [.readable, .writable] : .readable
         if interest == provider.pointee.interest { return }
         provider.pointee.interest = interest
-        poller.modify(provider.pointee.descriptor, interest, token: Token(.provider, provider).rawValue)
+        system.rewatch(provider.pointee.descriptor, interest, token: Token(.provider, provider).rawValue)
     }
 }

@@ -1,5 +1,4 @@
 import Balancing
-import CLinux
 import Codecs
 import Glibc
 import Runtime
@@ -19,7 +18,7 @@ extension Worker {
     @inline(__always)
     private mutating func read(_ provider: UnsafeMutablePointer<Provider>) {
         if !provider.pointee.inbound.isEmpty { return readOn(provider) }
-        let count = recv(provider.pointee.descriptor, scratch, Self.scratchSize, 0)
+        let count = system.receive(provider.pointee.descriptor, scratch, Self.scratchSize)
         if count <= 0 { return endOfAnswers(provider, count) }
         hear(provider)
         let used = consume(provider, scratch, count)
@@ -31,8 +30,8 @@ extension Worker {
     /// A frame's beginning is there. Memory grows with what arrives, not with what the head promises.
     private mutating func readOn(_ provider: UnsafeMutablePointer<Provider>) {
         buffers.reserve(4096, in: &provider.pointee.inbound)
-        let count = recv(
-            provider.pointee.descriptor, provider.pointee.inbound.tail, provider.pointee.inbound.room, 0)
+        let count = system.receive(
+            provider.pointee.descriptor, provider.pointee.inbound.tail, provider.pointee.inbound.room)
         if count <= 0 { return endOfAnswers(provider, count) }
         hear(provider)
         var inbound = provider.pointee.inbound
@@ -53,8 +52,8 @@ extension Worker {
     }
 
     private mutating func endOfAnswers(_ provider: UnsafeMutablePointer<Provider>, _ count: Int) {
-        if count < 0 && (errno == EAGAIN || errno == EINTR) { return }
-        lose(provider, count == 0 ? "the host closed the connection" : SystemError.text(of: errno))
+        if count < 0 && (count.errorCode == EAGAIN || count.errorCode == EINTR) { return }
+        lose(provider, count == 0 ? "the host closed the connection" : SystemError.text(of: count.errorCode))
     }
 
     /// Uses whole frames; returns how many bytes were used.
@@ -109,7 +108,7 @@ extension Worker {
     }
 
     /// Code that counts results that are exceptions of the called method: their status is 20.
-    static let exceptionCode: Int32 = 1000
+    static var exceptionCode: Int32 { 1000 }
 
     /// Tells the consumer; the body is dropped as it comes.
     private mutating func refuseOversized(_ provider: UnsafeMutablePointer<Provider>, _ head: Dubbo.FrameHead) {

@@ -7,7 +7,7 @@ extension Worker {
     mutating func beginLogLine(
         _ downstream: UnsafeMutablePointer<Downstream>, _ head: HTTP1.RequestHead, _ bytes: UnsafeMutablePointer<UInt8>
     ) {
-        var line = "{\"time\":\"\(Logger.timestamp(Clock.wallNanoseconds))\",\"protocol\":\"http\",\"peer\":"
+        var line = "{\"time\":\"\(Logger.timestamp(system.wallNanoseconds))\",\"protocol\":\"http\",\"peer\":"
         line += JSONString.quoted(downstream.peerText.text)
         line += ",\"method\":" + JSONString.quoted(text(head.methodName, bytes))
         line += ",\"host\":" + JSONString.quoted(text(head.host, bytes))
@@ -40,7 +40,7 @@ extension Worker {
     /// Hands the finished lines to the log's thread.
     mutating func writeAccessLog() {
         guard let accessLog, !logLines.isEmpty else { return }
-        accessLog.write(Array(UnsafeBufferPointer(start: logLines.bytes, count: logLines.count)))
+        system.write(Array(UnsafeBufferPointer(start: logLines.bytes, count: logLines.count)), to: accessLog)
         logLines.clear()
     }
 

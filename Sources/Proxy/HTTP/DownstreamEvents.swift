@@ -1,5 +1,4 @@
 import Balancing
-import CLinux
 import Codecs
 import Glibc
 import Runtime
@@ -12,7 +11,7 @@ extension Worker {
         downstream.pointee.next = http.first
         http.first?.pointee.previous = downstream
         http.first = downstream
-        poller.add(descriptor, .readable, token: Token(.downstream, downstream).rawValue)
+        system.watch(descriptor, .readable, token: Token(.downstream, downstream).rawValue)
         setTimer(downstream, after: settings.limits.idleTimeout)
     }
 
@@ -33,7 +32,7 @@ extension Worker {
 
     private mutating func read(_ downstream: UnsafeMutablePointer<Downstream>) {
         if downstream.pointee.inbound.isEmpty {
-            let count = recv(downstream.pointee.descriptor, scratch, Self.scratchSize, 0)
+            let count = system.receive(downstream.pointee.descriptor, scratch, Self.scratchSize)
             if count <= 0 { return endOfInput(downstream, count) }
             let used = consume(downstream, scratch, count)
             if used < count && !downstream.pointee.isClosed {
@@ -41,8 +40,8 @@ extension Worker {
             }
         } else {
             buffers.reserve(min(4096, Self.scratchSize), in: &downstream.pointee.inbound)
-            let count = recv(
-                downstream.pointee.descriptor, downstream.pointee.inbound.tail, downstream.pointee.inbound.room, 0)
+            let count = system.receive(
+                downstream.pointee.descriptor, downstream.pointee.inbound.tail, downstream.pointee.inbound.room)
             if count <= 0 { return endOfInput(downstream, count) }
             downstream.pointee.inbound.filled(count)
             consumeInbound(downstream)
@@ -91,7 +90,7 @@ extension Worker {
     /// The client has ended its side (`count` is 0) or the connection is broken.
     private mutating func endOfInput(_ downstream: UnsafeMutablePointer<Downstream>, _ count: Int) {
         if count < 0 {
-            if errno == EAGAIN || errno == EINTR { return }
+            if count.errorCode == EAGAIN || count.errorCode == EINTR { return }
             abandon(downstream)
             return
         }
@@ -123,7 +122,7 @@ extension Worker {
             sent = send(downstream.pointee.descriptor, head, headCount, body, bodyCount)
             if sent == headCount + bodyCount { return }
             if sent < 0 {
-                if errno != EAGAIN { return abandon(downstream) }
+                if sent.errorCode != EAGAIN { return abandon(downstream) }
                 sent = 0
             }
         }
@@ -144,18 +143,18 @@ extension Worker {
         _ descriptor: Int32, _ first: UnsafeMutablePointer<UInt8>, _ firstCount: Int,
         _ second: UnsafeMutablePointer<UInt8>, _ secondCount: Int
     ) -> Int {
-        if secondCount == 0 { return clinux_send(descriptor, first, firstCount) }
-        if firstCount == 0 { return clinux_send(descriptor, second, secondCount) }
-        return clinux_send_two(descriptor, first, firstCount, second, secondCount)
+        if secondCount == 0 { return system.send(descriptor, first, firstCount) }
+        if firstCount == 0 { return system.send(descriptor, second, secondCount) }
+        return system.sendTwo(descriptor, first, firstCount, second, secondCount)
     }
 
     private mutating func flush(_ downstream: UnsafeMutablePointer<Downstream>) {
         let waiting = downstream.pointee.outbound.count
         if waiting > 0 {
-            let sent = clinux_send(
+            let sent = system.send(
                 downstream.pointee.descriptor, downstream.pointee.outbound.bytes, waiting)
             if sent < 0 {
-                if errno != EAGAIN { abandon(downstream) }
+                if sent.errorCode != EAGAIN { abandon(downstream) }
                 return
             }
             downstream.pointee.outbound.consume(sent)
@@ -194,7 +193,7 @@ extension Worker {
 
     private mutating func linger(_ downstream: UnsafeMutablePointer<Downstream>) {
         if downstream.pointee.readClosed { return close(downstream) }
-        clinux_end_output(downstream.pointee.descriptor)
+        system.endOutput(downstream.pointee.descriptor)
         downstream.pointee.phase = .lingering
         buffers.release(&downstream.pointee.inbound)
         setTimer(downstream, after: 2_000_000_000)
@@ -217,14 +216,14 @@ extension Worker {
     }
 
     /// Code that counts requests whose client went before the answer's end, as nginx has it.
-    static let clientGone: Int32 = 499
+    static var clientGone: Int32 { 499 }
 
     mutating func close(_ downstream: UnsafeMutablePointer<Downstream>) {
         if downstream.pointee.isClosed { return }
         downstream.pointee.isClosed = true
         wheel.cancel(timer(downstream))
         unqueue(downstream)
-        Socket.close(downstream.pointee.descriptor)
+        system.close(downstream.pointee.descriptor)
         buffers.release(&downstream.pointee.inbound)
         buffers.release(&downstream.pointee.outbound)
         buffers.release(&downstream.pointee.exchange.request)
@@ -255,7 +254,7 @@ extension Worker {
         if !downstream.pointee.outbound.isEmpty { interest.insert(.writable) }
         if interest == downstream.pointee.interest { return }
         downstream.pointee.interest = interest
-        poller.modify(downstream.pointee.descriptor, interest, token: Token(.downstream, downstream).rawValue)
+        system.rewatch(downstream.pointee.descriptor, interest, token: Token(.downstream, downstream).rawValue)
     }
 
     @inline(__always)

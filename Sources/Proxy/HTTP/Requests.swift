@@ -1,5 +1,4 @@
 import Balancing
-import CLinux
 import Codecs
 import Configuration
 import Glibc
@@ -10,9 +9,9 @@ import Runtime
 // A request's way to a host: head, service, version, connection, body.
 extension Worker {
     /// Largest request that is kept for another attempt, and most bytes that wait for a host.
-    static let replayLimit = 65_536
+    static var replayLimit: Int { 65_536 }
     /// Most hosts that a request is tried on.
-    static let mostAttempts: UInt8 = 3
+    static var mostAttempts: UInt8 { 3 }
 
     /// Reads a head at `bytes`. Returns its length; nil when it stays there: it is not whole, waits for its service, or was
     /// refused.
@@ -252,7 +251,7 @@ extension Worker {
         downstream.pointee.exchange.served = choice.cluster.pointee.version
         guard let upstream = connection(to: endpoint, for: downstream) else {
             downstream.pointee.exchange.tried.insert(endpoint)
-            noteFailure(endpoint, "connect: " + SystemError.text(of: errno))
+            noteFailure(endpoint, "connect: " + SystemError.text(of: http.connectError))
             retryOrAnswer(downstream, 503, "no host could be reached")
             return true
         }
@@ -286,10 +285,10 @@ extension Worker {
     ) {
         let waiting = downstream.pointee.exchange.request.count
         if waiting > 0 {
-            let sent = clinux_send(
+            let sent = system.send(
                 upstream.pointee.descriptor, downstream.pointee.exchange.request.bytes, waiting)
             if sent < 0 {
-                if errno != EAGAIN { return upstreamBroken(upstream, errno) }
+                if sent.errorCode != EAGAIN { return upstreamBroken(upstream, sent.errorCode) }
             } else if downstream.pointee.exchange.isReplayable {
                 downstream.pointee.exchange.request.pass(sent)
             } else {

@@ -1,5 +1,4 @@
 import Balancing
-import CLinux
 import Codecs
 import Glibc
 import Runtime
@@ -20,7 +19,7 @@ extension Worker {
     }
 
     private mutating func finishConnect(_ upstream: UnsafeMutablePointer<Upstream>) {
-        let error = Socket.connectError(upstream.pointee.descriptor)
+        let error = system.connectError(upstream.pointee.descriptor)
         guard error == 0 else { return connectFailed(upstream, SystemError.text(of: error)) }
         wheel.cancel(timer(upstream))
         upstream.pointee.phase = .head
@@ -35,7 +34,7 @@ extension Worker {
         sendRequest(upstream, downstream)
         if upstream.pointee.isClosed || !downstream.pointee.exchange.request.isEmpty { return }
         if downstream.pointee.phase == .tunnel && downstream.pointee.readClosed {
-            clinux_end_output(upstream.pointee.descriptor)
+            system.endOutput(upstream.pointee.descriptor)
         }
         if !downstream.pointee.exchange.bodyComplete && !downstream.pointee.inbound.isEmpty { queue(downstream) }
         updateInterest(downstream)
@@ -45,7 +44,7 @@ extension Worker {
 
     private mutating func read(_ upstream: UnsafeMutablePointer<Upstream>) {
         if upstream.pointee.inbound.isEmpty {
-            let count = recv(upstream.pointee.descriptor, scratch, Self.scratchSize, 0)
+            let count = system.receive(upstream.pointee.descriptor, scratch, Self.scratchSize)
             if count <= 0 { return endOfAnswer(upstream, count) }
             let used = consume(upstream, scratch, count)
             if used < count && !upstream.pointee.isClosed && upstream.pointee.phase == .head {
@@ -53,8 +52,8 @@ extension Worker {
             }
         } else {
             buffers.reserve(4096, in: &upstream.pointee.inbound)
-            let count = recv(
-                upstream.pointee.descriptor, upstream.pointee.inbound.tail, upstream.pointee.inbound.room, 0)
+            let count = system.receive(
+                upstream.pointee.descriptor, upstream.pointee.inbound.tail, upstream.pointee.inbound.room)
             if count <= 0 { return endOfAnswer(upstream, count) }
             upstream.pointee.inbound.filled(count)
             var inbound = upstream.pointee.inbound
@@ -248,13 +247,13 @@ extension Worker {
     }
 
     /// Code that counts answers that broke off after their head was sent.
-    static let brokenOff: Int32 = 599
+    static var brokenOff: Int32 { 599 }
 
     // MARK: Ends
 
     private mutating func endOfAnswer(_ upstream: UnsafeMutablePointer<Upstream>, _ count: Int) {
-        if count < 0 && (errno == EAGAIN || errno == EINTR) { return }
-        let error = count < 0 ? errno : 0
+        if count < 0 && (count.errorCode == EAGAIN || count.errorCode == EINTR) { return }
+        let error = count < 0 ? count.errorCode : 0
         guard let downstream = upstream.pointee.downstream else { return close(upstream) }
         if upstream.pointee.phase == .tunnel && error == 0 { return endTunnelOutput(upstream, downstream) }
         if upstream.pointee.phase == .body && upstream.pointee.framing == .untilClose && error == 0 {

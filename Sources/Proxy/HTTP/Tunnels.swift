@@ -1,4 +1,3 @@
-import CLinux
 import Glibc
 import Runtime
 
@@ -30,7 +29,7 @@ extension Worker {
     mutating func endTunnelInput(_ downstream: UnsafeMutablePointer<Downstream>) {
         guard let upstream = downstream.pointee.exchange.upstream else { return abandon(downstream) }
         if upstream.pointee.readClosed { return endTunnel(upstream, downstream) }
-        if downstream.pointee.exchange.request.isEmpty { clinux_end_output(upstream.pointee.descriptor) }
+        if downstream.pointee.exchange.request.isEmpty { system.endOutput(upstream.pointee.descriptor) }
         updateInterest(downstream)
     }
 
@@ -40,7 +39,7 @@ extension Worker {
     ) {
         upstream.pointee.readClosed = true
         if downstream.pointee.readClosed { return endTunnel(upstream, downstream) }
-        if downstream.pointee.outbound.isEmpty { clinux_end_output(downstream.pointee.descriptor) }
+        if downstream.pointee.outbound.isEmpty { system.endOutput(downstream.pointee.descriptor) }
         updateInterest(upstream)
     }
 

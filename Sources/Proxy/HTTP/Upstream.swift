@@ -56,6 +56,8 @@ struct HTTPState: ~Copyable {
     var first: UnsafeMutablePointer<Downstream>?
     /// Clients' connections with another request in `inbound`.
     var queued: UnsafeMutablePointer<Downstream>?
+    /// Why the last attempt to connect failed at once.
+    var connectError: Int32 = 0
 
     init() {}
 

@@ -1,5 +1,4 @@
 import Balancing
-import CLinux
 import Codecs
 import Glibc
 import Runtime
@@ -7,7 +6,7 @@ import Runtime
 // Connections to HTTP hosts: opening, pooling and closing.
 extension Worker {
     /// Longest time that a connection waits in the pool. Most servers keep theirs longer.
-    static let poolTimeout: Int64 = 60_000_000_000
+    static var poolTimeout: Int64 { 60_000_000_000 }
 
     /// A connection for a request: one from the pool, the latest used first, else a new one. Nil: connecting failed at once.
     @inline(__always)
@@ -31,14 +30,18 @@ extension Worker {
 
     /// A request that must not be sent twice goes only where the host has not closed already.
     private func isAlive(_ upstream: UnsafeMutablePointer<Upstream>) -> Bool {
-        clinux_is_quiet(upstream.pointee.descriptor) != 0
+        system.isQuiet(upstream.pointee.descriptor)
     }
 
     private mutating func connect(_ endpoint: UnsafeMutablePointer<Endpoint>) -> UnsafeMutablePointer<Upstream>? {
-        guard let descriptor = try? Socket.connect(to: endpoint.pointee.address) else { return nil }
+        let descriptor = system.connect(to: endpoint.pointee.address)
+        if descriptor < 0 {
+            http.connectError = -descriptor
+            return nil
+        }
         let upstream = http.upstreams.take(Upstream(descriptor: descriptor, endpoint: endpoint))
         endpoint.pointee.connections += 1
-        poller.add(descriptor, .writable, token: Token(.upstream, upstream).rawValue)
+        system.watch(descriptor, .writable, token: Token(.upstream, upstream).rawValue)
         wheel.set(timer(upstream), deadline: now + settings.limits.connectTimeout)
         return upstream
     }
@@ -93,7 +96,7 @@ extension Worker {
         if upstream.pointee.phase == .idle { takeOut(upstream) }
         upstream.pointee.isClosed = true
         wheel.cancel(timer(upstream))
-        Socket.close(upstream.pointee.descriptor)
+        system.close(upstream.pointee.descriptor)
         buffers.release(&upstream.pointee.inbound)
         let endpoint = upstream.pointee.endpoint
         endpoint.pointee.connections -= 1
@@ -126,7 +129,7 @@ extension Worker {
         }
         if interest == upstream.pointee.interest { return }
         upstream.pointee.interest = interest
-        poller.modify(upstream.pointee.descriptor, interest, token: Token(.upstream, upstream).rawValue)
+        system.rewatch(upstream.pointee.descriptor, interest, token: Token(.upstream, upstream).rawValue)
     }
 
     /// The client has taken all: the host may go on, or the end of a tunnel is passed on.
@@ -134,7 +137,7 @@ extension Worker {
         _ upstream: UnsafeMutablePointer<Upstream>, _ downstream: UnsafeMutablePointer<Downstream>
     ) {
         if upstream.pointee.phase == .tunnel && upstream.pointee.readClosed {
-            clinux_end_output(downstream.pointee.descriptor)
+            system.endOutput(downstream.pointee.descriptor)
         }
         updateInterest(upstream)
     }

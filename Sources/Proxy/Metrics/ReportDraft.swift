@@ -21,7 +21,7 @@ final class ReportDraft {
 
 extension Worker {
     /// Services and hosts that one step writes down.
-    private static let entriesAtATime = 32
+    private static var entriesAtATime: Int { 32 }
 
     /// Begins to copy the counters for the control plane.
     func beginReport(_ id: UInt64) -> ReportDraft {

@@ -9,7 +9,7 @@ final class RetiredClusters {
 
 extension Worker {
     /// Members that one step gives back.
-    private static let membersAtATime = 64
+    private static var membersAtATime: Int { 64 }
 
     /// Puts new clusters in the place of others, whose endpoints are given back by and by.
     mutating func retire(_ clusters: inout ClusterSet, for new: consuming ClusterSet) {

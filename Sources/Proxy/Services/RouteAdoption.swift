@@ -20,7 +20,7 @@ final class RouteAdoption {
 
 extension Worker {
     /// Entries that one step takes over.
-    private static let routesAtATime = 16
+    private static var routesAtATime: Int { 16 }
 
     /// The configuration names it, or the one that is on its way.
     func isPinned(_ service: UnsafeMutablePointer<Service>) -> Bool {

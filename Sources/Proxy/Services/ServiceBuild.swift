@@ -15,7 +15,7 @@ final class ServiceBuild {
 
 extension Worker {
     /// With so many hosts a service's first request does not take them over by the way.
-    private static let manyHosts = 256
+    private static var manyHosts: Int { 256 }
 
     /// Takes over what is known of a service: now where requests use it, else when the first one does.
     mutating func adopt(_ snapshot: ServiceSnapshot) {

@@ -16,7 +16,7 @@ final class UseDraft {
 
 extension Worker {
     /// Services that one step looks at.
-    private static let servicesAtATime = 64
+    private static var servicesAtATime: Int { 64 }
 
     /// Now and then tells which services had requests, so that the others can be let go.
     mutating func tellUsedServices() {

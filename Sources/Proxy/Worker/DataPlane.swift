@@ -44,13 +44,12 @@ public final class DataPlane {
         let inbox = inboxes[number]
         let outbox = events
         let thread = try Thread(name: "worker-\(number)") {
-            guard
-                var worker = try? Worker(
-                    index: number, settings: settings, listeners: sockets, inbox: inbox, outbox: outbox)
-            else {
+            guard let system = try? LinuxSystem() else {
                 outbox.post(.drained(worker: number))
                 return
             }
+            var worker = Worker(
+                index: number, settings: settings, listeners: sockets, inbox: inbox, outbox: outbox, system: system)
             worker.run()
         }
         threads.append(thread)

@@ -1,4 +1,3 @@
-import CLinux
 import Configuration
 import Glibc
 import Model
@@ -28,7 +27,7 @@ extension ListenerConfiguration {
 
 extension Worker {
     func watchListener(_ number: Int) {
-        poller.add(
+        system.watch(
             listeners[number].descriptor, .readable, token: UInt64(number) << 4 | TokenKind.listener.rawValue)
     }
 
@@ -37,11 +36,15 @@ extension Worker {
         let listener = listeners[number].descriptor
         if listener < 0 { return }
         for _ in 0..<64 {
-            guard let (descriptor, peer) = Socket.accept(listener) else {
-                if errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM { pauseListener(number) }
+            let (descriptor, peer) = system.accept(listener)
+            if descriptor < 0 {
+                let error = -descriptor
+                if error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM {
+                    pauseListener(number, error: error)
+                }
                 return
             }
-            clinux_set_int_option(descriptor, SOL_SOCKET, SO_KEEPALIVE, 1)
+            system.keepAlive(descriptor)
             listeners[number].accepted += 1
             listeners[number].open += 1
             switch listeners[number].configuration.protocol {
@@ -52,13 +55,13 @@ extension Worker {
     }
 
     /// A full descriptor table would make the loop spin; the next second tries again.
-    private mutating func pauseListener(_ number: Int) {
-        poller.remove(listeners[number].descriptor)
+    private mutating func pauseListener(_ number: Int, error: Int32) {
+        system.unwatch(listeners[number].descriptor)
         listeners[number].isPaused = true
         note(
             .badInput(
                 listener: listeners[number].configuration.name, peer: "-",
-                reason: "accept: " + SystemError.text(of: errno)))
+                reason: "accept: " + SystemError.text(of: error)))
     }
 
     mutating func resumeListeners() {
@@ -76,7 +79,7 @@ extension Worker {
                 before = listeners[number].accepted
                 acceptConnections(number)
             } while listeners[number].accepted > before
-            Socket.close(listeners[number].descriptor)
+            system.close(listeners[number].descriptor)
             listeners[number].descriptor = -1
         }
     }

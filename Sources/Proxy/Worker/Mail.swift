@@ -35,17 +35,17 @@ extension Worker {
     /// were sent after a message are served after it.
     mutating func takeMail() {
         guard mail.messages.isEmpty else { return }
-        mail.messages = inbox.take()
+        mail.messages = system.take(inbox)
         mail.messages.reverse()
         readMail()
     }
 
     /// Does some of what waits, in the order in which it came.
     mutating func readMail() {
-        let begin = Clock.threadNanoseconds
-        let end = Clock.nanoseconds + Mail.turn
-        repeat { takeStep() } while mail.isWaiting && running && Clock.nanoseconds < end
-        mail.time.add(nanoseconds: Clock.threadNanoseconds - begin)
+        let begin = system.threadNanoseconds
+        let end = system.nanoseconds + Mail.turn
+        repeat { takeStep() } while mail.isWaiting && running && system.nanoseconds < end
+        mail.time.add(nanoseconds: system.threadNanoseconds - begin)
     }
 
     private mutating func takeStep() {

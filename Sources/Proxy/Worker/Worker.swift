@@ -1,5 +1,4 @@
 import Balancing
-import CLinux
 import Codecs
 import Configuration
 import Glibc
@@ -11,7 +10,9 @@ import Runtime
 ///
 /// A struct that cannot be copied, with its records behind pointers: the path of a request neither allocates nor counts
 /// references (`~Copyable` costs a fifth of what final classes do).
-public struct Worker: ~Copyable {
+///
+/// All that it asks of the system goes through `system`, so that a test can drive one turn by turn.
+public struct Worker<System: SystemCalls>: ~Copyable {
     /// Number of this worker, from 0.
     let index: Int
     let inbox: Mailbox<WorkerMessage>
@@ -19,10 +20,10 @@ public struct Worker: ~Copyable {
     let settings: CompiledSettings
     let accessLog: AccessLog?
 
-    let poller: Poller
+    let system: System
     var wheel: TimerWheel
     var buffers = BufferPool()
-    var random = FastRandom()
+    var random: FastRandom
     /// Monotonic nanoseconds at the start of this batch of events.
     var now: Int64
     /// What is read from sockets; holds nothing between two events.
@@ -38,27 +39,29 @@ public struct Worker: ~Copyable {
     var logLines = Buffer()
     /// When draining began; 0 before.
     var drainingSince: Int64 = 0
-    var running = true
+    /// Whether another turn is to follow: not after `stop`, nor after the last request of a drain.
+    public internal(set) var running = true
     var mail = Mail()
     /// Bytes of `scratch`.
-    static let scratchSize = 65_536
+    static var scratchSize: Int { 65_536 }
     /// Bytes of `output`: more than the largest head with what is added to it.
-    static let outputSize = 2 * 65_536
+    static var outputSize: Int { 2 * 65_536 }
 
     /// Takes over listening sockets.
     ///
     /// - Parameter listeners: descriptors of this worker alone, in the order of the settings' listeners.
-    init(
+    public init(
         index: Int, settings: WorkerSettings, listeners descriptors: [Int32], inbox: Mailbox<WorkerMessage>,
-        outbox: Mailbox<WorkerEvent>
-    ) throws {
+        outbox: Mailbox<WorkerEvent>, system: System
+    ) {
         self.index = index
         self.inbox = inbox
         self.outbox = outbox
         self.settings = CompiledSettings(settings)
         accessLog = settings.accessLog
-        poller = try Poller(capacity: 512)
-        now = Clock.nanoseconds
+        self.system = system
+        random = FastRandom(seed: system.randomSeed())
+        now = system.nanoseconds
         wheel = TimerWheel(now: now)
         scratch = .allocate(capacity: Self.scratchSize)
         output = .allocate(capacity: Self.outputSize)
@@ -66,36 +69,39 @@ public struct Worker: ~Copyable {
         http = HTTPState()
         dubbo = DubboState()
         tables.toldAt = now
-        poller.add(inbox.descriptor, .readable, token: Token(.mailbox, nil).rawValue)
+        system.watch(inbox.descriptor, .readable, token: Token(.mailbox, nil).rawValue)
         for number in self.listeners.indices { watchListener(number) }
+        pinApplications()
     }
 
     deinit {
         settings.free()
         scratch.deallocate()
         output.deallocate()
+        system.end()
     }
 
     /// Serves until it is told to stop or has drained.
     mutating func run() {
-        pinApplications()
-        while running {
-            if mail.isWaiting { readMail() }
-            let count = poller.wait(milliseconds: pollMilliseconds)
-            now = Clock.nanoseconds
-            for number in 0..<count {
-                let (token, readiness) = poller.event(number)
-                dispatch(Token(rawValue: token), readiness)
-            }
-            fireTimers()
-            finishBatch()
-        }
+        while running { turn() }
         tearDown()
-        writeAccessLog()
     }
 
-    /// Closes what is left and forgets all services.
-    private mutating func tearDown() {
+    /// Waits for events and carries them out: changes, connections, timers, and what their batch has put together.
+    public mutating func turn() {
+        if mail.isWaiting { readMail() }
+        let count = system.wait(milliseconds: pollMilliseconds)
+        now = system.nanoseconds
+        for number in 0..<count {
+            let (token, readiness) = system.event(number)
+            dispatch(Token(rawValue: token), readiness)
+        }
+        fireTimers()
+        finishBatch()
+    }
+
+    /// Closes what is left, forgets all services and hands over the last lines of the log. No turn follows.
+    public mutating func tearDown() {
         finishChore()
         closeListeners()
         while let downstream = http.first { abandon(downstream) }
@@ -108,6 +114,7 @@ public struct Worker: ~Copyable {
         finishReleasing()
         http.settle()
         dubbo.settle()
+        writeAccessLog()
     }
 
     @inline(__always)

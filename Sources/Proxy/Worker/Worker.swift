@@ -80,7 +80,6 @@ public struct Worker: ~Copyable {
     mutating func run() {
         pinApplications()
         while running {
-            if mail.isWaiting { readMail() }
             let count = poller.wait(milliseconds: pollMilliseconds)
             now = Clock.nanoseconds
             for number in 0..<count {
@@ -88,6 +87,8 @@ public struct Worker: ~Copyable {
                 dispatch(Token(rawValue: token), readiness)
             }
             fireTimers()
+            // Before the batch is finished: what this queues must not wait for the next event.
+            if mail.isWaiting { readMail() }
             finishBatch()
         }
         tearDown()
@@ -98,7 +99,7 @@ public struct Worker: ~Copyable {
     private mutating func tearDown() {
         finishChore()
         closeListeners()
-        while let downstream = http.first { abandon(downstream) }
+        while let downstream = http.all.first { abandon(downstream) }
         while let consumer = dubbo.first { close(consumer) }
         flushDubbo()
         for service in tables.services {

@@ -66,8 +66,10 @@ import Testing
         ("A\r\n0123456789\r\n1\r\nx\r\n00\r\n\r\n", "0123456789x"),
         ("5;a=b;c=\"d e\"\r\nhello\r\n0;x\r\n\r\n", "hello"), ("5 ;a\r\nhello\r\n0\r\n\r\n", "hello"),
         ("5\t ; a = b\r\nhello\r\n0\r\n\r\n", "hello"), ("0000000000000003\r\nabc\r\n0\r\n\r\n", "abc"),
+        ("1;a=\"\\\"\\\\\t;\" ; b\r\nx\r\n0\r\n\r\n", "x"), ("1;a=\"\";b = \"c\"\r\nx\r\n0\r\n\r\n", "x"),
         ("2\r\n\r\n\r\n0\r\n\r\n", "\r\n"), ("1\r\nx\r\n0\r\nX-Sum: 1\r\nY:\t2 \r\n\r\n", "x"),
         ("0\r\nHosts: a\r\nContent-Lengt: 5\r\nTransfer-Encodings: x\r\n\r\n", ""),
+        ("0\r\nproxy: a\r\nETag: 1\r\ngrpc-status: 0\r\nServer-Timing: a\r\n\r\n", ""),
     ])
     func goodBodies(_ body: String, _ data: String) {
         let bytes = Array((body + "next").utf8)
@@ -92,11 +94,29 @@ import Testing
         ("0\r\na: b\rc", .badLineEnd), ("0\r\na: b\r\n c\r\n", .badTrailer), ("0\r\na\n", .badLineEnd),
         ("0\r\nContent-Length: 5\r\n", .forbiddenTrailer), ("0\r\na: b\r\ntransfer-ENCODING: x\r\n", .forbiddenTrailer),
         ("0\r\nhOST:a\r\n", .forbiddenTrailer),
+        ("5;\r\n", .badExtension), ("5;=b\r\n", .badExtension), ("5;a=\r\n", .badExtension),
+        ("5;a=\"x\r\n", .badExtension), ("5;a=\"x\\\r\n", .badExtension), ("5;a=\"x\"y\r\n", .badExtension),
+        ("5;a b\r\n", .badExtension), ("5;a=b c\r\n", .badExtension), ("5;a==b\r\n", .badExtension),
+        ("5;;a\r\n", .badExtension), ("5;a;\r\n", .badExtension), ("5;\u{80}\r\n", .badExtension),
+        ("5;a=\u{e9}\r\n", .badExtension), ("5;a=\"\u{e9}\"\r\n", .badExtension), ("5;a=b \r\n", .badLineEnd),
     ])
     func badBodies(_ body: String, _ error: HTTP1.ChunkError) {
         let bytes = Array(body.utf8)
         #expect(follow(bytes, pieces: [bytes.count]).error == error)
         #expect(follow(bytes, pieces: Array(repeating: 1, count: bytes.count)).error == error)
+    }
+
+    @Test(arguments: [
+        "Authorization", "Connection", "Content-Length", "Transfer-Encoding", "Host", "Content-Type",
+        "Content-Encoding",
+        "Content-Range", "Trailer", "TE", "Cookie", "Set-Cookie", "Cache-Control", "Expect", "Max-Forwards", "Pragma",
+        "Range", "Age", "Expires", "Date", "Location", "Retry-After", "Vary", "Warning", "Keep-Alive", "Upgrade",
+        "Proxy-Authorization", "proxy-anything", "If-Match", "WWW-Authenticate", "X-Forwarded-For",
+    ])
+    func trailersThatWouldChangeTheMessageAreRefused(_ name: String) {
+        let bytes = Array("0\r\nX-Sum: 1\r\n\(name): a\r\n\r\n".utf8)
+        #expect(follow(bytes, pieces: [bytes.count]).error == .forbiddenTrailer)
+        #expect(follow(bytes, pieces: Array(repeating: 1, count: bytes.count)).error == .forbiddenTrailer)
     }
 
     @Test func limitsAreExact() {

@@ -138,7 +138,7 @@ import Testing
                 == "HTTP/1.1 200 OK\r\nConnection: close\r\nVia: 1.1 greymesh\r\n\r\n")
         #expect(
             parseResponse(bytes("1.0 200"), transferEncoding: .added).rewritten
-                == "HTTP/1.1 200\r\nTransfer-Encoding: chunked\r\nVia: 1.0 greymesh\r\n\r\n")
+                == "HTTP/1.1 200 \r\nTransfer-Encoding: chunked\r\nVia: 1.0 greymesh\r\n\r\n")
         // 1xx and 204 must not carry them (RFC 9110, section 8.6); 304 and answers to HEAD may.
         #expect(
             parseResponse(bytes("1.1 204 No|Transfer-Encoding: chunked")).rewritten

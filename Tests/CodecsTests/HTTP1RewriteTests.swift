@@ -116,4 +116,52 @@ import Testing
         #expect(parsed.rewritten.contains("\r\nX-Forwarded-Proto: https\r\n"))
         #expect(parsed.rewritten.contains("\r\nX-A: 1\r\nX-B: 2\r\nVia: 1.1 greymesh\r\n\r\n"))
     }
+
+    /// Nobody behind this proxy should meet a version that it does not speak itself.
+    @Test func laterVersionsLeaveAs11() {
+        let parsed = parseRequest("GET /p HTTP/1.2\r\nHost: a\r\n\r\n")
+        #expect(parsed.result == .complete && parsed.rewritten.hasPrefix("GET /p HTTP/1.1\r\nHost: a\r\n"))
+        let answer = parseResponse(Array("HTTP/1.2 200 OK\r\nContent-Length: 0\r\n\r\n".utf8))
+        #expect(answer.rewritten.hasPrefix("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n"))
+    }
+
+    @Test func aStatusLineLeavesWithBothBlanks() {
+        for line in ["HTTP/1.1 200", "HTTP/1.1 200 "] {
+            let plain = parseResponse(Array("\(line)\r\nContent-Length: 0\r\n\r\n".utf8))
+            #expect(plain.rewritten == "HTTP/1.1 200 \r\nContent-Length: 0\r\nVia: 1.1 greymesh\r\n\r\n")
+            let changed = parseResponse(Array("\(line)\r\nKeep-Alive: 1\r\nContent-Length: 0\r\n\r\n".utf8))
+            #expect(changed.rewritten == plain.rewritten)
+        }
+    }
+
+    @Test func aVersionThatEndsItsLineOrIsTooLongIsNotTold() {
+        let message = Array("HTTP/1.1 200 OK\r\nX-Greymesh-Version: own\r\nContent-Length: 0\r\n\r\n".utf8)
+        for version in ["1\r\nX-Injected: 1", "1\n2", "\r", "a\0", "\u{7f}", String(repeating: "1", count: 257)] {
+            let parsed = parseResponse(message, version: version)
+            #expect(!parsed.rewritten.contains("Injected") && parsed.rewritten.contains("X-Greymesh-Version: own\r\n"))
+            #expect(parsed.rewritten.split(separator: "\r\n").count == 4)
+        }
+        #expect(
+            parseResponse(message, version: "gr\u{fc}n").rewritten.contains("\r\nX-Greymesh-Version: gr\u{fc}n\r\n"))
+    }
+
+    @Test(arguments: [
+        ("websocket", "websocket", true), ("WebSocket", "websocket", true), ("a, b/2", "B/2", true),
+        ("a, b/2", "b", false), ("websocket", "x", false), ("websocket", "", false),
+        ("websocket", "x, WEBSOCKET", true),
+    ])
+    func anUpgradeIsOneThatWasAskedFor(_ asked: String, _ granted: String, _ expected: Bool) {
+        let request = Array("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: \(asked)\r\n\r\n".utf8)
+        let answer = Array("HTTP/1.1 101 x\r\nConnection: upgrade\r\nUpgrade: \(granted)\r\n\r\n".utf8)
+        var (one, other) = (HTTP1.ScanState(), HTTP1.ScanState())
+        var (requestHead, responseHead) = (HTTP1.RequestHead(), HTTP1.ResponseHead())
+        var requestFields = HTTP1.FieldTable()
+        var responseFields = HTTP1.FieldTable()
+        _ = HTTP1.parseRequestHead(
+            request, count: request.count, limit: 999, state: &one, head: &requestHead, fields: &requestFields)
+        _ = HTTP1.parseResponseHead(
+            answer, count: answer.count, requestMethod: .get, limit: 999, state: &other, head: &responseHead,
+            fields: &responseFields)
+        #expect(HTTP1.upgradeWasAskedFor(answer, responseFields, request, requestFields) == expected)
+    }
 }

@@ -23,6 +23,9 @@ final class GreymeshProcess {
         }
     }
 
+    /// A program that was started in some other way.
+    init(child: ChildProcess) { self.child = child }
+
     init(_ arguments: [String], environment: [String: String] = [:], directory: String? = nil) throws {
         child = try ChildProcess(Self.program, arguments, environment: environment, directory: directory)
     }

@@ -48,6 +48,11 @@ import Testing
         let refused = try client.get()
         #expect(refused.status == 503)
         #expect(refused.body == "no usable host of service shop version 3.0\n")
+        // A version that no host ever had, with blanks around it, too long, or with what only a terminal understands.
+        #expect(try client.get("/", "x-version:  \t2.7 \r\n").body == "no usable host of service shop version 2.7\n")
+        let long = String(repeating: "9", count: 200)
+        #expect(try client.get("/", "x-version: \(long)\r\n").body.hasSuffix(" version \(long.prefix(64))…\n"))
+        #expect(try client.get("/", "x-version: 1\t2\u{85}\r\n").body.hasSuffix(" version 1\\t2\\u{0085}\n"))
         #expect(try client.get("/", "x-version: 1.0\r\n").body == "one")
     }
 

@@ -78,6 +78,18 @@ struct InboundTests {
         #expect(try client.get("/", host: "whatever.example").body == "application")
     }
 
+    @Test("A request of version 1.0 that names no host is sent on with the application's address")
+    func noHost() throws {
+        let host = try ScriptedServer { connection, _ in connection.answer(connection.receiveHead()) }
+        let (listener, snapshot) = forwarding(.http, to: host.address)
+        let mesh = try TestMesh(.http) { $0.listeners = [listener] }
+        mesh.post(snapshot)
+        try mesh.settle()
+        let client = try mesh.connect()
+        client.send("GET /health HTTP/1.0\r\n\r\n")
+        #expect(try client.receiveAnswer().body.contains("\r\nHost: \(host.address)\r\n"))
+    }
+
     @Test("A request that comes before its application is known waits for it")
     func early() throws {
         let host = try namedHost("application")

@@ -9,7 +9,7 @@ extension HTTP1 {
     public enum ChunkError: UInt8, Error, CaseIterable, Sendable {
         /// The size is missing, not hexadecimal, or above `Int64.max`.
         case badSize
-        /// A control character, or something else but an extension, behind the size.
+        /// Something else behind the size than extensions as RFC 9112, section 7.1.1, writes them.
         case badExtension
         /// The size line is longer than `maximumChunkLine`.
         case lineTooLong
@@ -17,7 +17,7 @@ extension HTTP1 {
         case badLineEnd
         /// A trailer line is not a valid field.
         case badTrailer
-        /// A trailer named Content-Length, Transfer-Encoding or Host.
+        /// A trailer whose name means something to framing, routing or the connection; see `ForbiddenTrailers`.
         case forbiddenTrailer
         /// The trailer section is longer than `maximumTrailers`.
         case trailersTooLarge
@@ -39,21 +39,24 @@ extension HTTP1 {
     /// How far a chunked body has come (RFC 9112, section 7.1). One for each body.
     public struct ChunkedState: Sendable {
         enum Phase: UInt8 {
-            case size, extensionBlank, extensionText, sizeLineFeed
+            case size
+            case extensionBlank, extensionStart, extensionName, extensionNameBlank
+            case extensionValueStart, extensionValue, extensionQuoted, extensionEscape, extensionQuoteEnd
+            case sizeLineFeed
             case data, dataReturn, dataLineFeed
             case trailerStart, trailerName, trailerValue, trailerLineFeed, endLineFeed
             case done
         }
 
         var phase = Phase.size
-        /// Trailer names that are not allowed and match so far, one bit each.
-        var candidates: UInt8 = 0
         /// Bytes of the current size line or trailer name.
         var lineLength: Int32 = 0
         /// Bytes of the trailer section.
         var trailerLength: Int32 = 0
         /// The size read so far, then the bytes of data that are still to come.
         var remaining: UInt64 = 0
+        /// Of the current trailer name's bytes so far.
+        var nameHash: UInt64 = 0
 
         /// The state at the first byte of a body.
         @inline(__always)

@@ -4,7 +4,6 @@ extension HTTP1.ChunkedState {
     mutating func stepFrame(_ byte: UInt8) throws(HTTP1.ChunkError) {
         switch phase {
         case .size: try stepSize(byte)
-        case .extensionBlank, .extensionText: try stepExtension(byte)
         case .sizeLineFeed:
             guard byte == .lineFeed else { throw .badLineEnd }
             lineLength = 0
@@ -12,9 +11,10 @@ extension HTTP1.ChunkedState {
         case .dataReturn:
             guard byte == .carriageReturn else { throw .badLineEnd }
             phase = .dataLineFeed
-        default:
+        case .dataLineFeed:
             guard byte == .lineFeed else { throw .badLineEnd }
             phase = .size
+        default: try stepExtension(byte)
         }
     }
 
@@ -29,7 +29,7 @@ extension HTTP1.ChunkedState {
         guard lineLength > 0 else { throw .badSize }
         switch byte {
         case .carriageReturn: phase = .sizeLineFeed
-        case 0x3B: phase = .extensionText
+        case 0x3B: phase = .extensionStart
         case .space, .tab: phase = .extensionBlank
         case .lineFeed: throw .badLineEnd
         default: throw .badSize
@@ -37,17 +37,57 @@ extension HTTP1.ChunkedState {
         try countLine()
     }
 
-    /// Extensions are not understood by anybody; what matters is that all agree where they end.
+    /// Extensions are not understood by anybody; what matters is that all agree where they end. So they must be what RFC 9112,
+    /// section 7.1.1, says: `;name`, `;name=value` or `;name="value"`, with blanks around `;` and `=`.
     private mutating func stepExtension(_ byte: UInt8) throws(HTTP1.ChunkError) {
         switch byte {
-        case .carriageReturn where phase == .extensionText: phase = .sizeLineFeed
-        case .lineFeed, .carriageReturn: throw .badLineEnd
-        case .space, .tab: break
-        case 0x3B: phase = .extensionText
-        default:
-            guard phase == .extensionText, byte > .space, byte != 0x7F else { throw .badExtension }
+        case .carriageReturn:
+            guard mayEndLine else { throw isComplete ? .badLineEnd : .badExtension }
+            phase = .sizeLineFeed
+        case .lineFeed: throw .badLineEnd
+        case .space, .tab: try stepExtensionBlank()
+        default: try stepExtensionText(byte)
         }
         try countLine()
+    }
+
+    /// An extension has just ended, without blanks behind it.
+    private var mayEndLine: Bool {
+        switch phase {
+        case .extensionName, .extensionValue, .extensionQuoteEnd: true
+        default: false
+        }
+    }
+
+    /// Nothing is missing but a line end without blanks before it.
+    private var isComplete: Bool { phase == .extensionBlank || phase == .extensionNameBlank }
+
+    private mutating func stepExtensionBlank() throws(HTTP1.ChunkError) {
+        switch phase {
+        case .extensionName: phase = .extensionNameBlank
+        case .extensionValue, .extensionQuoteEnd: phase = .extensionBlank
+        case .extensionEscape: phase = .extensionQuoted
+        default: break
+        }
+    }
+
+    /// Takes a byte that is neither a blank nor part of a line end.
+    private mutating func stepExtensionText(_ byte: UInt8) throws(HTTP1.ChunkError) {
+        switch (phase, byte) {
+        case (.extensionEscape, 0x21...0x7E): phase = .extensionQuoted
+        case (.extensionQuoted, 0x5C): phase = .extensionEscape
+        case (.extensionQuoted, 0x22): phase = .extensionQuoteEnd
+        case (.extensionQuoted, 0x21...0x7E): break
+        case (.extensionBlank, 0x3B), (.extensionName, 0x3B), (.extensionNameBlank, 0x3B), (.extensionValue, 0x3B),
+            (.extensionQuoteEnd, 0x3B):
+            phase = .extensionStart
+        case (.extensionName, 0x3D), (.extensionNameBlank, 0x3D): phase = .extensionValueStart
+        case (.extensionValueStart, 0x22): phase = .extensionQuoted
+        case (.extensionStart, _) where byte.isToken: phase = .extensionName
+        case (.extensionValueStart, _) where byte.isToken: phase = .extensionValue
+        case (.extensionName, _) where byte.isToken, (.extensionValue, _) where byte.isToken: break
+        default: throw .badExtension
+        }
     }
 
     private mutating func countLine() throws(HTTP1.ChunkError) {
@@ -73,7 +113,7 @@ extension HTTP1.ChunkedState {
                 return
             }
             lineLength = 0
-            candidates = 0b111
+            nameHash = ForbiddenTrailers.emptyHash
             phase = .trailerName
             try stepTrailerName(byte)
         case .trailerName: try stepTrailerName(byte)
@@ -97,29 +137,13 @@ extension HTTP1.ChunkedState {
     private mutating func stepTrailerName(_ byte: UInt8) throws(HTTP1.ChunkError) {
         if byte == .colon {
             guard lineLength > 0 else { throw .badTrailer }
-            for index in 0..<3 where candidates >> index & 1 == 1 {
-                guard Int(lineLength) != forbidden(index).utf8CodeUnitCount else { throw .forbiddenTrailer }
-            }
+            guard !ForbiddenTrailers.contains(nameHash) else { throw .forbiddenTrailer }
             phase = .trailerValue
             return
         }
         guard byte.isToken else { throw byte == .lineFeed ? .badLineEnd : .badTrailer }
-        for index in 0..<3 where candidates >> index & 1 == 1 {
-            let name = forbidden(index)
-            let place = Int(lineLength)
-            if place >= name.utf8CodeUnitCount || name.utf8Start[place] != byte | 0x20 {
-                candidates &= ~(1 << index)
-            }
-        }
+        nameHash = ForbiddenTrailers.add(byte, to: nameHash)
         lineLength += 1
-    }
-
-    /// Trailers that would change how the message is framed or routed (RFC 9110, section 6.5.1).
-    private func forbidden(_ index: Int) -> StaticString {
-        switch index {
-        case 0: "content-length"
-        case 1: "transfer-encoding"
-        default: "host"
-        }
+        guard nameHash != ForbiddenTrailers.proxyPrefix else { throw .forbiddenTrailer }
     }
 }

@@ -57,9 +57,10 @@ extension HTTP1 {
         guard capacity >= requestHeadBound(head, rewrite) else { return 0 }
         var out = Output(output)
         let fieldsEnd = Int(head.length) &- 2
+        // A version like 1.2 is read as 1.1 and must not leave under its own name.
         let isPlain =
             head.kinds.isDisjoint(with: rewrittenInRequest) && head.targetForm == .origin && head.minorVersion > 0
-            && !fields.marked
+            && !fields.marked && bytes[Int(head.fieldsStart) &- 3] == 0x31
         if isPlain {
             out.put(bytes, from: Int(head.start), to: fieldsEnd)
         } else {

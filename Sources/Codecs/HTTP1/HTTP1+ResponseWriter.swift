@@ -1,3 +1,5 @@
+import CLinux
+
 extension HTTP1 {
     /// What the Connection field of a response says.
     public enum ConnectionWord: UInt8, Sendable {
@@ -25,7 +27,8 @@ extension HTTP1 {
         public var connection: ConnectionWord
         /// Transfer-Encoding.
         public var transferEncoding: TransferEncodingRewrite
-        /// Value of X-Greymesh-Version, which replaces one that is there. Empty: that field stays as it is.
+        /// Value of X-Greymesh-Version, which replaces one that is there. That field stays as it is when this is empty, and when it
+        /// is not fit for a field: it comes from a registry.
         public var servedVersion: UnsafeBufferPointer<UInt8>
         /// Field lines to add, each with its line end; may be empty.
         public var extraLines: UnsafeBufferPointer<UInt8>
@@ -68,16 +71,24 @@ extension HTTP1 {
     ) -> Int {
         guard capacity >= responseHeadBound(head, rewrite) else { return 0 }
         var out = Output(output)
-        let dropped = droppedFromResponse(head, rewrite)
+        let tellsVersion = isFieldValue(rewrite.servedVersion)
+        let dropped = droppedFromResponse(head, rewrite, tellsVersion: tellsVersion)
         let fieldsEnd = Int(head.length) &- 2
         // Everything behind the version number is copied along with the fields.
         out.put("HTTP/1.1")
-        if head.kinds.isDisjoint(with: dropped) && !fields.marked {
-            out.put(bytes, from: 8, to: fieldsEnd)
-        } else {
-            copyFields(bytes, from: 8, to: fieldsEnd, fields, dropping: dropped, to: &out)
+        var start = 8
+        if bytes[12] == .carriageReturn {
+            // Without a reason the blank behind the status may be missing; RFC 9112, section 4, wants it all the same.
+            out.put(bytes, from: 8, to: 12)
+            out.put(.space)
+            start = 12
         }
-        if !rewrite.servedVersion.isEmpty {
+        if head.kinds.isDisjoint(with: dropped) && !fields.marked {
+            out.put(bytes, from: start, to: fieldsEnd)
+        } else {
+            copyFields(bytes, from: start, to: fieldsEnd, fields, dropping: dropped, to: &out)
+        }
+        if tellsVersion {
             out.put("X-Greymesh-Version: ")
             out.put(rewrite.servedVersion)
             out.put("\r\n")
@@ -91,6 +102,18 @@ extension HTTP1 {
             out.put("Via: 1.0 greymesh\r\n\r\n")
         }
         return out.count
+    }
+
+    /// Longest version that an answer tells.
+    static let longestServedVersion = 256
+
+    /// Whether a version can be told: there is one, it is not too long, and no control character in it ends its line.
+    @inline(__always)
+    private static func isFieldValue(_ version: UnsafeBufferPointer<UInt8>) -> Bool {
+        guard let base = version.baseAddress, version.count > 0, version.count <= longestServedVersion else {
+            return false
+        }
+        return clinux_scan_value(base, 0, version.count) == version.count
     }
 
     @inline(__always)
@@ -110,13 +133,15 @@ extension HTTP1 {
 
     /// Fields of this response that are not for the client.
     @inline(__always)
-    private static func droppedFromResponse(_ head: ResponseHead, _ rewrite: ResponseRewrite) -> KindSet {
+    private static func droppedFromResponse(
+        _ head: ResponseHead, _ rewrite: ResponseRewrite, tellsVersion: Bool
+    ) -> KindSet {
         var dropped: KindSet = [
             FieldKind.connection.bit, FieldKind.keepAlive.bit, FieldKind.proxyConnection.bit, FieldKind.te.bit,
             FieldKind.hopByHop.bit,
         ]
         if !head.flags.contains(.upgrade) { dropped.insert(FieldKind.upgrade.bit) }
-        if !rewrite.servedVersion.isEmpty { dropped.insert(FieldKind.servedVersion.bit) }
+        if tellsVersion { dropped.insert(FieldKind.servedVersion.bit) }
         if rewrite.transferEncoding == .removed {
             dropped.formUnion([FieldKind.transferEncoding.bit, FieldKind.trailer.bit])
         }

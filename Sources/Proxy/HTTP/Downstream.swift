@@ -26,30 +26,66 @@ struct Downstream {
     var phase = Phase.head
     /// What the poller watches for.
     var interest = Readiness.readable
+    /// The poller does not watch it: the client is gone, and what it has sent before must wait.
+    var isUnwatched = false
     /// The client has ended its side.
     var readClosed = false
     /// Closed in this batch of events: events that still name it mean nothing.
     var isClosed = false
-    /// It is on the list of connections with another request in `inbound`.
-    var isQueued = false
+    /// This side of a tunnel has been ended.
+    var outputEnded = false
+    /// The answer broke off, and only a reset can tell the client so.
+    var endsWithReset = false
+    /// When the client last sent or took something, or something else moved its request on.
+    var active: Int64
+    /// When lingering ends at the latest.
+    var lingersUntil: Int64 = 0
     /// Bytes that were read and not used: a part of a head, or requests behind the one in progress.
     var inbound = Buffer()
     /// Bytes that the client has not taken yet.
     var outbound = Buffer()
     var scan = HTTP1.ScanState()
     var exchange = Exchange()
-    var previous: UnsafeMutablePointer<Downstream>?
-    var next: UnsafeMutablePointer<Downstream>?
-    /// The list of requests that wait for the same service, or of connections with another request.
-    var previousWaiting: UnsafeMutablePointer<Downstream>?
-    var nextWaiting: UnsafeMutablePointer<Downstream>?
+    /// On the list of all connections.
+    var all = ListLinks<Downstream>()
+    /// On the list of connections with another request in `inbound`.
+    var queue = ListLinks<Downstream>()
+    /// On the list of requests that wait for the same service.
+    var waiting = ListLinks<Downstream>()
     /// The client's IP address as text.
     var peer: PeerText
 
-    init(descriptor: Int32, listener: Int32, peer: PeerText) {
+    init(descriptor: Int32, listener: Int32, peer: PeerText, now: Int64) {
         self.descriptor = descriptor
         self.listener = listener
         self.peer = peer
+        active = now
+    }
+}
+
+extension Downstream {
+    enum AllPlace: ListPlace {
+        @inline(__always)
+        static func links(_ element: UnsafeMutablePointer<Downstream>) -> UnsafeMutablePointer<ListLinks<Downstream>> {
+            let offset = MemoryLayout<Downstream>.offset(of: \.all).unsafelyUnwrapped
+            return (UnsafeMutableRawPointer(element) + offset).assumingMemoryBound(to: ListLinks<Downstream>.self)
+        }
+    }
+
+    enum QueuePlace: ListPlace {
+        @inline(__always)
+        static func links(_ element: UnsafeMutablePointer<Downstream>) -> UnsafeMutablePointer<ListLinks<Downstream>> {
+            let offset = MemoryLayout<Downstream>.offset(of: \.queue).unsafelyUnwrapped
+            return (UnsafeMutableRawPointer(element) + offset).assumingMemoryBound(to: ListLinks<Downstream>.self)
+        }
+    }
+
+    enum WaitingPlace: ListPlace {
+        @inline(__always)
+        static func links(_ element: UnsafeMutablePointer<Downstream>) -> UnsafeMutablePointer<ListLinks<Downstream>> {
+            let offset = MemoryLayout<Downstream>.offset(of: \.waiting).unsafelyUnwrapped
+            return (UnsafeMutableRawPointer(element) + offset).assumingMemoryBound(to: ListLinks<Downstream>.self)
+        }
     }
 }
 
@@ -97,6 +133,10 @@ struct Exchange {
     /// The client understands chunked answers.
     var isVersion11 = true
     var wantsUpgrade = false
+    /// The client sends no body before the host has asked for it.
+    var awaitsContinue = false
+    /// The client learns where the answer ends from the connection's end.
+    var endsWithClose = false
     /// The next attempt opens a connection of its own: a pooled one had been closed by the host.
     var avoidsPool = false
     var method = HTTP1.Method.get
@@ -108,7 +148,12 @@ struct Exchange {
     var served = ServiceMetrics.nobody
     /// Status sent to the client.
     var status: Int32 = 0
+    /// When its first byte was seen; 0: it has none yet.
     var started: Int64 = 0
+    /// When its head was whole.
+    var headAt: Int64 = 0
+    /// When the head of the answer must be there: for all attempts together.
+    var deadline: Int64 = 0
     /// The beginning of the access log's line; empty when none is written.
     var logLine = Buffer()
 }

@@ -7,25 +7,34 @@ import Runtime
 extension Worker {
     mutating func openDownstream(_ descriptor: Int32, peer: SocketAddress, listener: Int) {
         let downstream = http.downstreams.take(
-            Downstream(descriptor: descriptor, listener: Int32(listener), peer: PeerText(peer)))
-        downstream.pointee.next = http.first
-        http.first?.pointee.previous = downstream
-        http.first = downstream
+            Downstream(descriptor: descriptor, listener: Int32(listener), peer: PeerText(peer), now: now))
+        http.all.insert(downstream)
         system.watch(descriptor, .readable, token: Token(.downstream, downstream).rawValue)
-        setTimer(downstream, after: settings.limits.idleTimeout)
+        settle(downstream, nil)
     }
 
     mutating func downstreamReady(_ downstream: UnsafeMutablePointer<Downstream>, _ readiness: Readiness) {
         if downstream.pointee.isClosed { return }
-        if !readiness.isDisjoint(with: [.error, .hangUp]) {
-            abandon(downstream)
-            return
+        let upstream = downstream.pointee.exchange.upstream
+        if !downstream.pointee.outbound.isEmpty { flush(downstream) }
+        if !downstream.pointee.isClosed { take(downstream, readiness) }
+        settle(downstream, upstream)
+    }
+
+    /// What the client has sent counts, even if it is gone by now: reading tells of that when all of it is read.
+    @inline(__always)
+    private mutating func take(_ downstream: UnsafeMutablePointer<Downstream>, _ readiness: Readiness) {
+        if wantsInput(downstream) {
+            if readiness != .writable { read(downstream) }
+        } else if !readiness.isDisjoint(with: [.error, .hangUp]) {
+            endUnread(downstream, readiness)
         }
-        if readiness.contains(.writable) {
-            flush(downstream)
-            if downstream.pointee.isClosed { return }
-        }
-        if readiness.contains(.readable) { read(downstream) }
+    }
+
+    /// The client is gone, and what it may have sent before cannot be used now.
+    private mutating func endUnread(_ downstream: UnsafeMutablePointer<Downstream>, _ readiness: Readiness) {
+        let isBytesWaiting = downstream.pointee.phase == .tunnel && !downstream.pointee.exchange.request.isEmpty
+        if isBytesWaiting { unwatch(downstream) } else { abandon(downstream) }
     }
 
     // MARK: Reading
@@ -34,6 +43,7 @@ extension Worker {
         if downstream.pointee.inbound.isEmpty {
             let count = system.receive(downstream.pointee.descriptor, scratch, Self.scratchSize)
             if count <= 0 { return endOfInput(downstream, count) }
+            noteInput(downstream)
             let used = consume(downstream, scratch, count)
             if used < count && !downstream.pointee.isClosed {
                 buffers.append(scratch + used, count: count - used, to: &downstream.pointee.inbound)
@@ -43,10 +53,16 @@ extension Worker {
             let count = system.receive(
                 downstream.pointee.descriptor, downstream.pointee.inbound.tail, downstream.pointee.inbound.room)
             if count <= 0 { return endOfInput(downstream, count) }
+            noteInput(downstream)
             downstream.pointee.inbound.filled(count)
             consumeInbound(downstream)
         }
-        if !downstream.pointee.isClosed { updateInterest(downstream) }
+    }
+
+    /// The client is there. While its answer is written only taking it counts: what it sends is dropped then.
+    @inline(__always)
+    private func noteInput(_ downstream: UnsafeMutablePointer<Downstream>) {
+        if downstream.pointee.phase != .flushing { downstream.pointee.active = now }
     }
 
     /// Goes on with bytes that wait in `inbound`.
@@ -87,25 +103,12 @@ extension Worker {
         return used
     }
 
-    /// The client has ended its side (`count` is 0) or the connection is broken.
+    /// The client has ended its side (`count` is 0): `settle` draws the conclusion. Or the connection is broken.
     private mutating func endOfInput(_ downstream: UnsafeMutablePointer<Downstream>, _ count: Int) {
-        if count < 0 {
-            if count.errorCode == EAGAIN || count.errorCode == EINTR { return }
+        if count == 0 {
+            downstream.pointee.readClosed = true
+        } else if count.errorCode != EAGAIN && count.errorCode != EINTR {
             abandon(downstream)
-            return
-        }
-        downstream.pointee.readClosed = true
-        switch downstream.pointee.phase {
-        case .head, .lingering: close(downstream)
-        case .discovering, .flushing: updateInterest(downstream)
-        case .tunnel: endTunnelInput(downstream)
-        case .exchanging:
-            if downstream.pointee.exchange.bodyComplete {
-                downstream.pointee.exchange.keepAlive = false
-                updateInterest(downstream)
-            } else {
-                abandon(downstream)
-            }
         }
     }
 
@@ -133,8 +136,6 @@ extension Worker {
         if skipped < bodyCount {
             buffers.append(body + skipped, count: bodyCount - skipped, to: &downstream.pointee.outbound)
         }
-        setTimer(downstream, after: settings.limits.idleTimeout)
-        updateInterest(downstream)
     }
 
     /// One system call for one or two stretches of bytes.
@@ -149,37 +150,20 @@ extension Worker {
     }
 
     private mutating func flush(_ downstream: UnsafeMutablePointer<Downstream>) {
-        let waiting = downstream.pointee.outbound.count
-        if waiting > 0 {
-            let sent = system.send(
-                downstream.pointee.descriptor, downstream.pointee.outbound.bytes, waiting)
-            if sent < 0 {
-                if sent.errorCode != EAGAIN { abandon(downstream) }
-                return
-            }
-            downstream.pointee.outbound.consume(sent)
-            setTimer(downstream, after: settings.limits.idleTimeout)
+        let sent = system.send(
+            downstream.pointee.descriptor, downstream.pointee.outbound.bytes, downstream.pointee.outbound.count)
+        if sent < 0 {
+            if sent.errorCode != EAGAIN { abandon(downstream) }
+            return
         }
-        if downstream.pointee.outbound.isEmpty {
-            buffers.release(&downstream.pointee.outbound)
-            flushed(downstream)
-        }
-        if !downstream.pointee.isClosed { updateInterest(downstream) }
-    }
-
-    /// The client has taken all: the host may go on, or the connection ends.
-    private mutating func flushed(_ downstream: UnsafeMutablePointer<Downstream>) {
+        downstream.pointee.active = now
+        downstream.pointee.outbound.consume(sent)
+        if !downstream.pointee.outbound.isEmpty { return }
+        buffers.release(&downstream.pointee.outbound)
         switch downstream.pointee.phase {
         case .flushing: linger(downstream)
-        case .exchanging, .tunnel:
-            if downstream.pointee.exchange.hasAnswered {
-                wheel.pause(timer(downstream))
-            } else if let service = downstream.pointee.exchange.service {
-                setTimer(downstream, after: service.pointee.timeout)
-            }
-            if let upstream = downstream.pointee.exchange.upstream { resumeAfterFlush(upstream, downstream) }
         case .head: if !downstream.pointee.inbound.isEmpty { queue(downstream) }
-        case .discovering, .lingering: break
+        case .discovering, .exchanging, .tunnel, .lingering: break
         }
     }
 
@@ -188,25 +172,23 @@ extension Worker {
     /// After the last answer: closes at once when nothing can be lost by it, else waits until the client has ended.
     mutating func finishConnection(_ downstream: UnsafeMutablePointer<Downstream>) {
         downstream.pointee.phase = .flushing
-        if downstream.pointee.outbound.isEmpty { linger(downstream) } else { updateInterest(downstream) }
+        downstream.pointee.active = now
+        if downstream.pointee.outbound.isEmpty { linger(downstream) }
     }
 
     private mutating func linger(_ downstream: UnsafeMutablePointer<Downstream>) {
-        if downstream.pointee.readClosed { return close(downstream) }
+        if downstream.pointee.readClosed || downstream.pointee.endsWithReset { return close(downstream) }
         system.endOutput(downstream.pointee.descriptor)
         downstream.pointee.phase = .lingering
+        downstream.pointee.active = now
+        downstream.pointee.lingersUntil = now + Self.longestLinger
         buffers.release(&downstream.pointee.inbound)
-        setTimer(downstream, after: 2_000_000_000)
-        updateInterest(downstream)
     }
 
     /// The client is gone or must go: ends whatever is in progress.
     mutating func abandon(_ downstream: UnsafeMutablePointer<Downstream>) {
         if downstream.pointee.isClosed { return }
-        switch downstream.pointee.phase {
-        case .discovering: stopWaiting(downstream)
-        default: break
-        }
+        if downstream.pointee.phase == .discovering { stopWaiting(downstream) }
         if let upstream = downstream.pointee.exchange.upstream {
             detach(upstream, from: downstream)
             close(upstream)
@@ -222,125 +204,35 @@ extension Worker {
         if downstream.pointee.isClosed { return }
         downstream.pointee.isClosed = true
         wheel.cancel(timer(downstream))
-        unqueue(downstream)
-        system.close(downstream.pointee.descriptor)
+        http.queue.remove(downstream)
+        http.all.remove(downstream)
+        if downstream.pointee.endsWithReset {
+            system.reset(downstream.pointee.descriptor)
+        } else {
+            system.close(downstream.pointee.descriptor)
+        }
         buffers.release(&downstream.pointee.inbound)
         buffers.release(&downstream.pointee.outbound)
         buffers.release(&downstream.pointee.exchange.request)
         buffers.release(&downstream.pointee.exchange.logLine)
-        let (previous, next) = (downstream.pointee.previous, downstream.pointee.next)
-        if let previous { previous.pointee.next = next } else { http.first = next }
-        next?.pointee.previous = previous
         listeners[Int(downstream.pointee.listener)].open -= 1
         http.downstreams.bury(downstream)
     }
 
-    // MARK: Interest and timers
-
-    @inline(__always)
-    func timer(_ downstream: UnsafeMutablePointer<Downstream>) -> UnsafeMutablePointer<WheelTimer> {
-        UnsafeMutableRawPointer(downstream).assumingMemoryBound(to: WheelTimer.self)
-    }
-
-    @inline(__always)
-    mutating func setTimer(_ downstream: UnsafeMutablePointer<Downstream>, after delay: Int64) {
-        wheel.set(timer(downstream), deadline: now + delay)
-    }
-
-    /// Watches for what the connection's state can use: not for input that nobody takes, nor for room that nobody fills.
-    @inline(__always)
-    func updateInterest(_ downstream: UnsafeMutablePointer<Downstream>) {
-        var interest: Readiness = wantsInput(downstream) ? .readable : []
-        if !downstream.pointee.outbound.isEmpty { interest.insert(.writable) }
-        if interest == downstream.pointee.interest { return }
-        downstream.pointee.interest = interest
-        system.rewatch(downstream.pointee.descriptor, interest, token: Token(.downstream, downstream).rawValue)
-    }
-
-    @inline(__always)
-    private func wantsInput(_ downstream: UnsafeMutablePointer<Downstream>) -> Bool {
-        if downstream.pointee.readClosed { return false }
-        switch downstream.pointee.phase {
-        case .head: return downstream.pointee.outbound.isEmpty
-        case .lingering: return true
-        case .discovering: return downstream.pointee.inbound.count < Self.scratchSize
-        case .flushing: return false
-        case .tunnel: return downstream.pointee.exchange.request.isEmpty
-        case .exchanging:
-            if downstream.pointee.exchange.bodyComplete { return downstream.pointee.inbound.count < Self.scratchSize }
-            guard let upstream = downstream.pointee.exchange.upstream else { return false }
-            return upstream.pointee.phase != .connecting && downstream.pointee.exchange.request.isEmpty
-        }
-    }
-
-    mutating func downstreamTimeout(_ downstream: UnsafeMutablePointer<Downstream>) {
-        switch downstream.pointee.phase {
-        case .head:
-            if downstream.pointee.inbound.isEmpty || !downstream.pointee.outbound.isEmpty {
-                close(downstream)
-            } else {
-                refuseHead(downstream, 408, "the request's head did not arrive in time")
-            }
-        case .discovering:
-            stopWaiting(downstream)
-            answerUndiscovered(downstream)
-        case .exchanging:
-            if downstream.pointee.exchange.hasAnswered || !downstream.pointee.outbound.isEmpty {
-                abandon(downstream)
-            } else {
-                responseTimeout(downstream)
-            }
-        case .tunnel, .flushing: abandon(downstream)
-        case .lingering: close(downstream)
-        }
-    }
-
-    // MARK: Pipelining and draining
+    // MARK: Pipelining
 
     /// Has the connection's next request read when this batch of events is through.
     @inline(__always)
     mutating func queue(_ downstream: UnsafeMutablePointer<Downstream>) {
-        if downstream.pointee.isQueued { return }
-        downstream.pointee.isQueued = true
-        downstream.pointee.nextWaiting = http.queued
-        http.queued = downstream
-    }
-
-    private mutating func unqueue(_ downstream: UnsafeMutablePointer<Downstream>) {
-        guard downstream.pointee.isQueued else { return }
-        downstream.pointee.isQueued = false
-        if http.queued == downstream {
-            http.queued = downstream.pointee.nextWaiting
-            return
-        }
-        var item = http.queued
-        while let current = item {
-            if current.pointee.nextWaiting == downstream {
-                current.pointee.nextWaiting = downstream.pointee.nextWaiting
-                return
-            }
-            item = current.pointee.nextWaiting
-        }
+        if !downstream.pointee.queue.isLinked { http.queue.insert(downstream) }
     }
 
     @inline(__always)
     mutating func continuePipelined() {
-        while let downstream = http.queued {
-            http.queued = downstream.pointee.nextWaiting
-            downstream.pointee.nextWaiting = nil
-            downstream.pointee.isQueued = false
+        while let downstream = http.queue.popFirst() {
+            let upstream = downstream.pointee.exchange.upstream
             consumeInbound(downstream)
-            if !downstream.pointee.isClosed { updateInterest(downstream) }
-        }
-    }
-
-    /// Connections without a request close a second later, so that a request on its way is still answered; the others are
-    /// told with their answer.
-    mutating func drainDownstreams() {
-        var item = http.first
-        while let downstream = item {
-            item = downstream.pointee.next
-            if downstream.pointee.phase == .head { setTimer(downstream, after: 1_000_000_000) }
+            settle(downstream, upstream)
         }
     }
 }

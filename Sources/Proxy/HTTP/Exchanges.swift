@@ -26,10 +26,9 @@ extension Worker {
     private mutating func nextRequest(_ downstream: UnsafeMutablePointer<Downstream>) {
         downstream.pointee.phase = .head
         downstream.pointee.exchange.started = 0
-        setTimer(downstream, after: drainingSince == 0 ? settings.limits.idleTimeout : 1_000_000_000)
-        if downstream.pointee.readClosed && downstream.pointee.inbound.isEmpty { return finishConnection(downstream) }
+        downstream.pointee.exchange.headAt = 0
+        downstream.pointee.active = now
         if !downstream.pointee.inbound.isEmpty { queue(downstream) }
-        updateInterest(downstream)
     }
 
     /// Counts and logs a request that has ended in whatever way, and gives back what it held.
@@ -60,7 +59,6 @@ extension Worker {
             status: status, text: UnsafeBufferPointer(start: text.base, count: text.count), isHead: isHead,
             connection: keepsAlive ? (downstream.pointee.exchange.isVersion11 ? .omitted : .keepAlive) : .close,
             into: output, capacity: Self.outputSize)
-        wheel.pause(timer(downstream))
         downstream.pointee.phase = .exchanging
         write(downstream, output, count, output, 0)
         if downstream.pointee.isClosed { return }
@@ -72,15 +70,43 @@ extension Worker {
     mutating func answerNoHost(_ downstream: UnsafeMutablePointer<Downstream>, _ service: UnsafeMutablePointer<Service>)
     {
         downstream.pointee.exchange.served = ServiceMetrics.nobody
-        var text = "no usable host of service \(service.pointee.key.name)"
+        var text = "no usable host of service \(Self.printable(service.pointee.name))"
         switch wantedTarget(service, downstream.pointee.exchange.asked) {
-        case .version(let label) where label >= 0: text += " version \(service.pointee.labels[label].text)"
-        case .version: text += " in the version asked for"
+        case .version(let label) where label >= 0: text += " version \(Self.printable(service.pointee.labels[label]))"
+        case .version: text += " " + unknownVersion(downstream)
         case .own, .any, .nothing: break
         }
         let bytes = ByteString(copying: text)
         defer { bytes.free() }
         answer(downstream, 503, bytes)
+    }
+
+    /// A version that no host ever had is not among the service's labels: it is in the request's head, which is still here.
+    private func unknownVersion(_ downstream: UnsafeMutablePointer<Downstream>) -> String {
+        let request = downstream.pointee.exchange.request
+        var (head, state) = (HTTP1.RequestHead(), HTTP1.ScanState())
+        var fields = HTTP1.FieldTable()
+        guard downstream.pointee.exchange.isReplayable, let bytes = request.memory,
+            HTTP1.parseRequestHead(
+                bytes, count: request.end, limit: request.end, state: &state, head: &head, fields: &fields) == .complete
+        else { return "in the version asked for" }
+        for index in 0..<settings.wishCount {
+            let name = UnsafeBufferPointer(
+                start: settings.wishNames[index].base, count: settings.wishNames[index].count)
+            guard let range = fields.find(name, in: bytes) else { continue }
+            let value = ByteString(base: bytes + Int(range.start), count: Int(range.count))
+            if value.count > 0 && !value.equals(settings.noVersion) { return "version \(Self.printable(value))" }
+        }
+        return "in the version asked for"
+    }
+
+    /// A name from outside in an answer's text: not too long, and nothing in it that only a terminal understands.
+    static func printable(_ name: ByteString) -> String {
+        var text = ""
+        for scalar in name.text.unicodeScalars.prefix(64) {
+            text += scalar.properties.generalCategory == .control ? scalar.escaped(asASCII: true) : String(scalar)
+        }
+        return name.text.unicodeScalars.count > 64 ? text + "…" : text
     }
 
     /// The registries have not told the service's hosts in time.

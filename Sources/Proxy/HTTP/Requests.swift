@@ -2,13 +2,12 @@ import Balancing
 import Codecs
 import Configuration
 import Glibc
-import Model
 import Routing
 import Runtime
 
-// A request's way to a host: head, service, version, connection, body.
+// A request's way to a host, first part: head, service, version.
 extension Worker {
-    /// Largest request that is kept for another attempt, and most bytes that wait for a host.
+    /// Largest request that is kept for another attempt once a part of it was sent.
     static var replayLimit: Int { 65_536 }
     /// Most hosts that a request is tried on.
     static var mostAttempts: UInt8 { 3 }
@@ -57,10 +56,7 @@ extension Worker {
 
     /// A part of a head is there: the rest must come in time.
     private mutating func waitForHead(_ downstream: UnsafeMutablePointer<Downstream>) {
-        if downstream.pointee.exchange.started == 0 {
-            downstream.pointee.exchange.started = now
-            setTimer(downstream, after: settings.limits.headTimeout)
-        }
+        if downstream.pointee.exchange.started == 0 { downstream.pointee.exchange.started = now }
     }
 
     private mutating func refuse(_ downstream: UnsafeMutablePointer<Downstream>, _ error: HTTP1.HeadError) {
@@ -84,16 +80,18 @@ extension Worker {
 
     @inline(__always)
     private func begin(_ downstream: UnsafeMutablePointer<Downstream>, _ head: HTTP1.RequestHead) {
-        let started = downstream.pointee.exchange.started
+        // A head that has waited for its service is read once more.
+        let (started, headAt) = (downstream.pointee.exchange.started, downstream.pointee.exchange.headAt)
         downstream.pointee.exchange = Exchange()
         downstream.pointee.exchange.started = started == 0 ? now : started
+        downstream.pointee.exchange.headAt = headAt == 0 ? now : headAt
         downstream.pointee.exchange.method = head.method
         downstream.pointee.exchange.framing = head.framing
         downstream.pointee.exchange.bodyComplete = head.framing == .none || head.framing == .length(0)
         downstream.pointee.exchange.isVersion11 = head.minorVersion > 0
         downstream.pointee.exchange.wantsUpgrade = head.flags.contains(.upgrade)
-        downstream.pointee.exchange.keepAlive =
-            head.flags.contains(.keepAlive) && !downstream.pointee.readClosed && drainingSince == 0
+        downstream.pointee.exchange.awaitsContinue = head.flags.contains(.expectContinue)
+        downstream.pointee.exchange.keepAlive = head.flags.contains(.keepAlive) && drainingSince == 0
     }
 
     // MARK: Service
@@ -145,39 +143,26 @@ extension Worker {
         _ downstream: UnsafeMutablePointer<Downstream>, for service: UnsafeMutablePointer<Service>
     ) {
         downstream.pointee.phase = .discovering
-        downstream.pointee.nextWaiting = service.pointee.waitingDownstreams
-        downstream.pointee.previousWaiting = nil
-        service.pointee.waitingDownstreams?.pointee.previousWaiting = downstream
-        service.pointee.waitingDownstreams = downstream
-        setTimer(downstream, after: settings.limits.discoveryTimeout)
+        service.pointee.waitingDownstreams.insert(downstream)
     }
 
     /// Takes a request off its service's list; it still counts as one of the service.
     mutating func stopWaiting(_ downstream: UnsafeMutablePointer<Downstream>) {
-        let (previous, next) = (downstream.pointee.previousWaiting, downstream.pointee.nextWaiting)
-        if let previous {
-            previous.pointee.nextWaiting = next
-        } else {
-            downstream.pointee.exchange.service?.pointee.waitingDownstreams = next
-        }
-        next?.pointee.previousWaiting = previous
-        downstream.pointee.nextWaiting = nil
-        downstream.pointee.previousWaiting = nil
+        downstream.pointee.exchange.service?.pointee.waitingDownstreams.remove(downstream)
         downstream.pointee.phase = .exchanging
     }
 
-    /// The service is known now: the head, which is still in `inbound`, is read once more. Its patience has ended with that, even
-    /// if its timer is due in the same batch of events.
+    /// The service is known now: the head, which is still in `inbound`, is read once more when this batch of events is through.
     mutating func resumeWaiting(_ downstream: UnsafeMutablePointer<Downstream>) {
         stopWaiting(downstream)
-        wheel.pause(timer(downstream))
         if let service = downstream.pointee.exchange.service { finishRequest(of: service) }
         downstream.pointee.exchange.service = nil
         downstream.pointee.phase = .head
         queue(downstream)
+        settle(downstream, nil)
     }
 
-    // MARK: Version, host and connection
+    // MARK: Version
 
     @inline(__always)
     private mutating func dispatch(
@@ -186,19 +171,49 @@ extension Worker {
     ) {
         ask(downstream, service, bytes)
         if accessLog != nil { beginLogLine(downstream, head, bytes) }
+        if head.minorVersion == 0 {
+            writeOldHead(downstream, service, head, bytes)
+        } else {
+            writeHead(downstream, head, bytes, defaultHost: ByteString(base: bytes, count: 0))
+        }
+        downstream.pointee.exchange.isReplayable = true
+        downstream.pointee.phase = .exchanging
+        downstream.pointee.exchange.deadline = downstream.pointee.exchange.headAt + service.pointee.timeout
+        if downstream.pointee.exchange.deadline <= now {
+            return answer(downstream, 504, "the time for the request was over before its service was known")
+        }
+        if !attempt(downstream, service) { answerNoHost(downstream, service) }
+    }
+
+    /// Writes the head for the host into `request`.
+    @inline(__always)
+    private mutating func writeHead(
+        _ downstream: UnsafeMutablePointer<Downstream>, _ head: HTTP1.RequestHead, _ bytes: UnsafeMutablePointer<UInt8>,
+        defaultHost: ByteString
+    ) {
         let peer = downstream.peerText
         let rewrite = HTTP1.RequestRewrite(
             clientAddress: UnsafeBufferPointer(start: peer.base, count: peer.count),
-            defaultHost: UnsafeBufferPointer(start: service.pointee.name.base, count: service.pointee.name.count))
+            defaultHost: UnsafeBufferPointer(start: defaultHost.base, count: defaultHost.count))
         let bound = HTTP1.requestHeadBound(head, rewrite)
         buffers.reserve(bound, in: &downstream.pointee.exchange.request)
         let written = HTTP1.writeRequestHead(
             bytes, head, http.fields, rewrite, into: downstream.pointee.exchange.request.tail, capacity: bound)
         downstream.pointee.exchange.request.filled(written)
-        downstream.pointee.exchange.isReplayable = true
-        downstream.pointee.phase = .exchanging
-        setTimer(downstream, after: service.pointee.timeout)
-        if !attempt(downstream, service) { answerNoHost(downstream, service) }
+    }
+
+    /// A client of version 1.0 may name no host, but the application must be told one: its address behind an inbound listener,
+    /// else the service's name.
+    @inline(never)
+    private mutating func writeOldHead(
+        _ downstream: UnsafeMutablePointer<Downstream>, _ service: UnsafeMutablePointer<Service>,
+        _ head: HTTP1.RequestHead, _ bytes: UnsafeMutablePointer<UInt8>
+    ) {
+        let forward = listeners[Int(downstream.pointee.listener)].configuration.forward
+        let name = HostName.mayBeService(service.pointee.name) ? service.pointee.key.name : ""
+        let host = ByteString(copying: forward?.description ?? name)
+        defer { host.free() }
+        writeHead(downstream, head, bytes, defaultHost: host)
     }
 
     /// What the request asks for: its wish, and what makes it stick.
@@ -236,136 +251,6 @@ extension Worker {
         case .header: return fieldValue(service.pointee.stickyName, bytes) ?? ByteString(base: bytes, count: 0)
         case nil: return ByteString(base: bytes, count: 0)
         }
-    }
-
-    /// Sends the request to a host: the first time, or again. False: there is no host, or none that was not tried.
-    @inline(__always)
-    private mutating func attempt(
-        _ downstream: UnsafeMutablePointer<Downstream>, _ service: UnsafeMutablePointer<Service>
-    ) -> Bool {
-        guard
-            let choice = choose(
-                service, downstream.pointee.exchange.asked, tried: downstream.pointee.exchange.tried)
-        else { return false }
-        let endpoint = choice.member.pointee.endpoint
-        downstream.pointee.exchange.served = choice.cluster.pointee.version
-        guard let upstream = connection(to: endpoint, for: downstream) else {
-            downstream.pointee.exchange.tried.insert(endpoint)
-            noteFailure(endpoint, "connect: " + SystemError.text(of: http.connectError))
-            retryOrAnswer(downstream, 503, "no host could be reached")
-            return true
-        }
-        endpoint.pointee.take(now: now, patience: settings.limits.connectTimeout)
-        downstream.pointee.exchange.upstream = upstream
-        upstream.pointee.downstream = downstream
-        upstream.pointee.uses &+= 1
-        if upstream.pointee.phase != .connecting { sendRequest(upstream, downstream) }
-        return true
-    }
-
-    /// Another host, while that can help; else the error.
-    mutating func retryOrAnswer(
-        _ downstream: UnsafeMutablePointer<Downstream>, _ status: Int, _ reason: StaticString
-    ) {
-        if let service = downstream.pointee.exchange.service, downstream.pointee.exchange.isReplayable,
-            downstream.pointee.exchange.tried.count < Self.mostAttempts
-        {
-            downstream.pointee.exchange.request.rewind()
-            if attempt(downstream, service) { return }
-        }
-        answer(downstream, status, reason)
-    }
-
-    // MARK: Sending
-
-    /// Writes what waits in `request`; when the host does not take all, the poller tells when it will.
-    @inline(__always)
-    mutating func sendRequest(
-        _ upstream: UnsafeMutablePointer<Upstream>, _ downstream: UnsafeMutablePointer<Downstream>
-    ) {
-        let waiting = downstream.pointee.exchange.request.count
-        if waiting > 0 {
-            let sent = system.send(
-                upstream.pointee.descriptor, downstream.pointee.exchange.request.bytes, waiting)
-            if sent < 0 {
-                if sent.errorCode != EAGAIN { return upstreamBroken(upstream, sent.errorCode) }
-            } else if downstream.pointee.exchange.isReplayable {
-                downstream.pointee.exchange.request.pass(sent)
-            } else {
-                downstream.pointee.exchange.request.consume(sent)
-            }
-        }
-        updateInterest(upstream)
-    }
-
-    /// Takes body bytes and sends them on; returns how many were taken.
-    mutating func readBody(
-        _ downstream: UnsafeMutablePointer<Downstream>, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int
-    ) -> Int {
-        guard let taken = measureBody(downstream, bytes, count) else {
-            downstream.pointee.exchange.keepAlive = false
-            if let upstream = downstream.pointee.exchange.upstream {
-                detach(upstream, from: downstream)
-                close(upstream)
-            }
-            if downstream.pointee.exchange.hasAnswered {
-                abandon(downstream)
-            } else {
-                answer(downstream, 400, "the chunked body is malformed")
-            }
-            return count
-        }
-        guard let upstream = downstream.pointee.exchange.upstream else { return taken }
-        if downstream.pointee.exchange.isReplayable
-            && downstream.pointee.exchange.request.end + taken > Self.replayLimit
-        {
-            stopReplaying(downstream)
-        }
-        if !downstream.pointee.exchange.hasAnswered, let service = downstream.pointee.exchange.service {
-            setTimer(downstream, after: service.pointee.timeout)
-        }
-        keep(downstream, bytes, taken)
-        if upstream.pointee.phase != .connecting { sendRequest(upstream, downstream) }
-        return taken
-    }
-
-    /// Adds body bytes to `request`. What was sent stays in front of them as long as it may have to be sent again.
-    private mutating func keep(
-        _ downstream: UnsafeMutablePointer<Downstream>, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int
-    ) {
-        let sent = downstream.pointee.exchange.isReplayable ? downstream.pointee.exchange.request.start : 0
-        if sent > 0 { downstream.pointee.exchange.request.rewind() }
-        buffers.append(bytes, count: count, to: &downstream.pointee.exchange.request)
-        downstream.pointee.exchange.request.pass(sent)
-    }
-
-    /// How many of the bytes belong to the request's body; nil when its framing is broken.
-    private func measureBody(
-        _ downstream: UnsafeMutablePointer<Downstream>, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int
-    ) -> Int? {
-        switch downstream.pointee.exchange.framing {
-        case .none, .untilClose: return 0
-        case .length(let left):
-            let taken = Int(min(left, UInt64(count)))
-            downstream.pointee.exchange.framing = .length(left - UInt64(taken))
-            downstream.pointee.exchange.bodyComplete = left == UInt64(taken)
-            return taken
-        case .chunked:
-            switch HTTP1.advanceChunked(bytes, count: count, state: &downstream.pointee.exchange.chunked) {
-            case .needMore: return count
-            case .done(let taken):
-                downstream.pointee.exchange.bodyComplete = true
-                return taken
-            case .invalid: return nil
-            }
-        }
-    }
-
-    /// What was sent need not be kept any more.
-    @inline(__always)
-    mutating func stopReplaying(_ downstream: UnsafeMutablePointer<Downstream>) {
-        downstream.pointee.exchange.isReplayable = false
-        if downstream.pointee.exchange.request.isEmpty { buffers.release(&downstream.pointee.exchange.request) }
     }
 }
 

@@ -7,23 +7,34 @@ import Runtime
 extension Worker {
     mutating func upstreamReady(_ upstream: UnsafeMutablePointer<Upstream>, _ readiness: Readiness) {
         if upstream.pointee.isClosed { return }
+        // Nobody asked: whatever comes of a host between answers ends the connection.
+        guard let downstream = upstream.pointee.downstream else { return close(upstream) }
+        downstream.pointee.active = now
         if upstream.pointee.phase == .connecting {
-            finishConnect(upstream)
-            return
+            finishConnect(upstream, downstream)
+        } else {
+            proceed(upstream, downstream, readiness)
         }
-        if readiness.contains(.writable), let downstream = upstream.pointee.downstream {
-            continueSending(upstream, downstream)
-            if upstream.pointee.isClosed { return }
-        }
-        if !readiness.isDisjoint(with: [.readable, .error, .hangUp]) { read(upstream) }
+        settle(downstream, upstream)
     }
 
-    private mutating func finishConnect(_ upstream: UnsafeMutablePointer<Upstream>) {
+    @inline(__always)
+    private mutating func proceed(
+        _ upstream: UnsafeMutablePointer<Upstream>, _ downstream: UnsafeMutablePointer<Downstream>,
+        _ readiness: Readiness
+    ) {
+        if readiness.contains(.writable) { continueSending(upstream, downstream) }
+        if readiness == .writable { return }
+        if upstream.pointee.readClosed { return unwatch(upstream) }
+        read(upstream, downstream)
+    }
+
+    private mutating func finishConnect(
+        _ upstream: UnsafeMutablePointer<Upstream>, _ downstream: UnsafeMutablePointer<Downstream>
+    ) {
         let error = system.connectError(upstream.pointee.descriptor)
-        guard error == 0 else { return connectFailed(upstream, SystemError.text(of: error)) }
-        wheel.cancel(timer(upstream))
+        guard error == 0 else { return connectFailed(upstream, error) }
         upstream.pointee.phase = .head
-        guard let downstream = upstream.pointee.downstream else { return close(upstream) }
         continueSending(upstream, downstream)
     }
 
@@ -32,21 +43,26 @@ extension Worker {
         _ upstream: UnsafeMutablePointer<Upstream>, _ downstream: UnsafeMutablePointer<Downstream>
     ) {
         sendRequest(upstream, downstream)
-        if upstream.pointee.isClosed || !downstream.pointee.exchange.request.isEmpty { return }
-        if downstream.pointee.phase == .tunnel && downstream.pointee.readClosed {
-            system.endOutput(upstream.pointee.descriptor)
-        }
+        if !downstream.pointee.exchange.request.isEmpty { return }
         if !downstream.pointee.exchange.bodyComplete && !downstream.pointee.inbound.isEmpty { queue(downstream) }
-        updateInterest(downstream)
+    }
+
+    /// The host has ended both ways of a tunnel, which the poller tells again and again, and the client lags behind.
+    private func unwatch(_ upstream: UnsafeMutablePointer<Upstream>) {
+        if upstream.pointee.isUnwatched { return }
+        system.unwatch(upstream.pointee.descriptor)
+        upstream.pointee.isUnwatched = true
     }
 
     // MARK: Reading
 
-    private mutating func read(_ upstream: UnsafeMutablePointer<Upstream>) {
+    private mutating func read(
+        _ upstream: UnsafeMutablePointer<Upstream>, _ downstream: UnsafeMutablePointer<Downstream>
+    ) {
         if upstream.pointee.inbound.isEmpty {
             let count = system.receive(upstream.pointee.descriptor, scratch, Self.scratchSize)
-            if count <= 0 { return endOfAnswer(upstream, count) }
-            let used = consume(upstream, scratch, count)
+            if count <= 0 { return endOfAnswer(upstream, downstream, count) }
+            let used = consume(upstream, downstream, scratch, count)
             if used < count && !upstream.pointee.isClosed && upstream.pointee.phase == .head {
                 buffers.append(scratch + used, count: count - used, to: &upstream.pointee.inbound)
             }
@@ -54,11 +70,11 @@ extension Worker {
             buffers.reserve(4096, in: &upstream.pointee.inbound)
             let count = system.receive(
                 upstream.pointee.descriptor, upstream.pointee.inbound.tail, upstream.pointee.inbound.room)
-            if count <= 0 { return endOfAnswer(upstream, count) }
+            if count <= 0 { return endOfAnswer(upstream, downstream, count) }
             upstream.pointee.inbound.filled(count)
             var inbound = upstream.pointee.inbound
             upstream.pointee.inbound = Buffer()
-            let used = consume(upstream, inbound.bytes, inbound.count)
+            let used = consume(upstream, downstream, inbound.bytes, inbound.count)
             inbound.consume(used)
             if inbound.isEmpty || upstream.pointee.isClosed || upstream.pointee.phase != .head {
                 buffers.release(&inbound)
@@ -70,13 +86,9 @@ extension Worker {
 
     /// Passes on what belongs to the answer; returns how many bytes were used.
     private mutating func consume(
-        _ upstream: UnsafeMutablePointer<Upstream>, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int
+        _ upstream: UnsafeMutablePointer<Upstream>, _ downstream: UnsafeMutablePointer<Downstream>,
+        _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int
     ) -> Int {
-        guard let downstream = upstream.pointee.downstream else {
-            // Nobody asked: whatever a host sends between answers cannot be trusted.
-            close(upstream)
-            return count
-        }
         var used = 0
         while used < count && upstream.pointee.phase == .head && !upstream.pointee.isClosed {
             let taken = readAnswerHead(upstream, downstream, bytes + used, count - used)
@@ -102,12 +114,15 @@ extension Worker {
         switch result {
         case .incomplete: return 0
         case .invalid(let error):
-            noteFailure(upstream.pointee.endpoint, "bad answer: \(error.text)")
-            detach(upstream, from: downstream)
-            close(upstream)
-            answer(downstream, 502, "the host's answer is not valid HTTP")
+            refuseAnswer(upstream, downstream, error.text, "the host's answer is not valid HTTP")
             return count
         case .complete: break
+        }
+        if head.status == 101 && !wasAskedFor(downstream, bytes) {
+            refuseAnswer(
+                upstream, downstream, "an upgrade that was not asked for",
+                "the host changed to a protocol not asked for")
+            return count
         }
         upstream.pointee.scan = HTTP1.ScanState()
         noteSuccess(upstream.pointee.endpoint)
@@ -116,17 +131,43 @@ extension Worker {
         let written = writeHead(upstream, downstream, head, bytes)
         if head.status == 101 {
             beginTunnel(upstream, downstream)
-            passToDownstream(upstream, downstream, head: written, bytes + length, count - length)
+            passToDownstream(downstream, head: written, bytes + length, count - length)
         } else {
             passBody(upstream, downstream, head: written, bytes + length, count - length)
         }
         return count
     }
 
+    /// The host's answer cannot be passed on.
+    private mutating func refuseAnswer(
+        _ upstream: UnsafeMutablePointer<Upstream>, _ downstream: UnsafeMutablePointer<Downstream>,
+        _ fault: StaticString, _ reason: StaticString
+    ) {
+        blame(.host, upstream.pointee.endpoint, "bad answer: \(fault)")
+        detach(upstream, from: downstream)
+        close(upstream)
+        answer(downstream, 502, reason)
+    }
+
+    /// Whether the request asked for the protocol that the host changes to. Else a tunnel would pass on what the client sends as
+    /// further requests, unread, to a host that they are not meant for.
+    private func wasAskedFor(_ downstream: UnsafeMutablePointer<Downstream>, _ bytes: UnsafeMutablePointer<UInt8>)
+        -> Bool
+    {
+        let request = downstream.pointee.exchange.request
+        guard downstream.pointee.exchange.wantsUpgrade, let asked = request.memory else { return false }
+        var (head, state) = (HTTP1.RequestHead(), HTTP1.ScanState())
+        var fields = HTTP1.FieldTable()
+        let result = HTTP1.parseRequestHead(
+            asked, count: request.end, limit: request.end, state: &state, head: &head, fields: &fields)
+        return result == .complete && HTTP1.upgradeWasAskedFor(bytes, http.fields, asked, fields)
+    }
+
     /// Passes on 100 Continue, 103 Early Hints and the like; clients of version 1.0 do not know them.
     private mutating func passInterim(
         _ downstream: UnsafeMutablePointer<Downstream>, _ head: HTTP1.ResponseHead, _ bytes: UnsafeMutablePointer<UInt8>
     ) -> Int {
+        downstream.pointee.exchange.awaitsContinue = false
         if downstream.pointee.exchange.isVersion11 {
             let count = HTTP1.writeResponseHead(
                 bytes, head, http.fields, HTTP1.ResponseRewrite(), into: output, capacity: Self.outputSize)
@@ -141,14 +182,13 @@ extension Worker {
         _ upstream: UnsafeMutablePointer<Upstream>, _ downstream: UnsafeMutablePointer<Downstream>,
         _ head: HTTP1.ResponseHead, _ bytes: UnsafeMutablePointer<UInt8>
     ) -> Int {
-        wheel.pause(timer(downstream))
         upstream.pointee.keepAlive = head.flags.contains(.keepAlive)
         upstream.pointee.framing = head.framing
         upstream.pointee.phase = .body
         upstream.pointee.chunked = HTTP1.ChunkedState()
-        let isVersion11 = downstream.pointee.exchange.isVersion11
-        upstream.pointee.dechunks = head.framing == .chunked && !isVersion11
-        if head.framing == .untilClose || upstream.pointee.dechunks || drainingSince != 0 {
+        chooseRelay(upstream, downstream, head.framing)
+        let isLast = downstream.pointee.readClosed && downstream.pointee.inbound.isEmpty
+        if downstream.pointee.exchange.endsWithClose || isLast || drainingSince != 0 {
             downstream.pointee.exchange.keepAlive = false
         }
         downstream.pointee.exchange.status = Int32(head.status)
@@ -157,7 +197,11 @@ extension Worker {
 
         var rewrite = HTTP1.ResponseRewrite()
         rewrite.connection = connectionWord(downstream)
-        rewrite.transferEncoding = upstream.pointee.dechunks ? .removed : .kept
+        switch upstream.pointee.relay {
+        case .same: break
+        case .dechunked: rewrite.transferEncoding = .removed
+        case .chunked: rewrite.transferEncoding = .added
+        }
         if settings.tellsVersion, let service = downstream.pointee.exchange.service {
             let version = service.pointee.labels[Int(downstream.pointee.exchange.served)]
             rewrite.servedVersion = UnsafeBufferPointer(start: version.base, count: version.count)
@@ -165,144 +209,25 @@ extension Worker {
         return HTTP1.writeResponseHead(bytes, head, http.fields, rewrite, into: output, capacity: Self.outputSize)
     }
 
+    /// Decides how the client sees the end of the body.
+    @inline(__always)
+    private func chooseRelay(
+        _ upstream: UnsafeMutablePointer<Upstream>, _ downstream: UnsafeMutablePointer<Downstream>,
+        _ framing: HTTP1.BodyFraming
+    ) {
+        let isVersion11 = downstream.pointee.exchange.isVersion11
+        upstream.pointee.relay = .same
+        switch framing {
+        case .none, .length: return
+        case .chunked: if !isVersion11 { upstream.pointee.relay = .dechunked }
+        case .untilClose: if isVersion11 { upstream.pointee.relay = .chunked }
+        }
+        downstream.pointee.exchange.endsWithClose = !isVersion11
+    }
+
     @inline(__always)
     private func connectionWord(_ downstream: UnsafeMutablePointer<Downstream>) -> HTTP1.ConnectionWord {
         if !downstream.pointee.exchange.keepAlive { return .close }
         return downstream.pointee.exchange.isVersion11 ? .omitted : .keepAlive
-    }
-
-    /// Passes on body bytes, behind `head` bytes in `output`, and notices the end of the answer.
-    @inline(__always)
-    private mutating func passBody(
-        _ upstream: UnsafeMutablePointer<Upstream>, _ downstream: UnsafeMutablePointer<Downstream>, head: Int,
-        _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int
-    ) {
-        if upstream.pointee.phase == .tunnel {
-            return passToDownstream(upstream, downstream, head: head, bytes, count)
-        }
-        if upstream.pointee.dechunks { return passDechunked(upstream, downstream, head: head, bytes, count) }
-        var taken = count
-        var isComplete = false
-        switch upstream.pointee.framing {
-        case .none: (taken, isComplete) = (0, true)
-        case .untilClose: break
-        case .length(let left):
-            taken = Int(min(left, UInt64(count)))
-            upstream.pointee.framing = .length(left - UInt64(taken))
-            isComplete = left == UInt64(taken)
-        case .chunked:
-            switch HTTP1.advanceChunked(bytes, count: count, state: &upstream.pointee.chunked) {
-            case .needMore: break
-            case .done(let used): (taken, isComplete) = (used, true)
-            case .invalid: return brokenAnswer(upstream, downstream)
-            }
-        }
-        if taken < count { upstream.pointee.keepAlive = false }
-        passToDownstream(upstream, downstream, head: head, bytes, taken)
-        if isComplete && !downstream.pointee.isClosed { finishExchange(upstream, downstream) }
-    }
-
-    /// Writes to the client; when it does not take all, the host waits.
-    @inline(__always)
-    mutating func passToDownstream(
-        _ upstream: UnsafeMutablePointer<Upstream>, _ downstream: UnsafeMutablePointer<Downstream>, head: Int,
-        _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int
-    ) {
-        if head + count == 0 { return }
-        write(downstream, output, head, bytes, count)
-        if !upstream.pointee.isClosed { updateInterest(upstream) }
-    }
-
-    /// Takes the chunks apart for a client of version 1.0.
-    private mutating func passDechunked(
-        _ upstream: UnsafeMutablePointer<Upstream>, _ downstream: UnsafeMutablePointer<Downstream>, head: Int,
-        _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int
-    ) {
-        if head > 0 { write(downstream, output, head, bytes, 0) }
-        var position = 0
-        while !downstream.pointee.isClosed {
-            let event = HTTP1.nextChunk(
-                bytes, count: count, position: &position, state: &upstream.pointee.chunked)
-            switch event {
-            case .data(let range):
-                passToDownstream(upstream, downstream, head: 0, bytes + Int(range.start), Int(range.count))
-            case .needMore: return
-            case .done:
-                if position < count { upstream.pointee.keepAlive = false }
-                return finishExchange(upstream, downstream)
-            case .invalid: return brokenAnswer(upstream, downstream)
-            }
-        }
-    }
-
-    /// The answer cannot be completed: the client learns it from the connection's end.
-    private mutating func brokenAnswer(
-        _ upstream: UnsafeMutablePointer<Upstream>, _ downstream: UnsafeMutablePointer<Downstream>
-    ) {
-        noteFailure(upstream.pointee.endpoint, "the answer broke off")
-        detach(upstream, from: downstream)
-        close(upstream)
-        endExchange(downstream, code: Self.brokenOff)
-        close(downstream)
-    }
-
-    /// Code that counts answers that broke off after their head was sent.
-    static var brokenOff: Int32 { 599 }
-
-    // MARK: Ends
-
-    private mutating func endOfAnswer(_ upstream: UnsafeMutablePointer<Upstream>, _ count: Int) {
-        if count < 0 && (count.errorCode == EAGAIN || count.errorCode == EINTR) { return }
-        let error = count < 0 ? count.errorCode : 0
-        guard let downstream = upstream.pointee.downstream else { return close(upstream) }
-        if upstream.pointee.phase == .tunnel && error == 0 { return endTunnelOutput(upstream, downstream) }
-        if upstream.pointee.phase == .body && upstream.pointee.framing == .untilClose && error == 0 {
-            upstream.pointee.keepAlive = false
-            return finishExchange(upstream, downstream)
-        }
-        upstreamBroken(upstream, error)
-    }
-
-    /// The connection ended before the answer: tries again where that is safe, else tells the client.
-    mutating func upstreamBroken(_ upstream: UnsafeMutablePointer<Upstream>, _ error: Int32) {
-        guard let downstream = upstream.pointee.downstream else { return close(upstream) }
-        if downstream.pointee.exchange.hasAnswered { return brokenAnswer(upstream, downstream) }
-        let endpoint = upstream.pointee.endpoint
-        let isStale = upstream.pointee.uses > 1 && upstream.pointee.inbound.isEmpty
-        let nothingSent = downstream.pointee.exchange.isReplayable && downstream.pointee.exchange.request.start == 0
-        let maySendAgain = nothingSent || downstream.pointee.exchange.method.isIdempotent
-        detach(upstream, from: downstream)
-        if isStale && downstream.pointee.exchange.staleAttempts < 2 {
-            downstream.pointee.exchange.staleAttempts += 1
-            downstream.pointee.exchange.avoidsPool = true
-        } else {
-            noteFailure(endpoint, error == 0 ? "closed without an answer" : SystemError.text(of: error))
-            downstream.pointee.exchange.tried.insert(endpoint)
-        }
-        close(upstream)
-        if maySendAgain {
-            retryOrAnswer(downstream, 502, "the host closed the connection without an answer")
-        } else {
-            answer(downstream, 502, "the host closed the connection without an answer")
-        }
-    }
-
-    mutating func connectFailed(_ upstream: UnsafeMutablePointer<Upstream>, _ reason: String) {
-        let endpoint = upstream.pointee.endpoint
-        guard let downstream = upstream.pointee.downstream else { return close(upstream) }
-        detach(upstream, from: downstream)
-        noteFailure(endpoint, "connect: " + reason)
-        downstream.pointee.exchange.tried.insert(endpoint)
-        close(upstream)
-        retryOrAnswer(downstream, 503, "no host could be reached")
-    }
-
-    /// The host has not answered in time.
-    mutating func responseTimeout(_ downstream: UnsafeMutablePointer<Downstream>) {
-        if let upstream = downstream.pointee.exchange.upstream {
-            detach(upstream, from: downstream)
-            close(upstream)
-        }
-        answer(downstream, 504, "the host did not answer in time")
     }
 }

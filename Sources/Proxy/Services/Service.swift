@@ -44,7 +44,7 @@ struct Service: ~Copyable {
     let salt: UInt64
     var timeout: Int64 = 60_000_000_000
     var metrics = ServiceMetrics()
-    var waitingDownstreams: UnsafeMutablePointer<Downstream>?
+    var waitingDownstreams = LinkedList<Downstream.WaitingPlace>()
     var waitingCalls: UnsafeMutablePointer<Call>?
 
     init(key: ServiceKey) {

@@ -109,7 +109,7 @@ extension Worker {
     }
 
     mutating func resumeWaiting(_ service: UnsafeMutablePointer<Service>) {
-        while let downstream = service.pointee.waitingDownstreams { resumeWaiting(downstream) }
+        while let downstream = service.pointee.waitingDownstreams.first { resumeWaiting(downstream) }
         while let call = service.pointee.waitingCalls { resumeWaiting(call) }
     }
 

@@ -63,14 +63,13 @@ struct LinuxSystem: SystemCalls {
         return (-errno, SocketAddress(ipv4: 0, port: 0))
     }
 
-    func keepAlive(_ descriptor: Int32) { clinux_set_int_option(descriptor, SOL_SOCKET, SO_KEEPALIVE, 1) }
+    func keepAlive(_ descriptor: Int32) { Socket.keepAlive(descriptor) }
 
     @inline(__always)
     func close(_ descriptor: Int32) { Socket.close(descriptor) }
 
     func reset(_ descriptor: Int32) {
-        var option = linger(l_onoff: 1, l_linger: 0)
-        setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
+        Socket.resetOnClose(descriptor)
         Socket.close(descriptor)
     }
 

@@ -89,7 +89,6 @@ public struct Worker<System: SystemCalls>: ~Copyable {
 
     /// Waits for events and carries them out: changes, connections, timers, and what their batch has put together.
     public mutating func turn() {
-        if mail.isWaiting { readMail() }
         let count = system.wait(milliseconds: pollMilliseconds)
         now = system.nanoseconds
         for number in 0..<count {
@@ -97,6 +96,8 @@ public struct Worker<System: SystemCalls>: ~Copyable {
             dispatch(Token(rawValue: token), readiness)
         }
         fireTimers()
+        // Before the batch is finished: what this queues must not wait for the next event.
+        if mail.isWaiting { readMail() }
         finishBatch()
     }
 
@@ -104,7 +105,7 @@ public struct Worker<System: SystemCalls>: ~Copyable {
     public mutating func tearDown() {
         finishChore()
         closeListeners()
-        while let downstream = http.first { abandon(downstream) }
+        while let downstream = http.all.first { abandon(downstream) }
         while let consumer = dubbo.first { close(consumer) }
         flushDubbo()
         for service in tables.services {

@@ -88,6 +88,20 @@ public enum Socket {
         return local.with(port: 0)
     }
 
+    /// Has the peer see a reset, not an end, when the descriptor is closed; what it has not been sent is dropped.
+    public static func resetOnClose(_ descriptor: Int32) {
+        var option = linger(l_onoff: 1, l_linger: 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
+    }
+
+    /// Has the system ask a peer that is silent for a minute whether it is still there: four times within another minute.
+    public static func keepAlive(_ descriptor: Int32) {
+        clinux_set_int_option(descriptor, SOL_SOCKET, SO_KEEPALIVE, 1)
+        clinux_set_int_option(descriptor, Int32(IPPROTO_TCP), TCP_KEEPIDLE, 60)
+        clinux_set_int_option(descriptor, Int32(IPPROTO_TCP), TCP_KEEPINTVL, 15)
+        clinux_set_int_option(descriptor, Int32(IPPROTO_TCP), TCP_KEEPCNT, 4)
+    }
+
     /// Closes a descriptor.
     public static func close(_ descriptor: Int32) { _ = Glibc.close(descriptor) }
 

@@ -142,17 +142,4 @@ public enum Bolt {
         }
         return true
     }
-
-    /// `lower` is in lower case already; only ASCII letters have a case here.
-    @inline(__always)
-    static func equalsIgnoringCase(
-        _ bytes: UnsafePointer<UInt8>, _ lower: UnsafePointer<UInt8>, _ count: Int
-    ) -> Bool {
-        for at in 0..<count {
-            let byte = bytes[at]
-            let folded = byte >= 0x41 && byte <= 0x5a ? byte | 0x20 : byte
-            if folded != lower[at] { return false }
-        }
-        return true
-    }
 }

@@ -115,7 +115,7 @@ extension Bolt {
         while pair != scratch.pairs {
             pair -= 1
             let key = pair.pointee.key
-            if Int(key.count) == count && equalsIgnoringCase(frame + Int(key.start), name, count) {
+            if Int(key.count) == count && Dubbo.equalsIgnoringCase(frame + Int(key.start), name, count) {
                 return pair.pointee.value
             }
         }
@@ -151,9 +151,9 @@ extension Bolt {
             let key = pair.pointee.key
             if pair.pointee.value.isEmpty { continue }
             if Int(key.count) == count {
-                if equalsIgnoringCase(frame + Int(key.start), name, count) { return pair.pointee.value }
+                if Dubbo.equalsIgnoringCase(frame + Int(key.start), name, count) { return pair.pointee.value }
             } else if Int(key.count) == count &+ prefix, baggage.isEmpty,
-                equalsIgnoringCase(frame + Int(key.start) + prefix, name, count),
+                Dubbo.equalsIgnoringCase(frame + Int(key.start) + prefix, name, count),
                 hasPrefix(frame, key, HeaderName.requestBaggage)
             {
                 baggage = pair.pointee.value
@@ -174,7 +174,7 @@ extension Bolt {
         for at in Int(attributes.start)...attributes.end {
             let byte = at == attributes.end ? 0x26 : frame[at]
             if byte == 0x3d {
-                isNamed = at &- start == count && equalsIgnoringCase(frame + start, name, count)
+                isNamed = at &- start == count && Dubbo.equalsIgnoringCase(frame + start, name, count)
             } else if byte == 0x26 {
                 if isNamed && at > start { found = ByteRange(start: start, count: at &- start) }
                 isNamed = false

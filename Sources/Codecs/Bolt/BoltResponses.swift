@@ -40,14 +40,12 @@ extension Bolt {
     /// Whether a SOFA server says that it does not have the service, so that the call was certainly not executed and may be
     /// sent to another host. Recognized by the code at the beginning of its text, `RPC-020100010`.
     public static func refusesService(_ frame: UnsafePointer<UInt8>, _ head: FrameHead) -> Bool {
-        guard head.headerLength > 0 || head.codec == Codec.hessian,
-            responseKind(frame, head) == .failure, let text = errorText(frame, head)
-        else { return false }
+        guard responseKind(frame, head) == .failure, let text = errorText(frame, head) else { return false }
         return hasPrefix(frame, text, "RPC-020100010")
     }
 
-    /// The text of a response that is an error of the server's RPC layer; nil when it is none or not understood. With JSON it
-    /// is as it was sent, escaped, without its quotes.
+    /// The text of a response that is a failure of the server's RPC layer, or with JSON and Protobuf an exception; nil when it
+    /// is none or not understood. With JSON it is as it was sent, escaped, without its quotes.
     public static func errorText(_ frame: UnsafePointer<UInt8>, _ head: FrameHead) -> ByteRange? {
         let content = head.contentRange
         switch head.codec {

@@ -139,7 +139,7 @@ extension Dubbo {
     }
 
     /// Where to cut a text that is too long: not within a character.
-    private static func cut(_ text: UnsafePointer<UInt8>, _ count: Int) -> Int {
+    static func cut(_ text: UnsafePointer<UInt8>, _ count: Int) -> Int {
         if count <= maximumErrorText { return Swift.max(count, 0) }
         var end = maximumErrorText
         while end > maximumErrorText - 4 && text[end] & 0xc0 == 0x80 { end &-= 1 }

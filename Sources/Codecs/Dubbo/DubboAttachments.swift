@@ -100,7 +100,7 @@ extension Dubbo {
     }
 
     /// `lower` is in lower case already.
-    private static func equalsIgnoringCase(
+    static func equalsIgnoringCase(
         _ bytes: UnsafePointer<UInt8>, _ lower: UnsafePointer<UInt8>, _ count: Int
     ) -> Bool {
         var at = 0

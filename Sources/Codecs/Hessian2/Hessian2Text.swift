@@ -166,6 +166,15 @@ extension Hessian2 {
             BigEndian.store(UInt16(truncatingIfNeeded: units), out, 1)
             at = 3
         }
+        at &+= writeCharacters(text, count, out + at)
+        return at
+    }
+
+    /// Writes text without a length and returns its size, in bytes; see `writeText`.
+    static func writeCharacters(
+        _ text: UnsafePointer<UInt8>, _ count: Int, _ out: UnsafeMutablePointer<UInt8>
+    ) -> Int {
+        var at = 0
         var from = 0
         while from < count {
             let length = sequenceLength(text, from, count)
@@ -187,7 +196,8 @@ extension Hessian2 {
         return at
     }
 
-    private static func countUnits(_ text: UnsafePointer<UInt8>, _ count: Int) -> Int {
+    /// UTF-16 units of a text, as `writeCharacters` writes it.
+    static func countUnits(_ text: UnsafePointer<UInt8>, _ count: Int) -> Int {
         var units = 0
         var from = 0
         while from < count {

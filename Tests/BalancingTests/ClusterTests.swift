@@ -24,7 +24,7 @@ private final class Fixture {
         labels.initialize(to: LabelTable())
         clusters = .allocate(capacity: 1)
         var made: [SocketAddress: UnsafeMutablePointer<Endpoint>] = [:]
-        let builder = ClusterBuilder(snapshot, turn: 0)
+        let builder = ClusterBuilder(snapshot)
         var isMore = true
         while isMore {
             isMore = builder.advance(labels: &labels.pointee) { address in

@@ -69,7 +69,8 @@ let package = Package(
             exclude: ["Resources"]),
         .testTarget(name: "PeerTests", dependencies: ["Runtime", "TestSupport", "greymesh"]),
         .testTarget(
-            name: "ProcessTests", dependencies: ["Discovery", "Runtime", "TestSupport", "WebServer", "greymesh"]),
+            name: "ProcessTests",
+            dependencies: ["Discovery", "Runtime", "TestSupport", "WebServer", "greymesh", "sample"]),
         .testTarget(
             name: "ProxyTests",
             dependencies: ["Balancing", "CLinux", "Configuration", "Discovery", "Proxy", "Runtime", "TestSupport"]),

@@ -11,7 +11,7 @@ func stickyShare(_ key: UInt64, _ shares: UnsafePointer<Share>, _ count: Int) ->
     var best = 0
     var shortest = Double.infinity
     for index in 0..<count where shares[index].weight > 0 {
-        let time = waitingTime(key ^ shares[index].hash) / Double(shares[index].weight)
+        let time = waitingTime(key &+ shares[index].hash) / Double(shares[index].weight)
         if time < shortest {
             shortest = time
             best = index

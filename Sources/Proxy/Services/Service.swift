@@ -80,16 +80,16 @@ struct Service: ~Copyable {
             rules.total += UInt64(part.weight)
             shares[index] = Share(
                 version: labels.intern(part.version), cumulative: rules.total, weight: part.weight,
-                hash: Self.hash(of: part.version))
+                hash: hash(of: part.version))
         }
         rules.shares = UnsafePointer(shares)
         rules.shareCount = policy.split.count
     }
 
-    private static func hash(of version: String) -> UInt64 {
+    private func hash(of version: String) -> UInt64 {
         let text = ByteString(copying: version)
         defer { text.free() }
-        return text.hash()
+        return text.hash(salt: salt)
     }
 
     /// Clusters and policy are those of the last build: labels that neither needs go by and by, and what was counted for them

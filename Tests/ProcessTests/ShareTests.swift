@@ -154,7 +154,7 @@ struct ShareTests {
     @Test("With 8 of 10 hosts down the others share alike", arguments: ["round-robin", "random", "least-request"])
     func down(balancer: String) throws {
         let mesh = try Mesh("http")
-        try mesh.list("ab", nobody: try (0..<8).map { _ in try Ports.next() })
+        try mesh.list("ab", nobody: try (0..<8).map { _ in try FreePort.next() })
         try mesh.use("balancer: \(balancer)")
         // A request gives up when several hosts in a row refuse it: so it is until all of them are known to be down.
         let tally = try mesh.call(2000, connections: 4, [], mayFail: true)

@@ -133,7 +133,7 @@ import Testing
         // Answers come in random order.
         var flying: [UnsafeMutablePointer<Member>] = []
         var picks = [Int](repeating: 0, count: weights.count)
-        let count = 40_000
+        let count = 20_000
         for _ in 0..<count {
             if flying.count == callers {
                 let answered = flying.remove(at: Int(fixture.random.below(UInt64(callers))))

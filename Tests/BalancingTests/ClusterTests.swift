@@ -144,6 +144,7 @@ import Testing
         }
         let expected = turns.sorted { ($0.place, $0.port) < ($1.place, $1.port) }.map(\.port)
         let order = (0..<turns.count).flatMap { _ in fixture.picks(1, .own, fixture.view()).keys }
-        #expect(order == expected)
+        let rounds = expected.indices.map { Array(expected[$0...] + expected[..<$0]) }
+        #expect(rounds.contains(order), "the round begins anywhere")
     }
 }

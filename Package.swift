@@ -74,7 +74,7 @@ let package = Package(
         .testTarget(name: "PeerTests", dependencies: ["Runtime", "TestSupport", "greymesh"]),
         .testTarget(
             name: "ProcessTests",
-            dependencies: ["Discovery", "Model", "Runtime", "TestSupport", "WebServer", "greymesh"]),
+            dependencies: ["Discovery", "Model", "Runtime", "TestSupport", "WebServer", "greymesh", "sample"]),
         .testTarget(
             name: "ProxyTests",
             dependencies: ["Balancing", "CLinux", "Configuration", "Model", "Proxy", "Runtime", "TestSupport"]),

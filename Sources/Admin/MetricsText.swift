@@ -1,3 +1,5 @@
+import Model
+
 /// Writes the Prometheus text exposition format 0.0.4.
 struct MetricsText {
     /// What the format is called in answers.

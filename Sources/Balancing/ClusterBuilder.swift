@@ -5,7 +5,6 @@ import Runtime
 public final class ClusterBuilder {
     /// What the clusters are made from.
     public let snapshot: ServiceSnapshot
-    private let turn: UInt32
     private var built: [Cluster] = []
     private var unions: [(group: Int, members: [Member])] = []
     /// Members of the cluster that is being made.
@@ -20,12 +19,7 @@ public final class ClusterBuilder {
     static let stepSize = 64
 
     /// A builder that has done nothing yet.
-    ///
-    /// - Parameter turn: where round robin begins, so that many workers and rebuilds do not all begin at the first host.
-    public init(_ snapshot: ServiceSnapshot, turn: UInt32) {
-        self.snapshot = snapshot
-        self.turn = turn
-    }
+    public init(_ snapshot: ServiceSnapshot) { self.snapshot = snapshot }
 
     /// Does the next part.
     ///
@@ -66,7 +60,21 @@ public final class ClusterBuilder {
     }
 
     /// The clusters, once there is nothing more to do.
-    public func finish() -> ClusterSet { ClusterSet(built) }
+    ///
+    /// - Parameter old: whose place they take: round robin goes on where it is there. Where there was nothing it begins anywhere, so
+    ///   that many workers do not all begin at the first host.
+    public func finish(replacing old: borrowing ClusterSet, random: inout FastRandom) -> ClusterSet {
+        if snapshot.policy.balancer == .roundRobin {
+            var place = 0
+            for index in built.indices {
+                let same = old.find(built[index], from: place)
+                if let same { place = same + 1 }
+                built[index].resume(
+                    at: same.map { old.clusters[$0].progress(&random) } ?? UInt32(truncatingIfNeeded: random.next()))
+            }
+        }
+        return ClusterSet(built)
+    }
 
     private func takeHosts(_ cluster: VersionCluster, _ endpoint: (SocketAddress) -> UnsafeMutablePointer<Endpoint>) {
         let end = min(cluster.hosts.count, hostsDone + Self.stepSize)
@@ -86,7 +94,7 @@ public final class ClusterBuilder {
             Cluster(
                 version: labels.intern(identity.version), group: group,
                 interfaceVersion: labels.intern(identity.interfaceVersion), isUnion: false,
-                isUntagged: identity.isUntagged, members: members, picker: picker, position: turn))
+                isUntagged: identity.isUntagged, members: members, picker: picker))
         if let index = unions.firstIndex(where: { $0.group == group }) {
             unions[index].members += members
         } else {
@@ -102,6 +110,6 @@ public final class ClusterBuilder {
         built.append(
             Cluster(
                 version: 0, group: union.group, interfaceVersion: 0, isUnion: true, isUntagged: false,
-                members: union.members, picker: picker, position: turn))
+                members: union.members, picker: picker))
     }
 }

@@ -22,6 +22,12 @@ public struct ClusterSet: ~Copyable {
         count = built.count
     }
 
+    /// Where the cluster of the same version is, at `place` or not far behind it: clusters stand in a fixed order.
+    func find(_ cluster: Cluster, from place: Int) -> Int? {
+        for index in place..<min(count, place + 64) where clusters[index].isSame(as: cluster) { return index }
+        return nil
+    }
+
     deinit {
         for index in 0..<count { clusters[index].free() }
         clusters.deallocate()

@@ -32,9 +32,9 @@ struct Picker {
         alias?.deallocate()
     }
 
+    /// - Parameter position: below `turns`.
     @inline(__always)
     func inTurn(_ position: UInt32) -> Int {
-        let position = position < turns ? position : 0
         guard let order else { return Int(position) }
         return Int(order[Int(position)])
     }

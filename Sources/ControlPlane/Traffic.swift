@@ -30,9 +30,9 @@ public struct Traffic {
 
     /// Requests by wish and outcome.
     public struct Route: Hashable {
-        /// The version asked for; nil: none was. `other`: one that no host ever had.
+        /// The version asked for; nil: none was. `other`: one that no host ever had, or has long gone.
         public let wished: String?
-        /// The version that served; nil: none did.
+        /// The version that served; nil: none did. `other`: one that has long gone.
         public let served: String?
     }
 

@@ -76,12 +76,15 @@ public struct Share: Hashable, Sendable {
     public let cumulative: UInt64
     /// Its own weight; 0 is never taken.
     public let weight: UInt32
+    /// Hash of the version's text: what a sticky key meets. Labels differ from worker to worker.
+    public let hash: UInt64
 
     /// A part.
-    public init(version: Int, cumulative: UInt64, weight: UInt32) {
+    public init(version: Int, cumulative: UInt64, weight: UInt32, hash: UInt64) {
         self.version = version
         self.cumulative = cumulative
         self.weight = weight
+        self.hash = hash
     }
 }
 
@@ -137,16 +140,23 @@ public func wanted(wish: Wish, rules: Rules, chance: UInt64, isSticky: Bool) -> 
         return Decision(wanted: .version(label), target: .version(label), reason: .wish, fallback: .none)
     }
     if rules.total > 0, let shares = rules.shares {
-        let drawn = isSticky ? chance % rules.total : chance.multipliedFullWidth(by: rules.total).high
-        for index in 0..<rules.shareCount where drawn < shares[index].cumulative {
-            let target = Target.version(shares[index].version)
-            return Decision(wanted: target, target: target, reason: isSticky ? .sticky : .split, fallback: .none)
-        }
+        let index = isSticky ? stickyShare(chance, shares, rules.shareCount) : drawnShare(chance, rules, shares)
+        let target = Target.version(shares[index].version)
+        return Decision(wanted: target, target: target, reason: isSticky ? .sticky : .split, fallback: .none)
     }
     if let stable = rules.stable {
         return Decision(wanted: .version(stable), target: .version(stable), reason: .stable, fallback: .none)
     }
     return Decision(wanted: .own, target: .own, reason: .none, fallback: .none)
+}
+
+/// - Returns: the first part whose cumulative weight is above the number that `chance` means.
+@inlinable
+func drawnShare(_ chance: UInt64, _ rules: Rules, _ shares: UnsafePointer<Share>) -> Int {
+    let drawn = chance.multipliedFullWidth(by: rules.total).high
+    var index = 0
+    while drawn >= shares[index].cumulative { index += 1 }
+    return index
 }
 
 @usableFromInline

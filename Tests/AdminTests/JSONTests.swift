@@ -1,6 +1,6 @@
 import FoundationEssentials
+import Model
 import Testing
-
 @testable import Admin
 
 @Suite("JSON of the admin API")

@@ -4,90 +4,9 @@ import Routing
 import Runtime
 import Testing
 
-/// A service's clusters with endpoints of their own.
-private final class Fixture {
-    private(set) var endpoints: [SocketAddress: UnsafeMutablePointer<Endpoint>] = [:]
-    let clusters: UnsafeMutablePointer<ClusterSet>
-    private let labels: UnsafeMutablePointer<LabelTable>
-    var random = FastRandom(seed: 7)
-    let dubbo: Bool
-
-    init(_ instances: [Instance], balancer: BalancerKind = .leastRequest, dubbo: Bool = false) {
-        var policy = ServicePolicy()
-        policy.balancer = balancer
-        self.dubbo = dubbo
-        let key = ServiceKey(kind: dubbo ? .dubbo : .http, name: "shop")
-        let snapshot = ServiceSnapshot(
-            key: key, policy: policy, instances: instances, versionKeys: ["dubbo.tag", "version"])
-        labels = .allocate(capacity: 1)
-        labels.initialize(to: LabelTable())
-        clusters = .allocate(capacity: 1)
-        var made: [SocketAddress: UnsafeMutablePointer<Endpoint>] = [:]
-        let builder = ClusterBuilder(snapshot, turn: 0)
-        var isMore = true
-        while isMore {
-            isMore = builder.advance(labels: &labels.pointee) { address in
-                if let known = made[address] { return known }
-                let endpoint = UnsafeMutablePointer<Endpoint>.allocate(capacity: 1)
-                endpoint.initialize(to: Endpoint(address: address, kind: key.kind))
-                made[address] = endpoint
-                return endpoint
-            }
-        }
-        clusters.initialize(to: builder.finish())
-        endpoints = made
-    }
-
-    deinit {
-        clusters.deinitialize(count: 1)
-        clusters.deallocate()
-        labels.deinitialize(count: 1)
-        labels.deallocate()
-        for endpoint in endpoints.values { endpoint.deallocate() }
-    }
-
-    func label(_ text: String) -> Int {
-        let bytes = ByteString(copying: text)
-        defer { bytes.free() }
-        return labels.pointee.find(bytes)
-    }
-
-    func view(group: String = "", version: String = "", now: Int64 = 1) -> CallView {
-        CallView(
-            clusters.pointee, group: label(group), interfaceVersion: label(version), isDubbo: dubbo, now: now)
-    }
-
-    /// How often each port is picked for a target.
-    func picks(_ count: Int, _ target: Target, _ view: CallView, busy: Bool = false) -> [UInt16: Int] {
-        var picks: [UInt16: Int] = [:]
-        for _ in 0..<count {
-            let cluster = view.cluster(for: target)
-            guard let member = cluster?.pointee.pick(random: &random, now: 1, tried: TriedEndpoints()) else { continue }
-            if busy { member.pointee.endpoint.pointee.active += 1 }
-            picks[member.pointee.endpoint.pointee.address.port, default: 0] += 1
-        }
-        return picks
-    }
-}
-
-private func instance(
-    _ port: UInt16, _ version: String = "", weight: Double = 1, available: Bool = true, iface: String = "",
-    group: String = ""
-) -> Instance {
-    Instance(
-        address: SocketAddress(ipv4: 0x7f00_0001, port: port), weight: weight, available: available,
-        metadata: version.isEmpty ? [:] : ["version": version], interfaceVersion: iface, group: group)
-}
-
-private func tagged(_ port: UInt16, _ tag: String, iface: String = "", group: String = "") -> Instance {
-    var instance = instance(port, iface, iface: iface, group: group)
-    instance.metadata["dubbo.tag"] = tag
-    return instance
-}
-
 @Suite struct ClusterTests {
     @Test func oneClusterPerVersionAndAUnion() {
-        let fixture = Fixture([instance(1, "1.0"), instance(2, "2.0"), instance(3, "2.0"), instance(4)])
+        let fixture = ClusterFixture([instance(1, "1.0"), instance(2, "2.0"), instance(3, "2.0"), instance(4)])
         #expect(fixture.clusters.pointee.count == 4)
         #expect(Set(fixture.picks(200, .version(fixture.label("2.0")), fixture.view()).keys) == [2, 3])
         #expect(Set(fixture.picks(200, .any, fixture.view()).keys) == [1, 2, 3, 4])
@@ -97,7 +16,7 @@ private func tagged(_ port: UInt16, _ tag: String, iface: String = "", group: St
     @Test func weightsAreSharesForAllBalancers() {
         let hosts = [instance(1, weight: 1), instance(2, weight: 3), instance(3, weight: 0)]
         for balancer in [BalancerKind.random, .roundRobin] {
-            let fixture = Fixture(hosts, balancer: balancer)
+            let fixture = ClusterFixture(hosts, balancer: balancer)
             let picks = fixture.picks(4000, .own, fixture.view())
             #expect(picks[3] == nil)
             #expect(abs(picks[1, default: 0] - 1000) < (balancer == .roundRobin ? 2 : 150))
@@ -105,7 +24,7 @@ private func tagged(_ port: UInt16, _ tag: String, iface: String = "", group: St
     }
 
     @Test func roundRobinIsSmooth() {
-        let fixture = Fixture([instance(1, weight: 5), instance(2), instance(3)], balancer: .roundRobin)
+        let fixture = ClusterFixture([instance(1, weight: 5), instance(2), instance(3)], balancer: .roundRobin)
         var order: [UInt16] = []
         for _ in 0..<14 { order += fixture.picks(1, .own, fixture.view()).keys }
         #expect(Array(order.prefix(7)) == Array(order.suffix(7)))
@@ -115,13 +34,13 @@ private func tagged(_ port: UInt16, _ tag: String, iface: String = "", group: St
     }
 
     @Test func leastRequestEvensOutWhatIsInFlight() {
-        let fixture = Fixture((1...10).map { instance(UInt16($0)) })
+        let fixture = ClusterFixture((1...10).map { instance(UInt16($0)) })
         let picks = fixture.picks(1000, .own, fixture.view(), busy: true)
         #expect(picks.values.max()! - picks.values.min()! < 12)
     }
 
     @Test func hostsThatAreOutAreNotPicked() {
-        let fixture = Fixture([instance(1), instance(2), instance(3)])
+        let fixture = ClusterFixture([instance(1), instance(2), instance(3)])
         for port in [1, 2] as [UInt16] {
             fixture.endpoints[SocketAddress(ipv4: 0x7f00_0001, port: port)]!.pointee.noteFailure(now: 1)
         }
@@ -149,13 +68,13 @@ private func tagged(_ port: UInt16, _ tag: String, iface: String = "", group: St
     }
 
     @Test func unavailableHostsAndWeightZeroNeverServe() {
-        let fixture = Fixture([instance(1, "1.0", available: false), instance(2, "1.0", weight: 0)])
+        let fixture = ClusterFixture([instance(1, "1.0", available: false), instance(2, "1.0", weight: 0)])
         #expect(!fixture.view().canServe(.version(fixture.label("1.0"))))
         #expect(!fixture.view().hasHosts(.any))
     }
 
     @Test func dubboCallsPreferTheirOwnInterfaceVersionAndNeverLeaveTheirGroup() {
-        let fixture = Fixture(
+        let fixture = ClusterFixture(
             [
                 instance(1, "1.0.0", iface: "1.0.0"), instance(2, "2.0.0", iface: "2.0.0"),
                 tagged(3, "gray", iface: "1.0.0"), tagged(4, "gray", iface: "2.0.0"),
@@ -176,7 +95,7 @@ private func tagged(_ port: UInt16, _ tag: String, iface: String = "", group: St
     }
 
     @Test func oneEndpointIsSharedByAllClustersThatListIt() {
-        let fixture = Fixture(
+        let fixture = ClusterFixture(
             [instance(1, "1.0.0", iface: "1.0.0"), instance(1, "2.0.0", iface: "2.0.0")], dubbo: true)
         #expect(fixture.endpoints.count == 1)
         #expect(fixture.endpoints.values.first?.pointee.references == 2)
@@ -186,7 +105,7 @@ private func tagged(_ port: UInt16, _ tag: String, iface: String = "", group: St
     }
 
     @Test(arguments: [1, 3, 4, 7, 1000]) func referencesAreGivenBackInSteps(size: Int) {
-        let fixture = Fixture((1...12).map { instance(UInt16($0), "\($0 % 3)") })
+        let fixture = ClusterFixture((1...12).map { instance(UInt16($0), "\($0 % 3)") })
         var unused: [UnsafeMutablePointer<Endpoint>] = []
         var steps = 1
         while fixture.clusters.pointee.releaseEndpoints(atMost: size, unused: { unused.append($0) }) {
@@ -198,7 +117,8 @@ private func tagged(_ port: UInt16, _ tag: String, iface: String = "", group: St
     }
 
     @Test func aThousandWeightsKeepTheirShares() {
-        let fixture = Fixture((1...1000).map { instance(UInt16($0), weight: Double($0 % 7 + 1)) }, balancer: .random)
+        let fixture = ClusterFixture(
+            (1...1000).map { instance(UInt16($0), weight: Double($0 % 7 + 1)) }, balancer: .random)
         let picks = fixture.picks(200_000, .own, fixture.view())
         let heavy = picks.filter { $0.key % 7 == 6 }.values.reduce(0, +)
         let light = picks.filter { $0.key % 7 == 0 }.values.reduce(0, +)
@@ -207,7 +127,7 @@ private func tagged(_ port: UInt16, _ tag: String, iface: String = "", group: St
 
     @Test func manyHostsGetTheirTurnsInOneRound() {
         let weights = (1...3000).map { Double($0 % 3 + 1) }
-        let fixture = Fixture(
+        let fixture = ClusterFixture(
             weights.enumerated().map { instance(UInt16($0 + 1), weight: $1) }, balancer: .roundRobin)
         let picks = fixture.picks(6000, .own, fixture.view())
         #expect(picks.allSatisfy { picks in Double(picks.value) == weights[Int(picks.key) - 1] })
@@ -216,13 +136,14 @@ private func tagged(_ port: UInt16, _ tag: String, iface: String = "", group: St
 
     @Test func turnsAreInTheOrderOfTheirPlaces() {
         let weights = [7, 1, 30, 2, 11, 7, 1]
-        let fixture = Fixture(
+        let fixture = ClusterFixture(
             weights.enumerated().map { instance(UInt16($0 + 1), weight: Double($1)) }, balancer: .roundRobin)
         let turns = weights.enumerated().flatMap { index, weight in
             (0..<weight).map { (place: (Double($0) + 0.5) / Double(weight), port: UInt16(index + 1)) }
         }
         let expected = turns.sorted { ($0.place, $0.port) < ($1.place, $1.port) }.map(\.port)
         let order = (0..<turns.count).flatMap { _ in fixture.picks(1, .own, fixture.view()).keys }
-        #expect(order == expected)
+        let rounds = expected.indices.map { Array(expected[$0...] + expected[..<$0]) }
+        #expect(rounds.contains(order), "the round begins anywhere")
     }
 }

@@ -1,8 +1,8 @@
 import Balancing
 import CLinux
 import Configuration
-import Discovery
 import Glibc
+import Model
 import Proxy
 import Runtime
 import TestSupport

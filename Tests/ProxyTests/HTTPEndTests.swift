@@ -1,7 +1,6 @@
 import Balancing
 import Codecs
 import Configuration
-import Discovery
 import Glibc
 import Proxy
 import Runtime

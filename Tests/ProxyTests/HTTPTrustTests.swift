@@ -1,6 +1,5 @@
 import Balancing
 import Configuration
-import Discovery
 import Glibc
 import Proxy
 import Runtime

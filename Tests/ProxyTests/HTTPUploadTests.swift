@@ -1,7 +1,7 @@
 import Balancing
 import Configuration
-import Discovery
 import Glibc
+import Model
 import Proxy
 import Runtime
 import Synchronization

@@ -20,9 +20,9 @@ public struct WorkerReport: Sendable {
 public struct ServiceReport: Sendable {
     /// Requests by what they asked for and what they got.
     public struct Route: Sendable {
-        /// The version asked for; nil: none was. `other`: one that no host ever had.
+        /// The version asked for; nil: none was. `other`: one that no host ever had, or has long gone.
         public let wished: String?
-        /// The version that served; nil: none did.
+        /// The version that served; nil: none did. `other`: one that has long gone.
         public let served: String?
         /// Requests.
         public let count: UInt64

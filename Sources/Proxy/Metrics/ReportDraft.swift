@@ -72,11 +72,8 @@ extension Worker {
 
     private static func makeReport(_ service: UnsafeMutablePointer<Service>) -> ServiceReport {
         func label(_ number: Int32) -> String? {
-            switch number {
-            case -1: nil
-            case -2: "other"
-            default: service.pointee.labels[Int(number)].text
-            }
+            if number == ServiceMetrics.nobody { return nil }
+            return service.pointee.labels.contains(Int(number)) ? service.pointee.labels[Int(number)].text : "other"
         }
         let routes = (0..<service.pointee.metrics.routeCount).map { index in
             let route = service.pointee.metrics.routes[index]
@@ -86,7 +83,7 @@ extension Worker {
             let version = service.pointee.metrics.versions[index]
             return ServiceReport.Version(
                 version: label(version.label),
-                codes: (0..<Int(version.codeCount)).map { (Int(version.codes[$0].code), version.codes[$0].count) },
+                codes: (0..<version.codeCount).map { (Int(version.codes[$0].code), version.codes[$0].count) },
                 buckets: Array(UnsafeBufferPointer(start: version.buckets, count: ServiceMetrics.bucketCount)),
                 nanoseconds: version.nanoseconds)
         }

@@ -1,10 +1,10 @@
+import Balancing
 import Runtime
 
 /// Counters of one service in one worker. Labels are those of the service's label table.
 struct ServiceMetrics: ~Copyable {
     /// Upper bounds of the duration buckets are 0.5 ms, 1 ms, 2 ms … 8.192 s, then infinity.
     static let bucketCount = 16
-    private static let codeCapacity = 32
 
     struct CodeCount {
         var code: Int32
@@ -14,10 +14,45 @@ struct ServiceMetrics: ~Copyable {
     /// Requests that one version served.
     struct Version {
         let label: Int32
-        var codeCount: Int32 = 0
-        let codes: UnsafeMutablePointer<CodeCount>
+        /// By HTTP or Dubbo status: at most as many as there are statuses.
+        private(set) var codes: UnsafeMutablePointer<CodeCount>
+        private(set) var codeCount = 0
+        private var codeRoom = 0
         let buckets: UnsafeMutablePointer<UInt64>
         var nanoseconds: UInt64 = 0
+
+        fileprivate init(label: Int32) {
+            self.label = label
+            codes = .allocate(capacity: 1)
+            buckets = .allocate(capacity: ServiceMetrics.bucketCount)
+            buckets.initialize(repeating: 0, count: ServiceMetrics.bucketCount)
+        }
+
+        fileprivate func free() {
+            codes.deallocate()
+            buckets.deallocate()
+        }
+
+        @inline(__always)
+        fileprivate mutating func count(code: Int32, _ count: UInt64) {
+            for index in 0..<codeCount where codes[index].code == code {
+                codes[index].count &+= count
+                return
+            }
+            addCode(CodeCount(code: code, count: count))
+        }
+
+        private mutating func addCode(_ code: CodeCount) {
+            if codeCount == codeRoom { codes = ServiceMetrics.grow(codes, count: codeCount, room: &codeRoom) }
+            (codes + codeCount).initialize(to: code)
+            codeCount += 1
+        }
+
+        fileprivate mutating func add(_ other: Version) {
+            for index in 0..<other.codeCount { count(code: other.codes[index].code, other.codes[index].count) }
+            for index in 0..<ServiceMetrics.bucketCount { buckets[index] &+= other.buckets[index] }
+            nanoseconds &+= other.nanoseconds
+        }
     }
 
     /// Requests by what they asked for and what they got.
@@ -36,6 +71,8 @@ struct ServiceMetrics: ~Copyable {
 
     /// Requests that no version served (refused or failed before) are counted under this label.
     static let nobody: Int32 = -1
+    /// Versions that no host ever had, and those that have long gone.
+    static let other: Int32 = -2
 
     init() {
         versions = .allocate(capacity: 1)
@@ -43,10 +80,7 @@ struct ServiceMetrics: ~Copyable {
     }
 
     deinit {
-        for index in 0..<versionCount {
-            versions[index].codes.deallocate()
-            versions[index].buckets.deallocate()
-        }
+        for index in 0..<versionCount { versions[index].free() }
         versions.deallocate()
         routes.deallocate()
     }
@@ -54,9 +88,9 @@ struct ServiceMetrics: ~Copyable {
     /// Counts a request that has ended.
     @inline(__always)
     mutating func count(wished: Int32, served: Int32, code: Int32, nanoseconds: Int64) {
-        countRoute(wished: wished, served: served)
+        countRoute(wished: wished, served: served, 1)
         let version = find(served)
-        countCode(code, in: version)
+        version.pointee.count(code: code, 1)
         let taken = UInt64(max(0, nanoseconds))
         version.pointee.nanoseconds &+= taken
         let steps = (taken &+ 499_999) / 500_000
@@ -64,13 +98,29 @@ struct ServiceMetrics: ~Copyable {
         version.pointee.buckets[min(bucket, Self.bucketCount - 1)] &+= 1
     }
 
+    /// Puts what was counted for labels that are not in the table any more under `other`.
+    mutating func fold(keeping labels: borrowing LabelTable) {
+        func folded(_ label: Int32, _ labels: borrowing LabelTable) -> Int32 {
+            label < 0 || labels.contains(Int(label)) ? label : Self.other
+        }
+        var old = ServiceMetrics()
+        swap(&self, &old)
+        for index in 0..<old.routeCount {
+            let route = old.routes[index]
+            countRoute(wished: folded(route.wished, labels), served: folded(route.served, labels), route.count)
+        }
+        for index in 0..<old.versionCount {
+            find(folded(old.versions[index].label, labels)).pointee.add(old.versions[index])
+        }
+    }
+
     @inline(__always)
-    private mutating func countRoute(wished: Int32, served: Int32) {
+    private mutating func countRoute(wished: Int32, served: Int32, _ count: UInt64) {
         for index in 0..<routeCount where routes[index].served == served && routes[index].wished == wished {
-            routes[index].count &+= 1
+            routes[index].count &+= count
             return
         }
-        addRoute(Route(wished: wished, served: served, count: 1))
+        addRoute(Route(wished: wished, served: served, count: count))
     }
 
     @inline(__always)
@@ -79,27 +129,9 @@ struct ServiceMetrics: ~Copyable {
         return addVersion(label)
     }
 
-    @inline(__always)
-    private func countCode(_ code: Int32, in version: UnsafeMutablePointer<Version>) {
-        for index in 0..<Int(version.pointee.codeCount) where version.pointee.codes[index].code == code {
-            version.pointee.codes[index].count &+= 1
-            return
-        }
-        let index = Int(version.pointee.codeCount)
-        if index < Self.codeCapacity {
-            version.pointee.codes[index] = CodeCount(code: code, count: 1)
-            version.pointee.codeCount += 1
-        } else {
-            version.pointee.codes[index - 1].count &+= 1
-        }
-    }
-
     private mutating func addVersion(_ label: Int32) -> UnsafeMutablePointer<Version> {
         if versionCount == versionRoom { versions = Self.grow(versions, count: versionCount, room: &versionRoom) }
-        let buckets = UnsafeMutablePointer<UInt64>.allocate(capacity: Self.bucketCount)
-        buckets.initialize(repeating: 0, count: Self.bucketCount)
-        let version = Version(label: label, codes: .allocate(capacity: Self.codeCapacity), buckets: buckets)
-        (versions + versionCount).initialize(to: version)
+        (versions + versionCount).initialize(to: Version(label: label))
         versionCount += 1
         return versions + versionCount - 1
     }
@@ -110,7 +142,7 @@ struct ServiceMetrics: ~Copyable {
         routeCount += 1
     }
 
-    private static func grow<Item: BitwiseCopyable>(
+    fileprivate static func grow<Item: BitwiseCopyable>(
         _ items: UnsafeMutablePointer<Item>, count: Int, room: inout Int
     ) -> UnsafeMutablePointer<Item> {
         room = max(4, room * 2)

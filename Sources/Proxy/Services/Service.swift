@@ -77,10 +77,24 @@ struct Service: ~Copyable {
         let shares = UnsafeMutablePointer<Share>.allocate(capacity: policy.split.count)
         for (index, part) in policy.split.enumerated() {
             rules.total += UInt64(part.weight)
-            shares[index] = Share(version: labels.intern(part.version), cumulative: rules.total, weight: part.weight)
+            shares[index] = Share(
+                version: labels.intern(part.version), cumulative: rules.total, weight: part.weight,
+                hash: hash(of: part.version))
         }
         rules.shares = UnsafePointer(shares)
         rules.shareCount = policy.split.count
+    }
+
+    private func hash(of version: String) -> UInt64 {
+        let text = ByteString(copying: version)
+        defer { text.free() }
+        return text.hash(salt: salt)
+    }
+
+    /// Clusters and policy are those of the last build: labels that neither needs go by and by, and what was counted for them
+    /// moves to `ServiceMetrics.other`.
+    mutating func settleLabels() {
+        if labels.settle() { metrics.fold(keeping: labels) }
     }
 }
 
@@ -99,7 +113,7 @@ struct Asked {
     var wishLabel: Int32 {
         switch wish {
         case .none: -1
-        case .version(let label): label == LabelTable.unknown ? -2 : Int32(label)
+        case .version(let label): label == LabelTable.unknown ? ServiceMetrics.other : Int32(label)
         }
     }
 }

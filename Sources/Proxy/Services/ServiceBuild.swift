@@ -22,7 +22,7 @@ extension Worker {
         let service = service(snapshot.key)
         service.pointee.snapshot = snapshot
         if service.pointee.state == .ready || service.pointee.active > 0 {
-            mail.chore = .service(begin(service, snapshot))
+            mail.chore = .service(ServiceBuild(service, ClusterBuilder(snapshot)))
         } else {
             service.pointee.state = .unused
         }
@@ -58,7 +58,7 @@ extension Worker {
         guard let service = findService(key.kind, name), service.pointee.state == .wanted,
             let snapshot = service.pointee.snapshot
         else { return }
-        mail.chore = .service(begin(service, snapshot))
+        mail.chore = .service(ServiceBuild(service, ClusterBuilder(snapshot)))
     }
 
     /// Does the next step; false when all is done.
@@ -69,21 +69,16 @@ extension Worker {
         if isMore { return true }
         service.pointee.adopt(build.builder.snapshot.policy)
         // Hosts that stay keep their endpoint and its connections; those that went finish what is in flight.
-        retire(&service.pointee.clusters, for: build.builder.finish())
+        let clusters = build.builder.finish(replacing: service.pointee.clusters, random: &random)
+        retire(&service.pointee.clusters, for: clusters)
+        service.pointee.settleLabels()
         service.pointee.state = .ready
         resumeWaiting(service)
         return false
     }
 
-    private mutating func begin(
-        _ service: UnsafeMutablePointer<Service>, _ snapshot: ServiceSnapshot
-    ) -> ServiceBuild {
-        let turn = UInt32(truncatingIfNeeded: random.below(8192))
-        return ServiceBuild(service, ClusterBuilder(snapshot, turn: turn))
-    }
-
     private mutating func build(_ service: UnsafeMutablePointer<Service>, _ snapshot: ServiceSnapshot) {
-        let build = begin(service, snapshot)
+        let build = ServiceBuild(service, ClusterBuilder(snapshot))
         while advance(build) {}
     }
 }

@@ -143,11 +143,12 @@ struct HTTPDeadlineTests {
     func untakenAnswer() throws {
         let (mesh, host) = try mesh(idle: .milliseconds(300)) { connection, _ in
             _ = connection.receiveHead()
-            connection.answer(String(repeating: "x", count: 32 << 20))
+            connection.send("HTTP/1.1 200 OK\r\nContent-Length: \(32 << 20)\r\n\r\n")
+            connection.send([UInt8](repeating: 0x78, count: 32 << 20))
         }
         let client = try Connection(to: mesh.address, receiveBuffer: 4096)
         client.send("GET / HTTP/1.1\r\nHost: shop\r\n\r\n")
-        #expect(waitUntil(within: .seconds(5)) { host.accepted == 1 && host.open == 0 })
+        #expect(waitUntil(within: .seconds(30)) { host.accepted == 1 && host.open == 0 })
         #expect(try code(mesh, 499))
         #expect(try mesh.waitForReport { $0.listeners[0].open == 0 })
         #expect(try mesh.report().endpoints.first?.failures == 0)

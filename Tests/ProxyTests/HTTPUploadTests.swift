@@ -63,18 +63,23 @@ struct HTTPUploadTests {
 
     @Test("An upload does not go to a pooled connection that the host has closed")
     func stale() throws {
+        let ended = Atomic<Int>(0)
         let host = try ScriptedServer { connection, _ in
             let head = connection.receiveHead()
             if head.hasPrefix("PUT") { _ = connection.receive(exactly: 200_000) }
             connection.answer("ok")
+            connection.endOutput()
+            ended.add(1, ordering: .sequentiallyConsistent)
         }
         let mesh = try TestMesh()
         mesh.update([("1.0", host.address)])
         try mesh.settle()
         let body = [UInt8](repeating: 0x78, count: 200_000)
-        for _ in 0..<10 {
+        for number in 0..<10 {
             let client = try mesh.connect()
             #expect(try client.get().body == "ok")
+            // The end is here, whether the worker has looked at it or not.
+            #expect(waitUntil(within: .seconds(10)) { ended.load(ordering: .sequentiallyConsistent) > 2 * number })
             client.send("PUT / HTTP/1.1\r\nHost: shop\r\nContent-Length: 200000\r\n\r\n")
             client.send(body)
             #expect(try client.receiveAnswer().status == 200)

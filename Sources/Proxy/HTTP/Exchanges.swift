@@ -111,7 +111,7 @@ extension Worker {
 
     /// The registries have not told the service's hosts in time.
     mutating func answerUndiscovered(_ downstream: UnsafeMutablePointer<Downstream>) {
-        let name = downstream.pointee.exchange.service?.pointee.key.name ?? ""
+        let name = downstream.pointee.exchange.service.map { Self.printable($0.pointee.name) } ?? ""
         let bytes = ByteString(copying: "the registries have not answered in time about service \(name)")
         defer { bytes.free() }
         downstream.pointee.exchange.keepAlive = false

@@ -167,7 +167,7 @@ extension Worker {
     private mutating func passInterim(
         _ downstream: UnsafeMutablePointer<Downstream>, _ head: HTTP1.ResponseHead, _ bytes: UnsafeMutablePointer<UInt8>
     ) -> Int {
-        downstream.pointee.exchange.awaitsContinue = false
+        if head.status == 100 { downstream.pointee.exchange.awaitsContinue = false }
         if downstream.pointee.exchange.isVersion11 {
             let count = HTTP1.writeResponseHead(
                 bytes, head, http.fields, HTTP1.ResponseRewrite(), into: output, capacity: Self.outputSize)

@@ -28,6 +28,10 @@ struct Service: ~Copyable {
     var namedIn: UInt64 = 0
     /// The application behind an inbound listener: whatever version or group a request names, it goes there.
     var takesAll = false
+    /// The configuration does not name it, and no registry has listed it.
+    var isUnlisted = false
+    /// Its name stands in lower case: other forms of a host name are compared with that.
+    let isLowerCase: Bool
     /// Where it stands in `ServiceTables.services`.
     var place = 0
     /// Requests in flight and waiting.
@@ -51,6 +55,7 @@ struct Service: ~Copyable {
     init(key: ServiceKey) {
         self.key = key
         name = ByteString(copying: key.name)
+        isLowerCase = !name.hasCapitals
         salt = name.hash()
     }
 
@@ -99,8 +104,15 @@ struct Asked {
     /// The wish as counters know it.
     var wishLabel: Int32 {
         switch wish {
-        case .none: -1
-        case .version(let label): label == LabelTable.unknown ? -2 : Int32(label)
+        case .none: Wish.noLabel
+        case .version(let label): label == LabelTable.unknown ? Wish.unknownLabel : Int32(label)
         }
     }
+}
+
+extension Wish {
+    /// Counters: no version was asked for.
+    static let noLabel: Int32 = -1
+    /// Counters: a version was asked for that no host ever had.
+    static let unknownLabel: Int32 = -2
 }

@@ -78,7 +78,7 @@ public struct Worker: ~Copyable {
 
     /// Serves until it is told to stop or has drained.
     mutating func run() {
-        pinApplications()
+        addApplications()
         while running {
             if mail.isWaiting { readMail() }
             let count = poller.wait(milliseconds: pollMilliseconds)
@@ -101,10 +101,7 @@ public struct Worker: ~Copyable {
         while let downstream = http.first { abandon(downstream) }
         while let consumer = dubbo.first { close(consumer) }
         flushDubbo()
-        for service in tables.services {
-            service.pointee.namedIn = 0
-            removeService(service.pointee.key)
-        }
+        for service in tables.services { forget(service) }
         finishReleasing()
         http.settle()
         dubbo.settle()

@@ -121,7 +121,9 @@ extension Invocation {
         options.version = raw.text("version")
         options.group = raw.text("group")
         options.client = try raw.read("client") { text throws(InvalidValue) in
-            guard let address = SocketAddress(ip: text, port: 0) else { throw InvalidValue("\"\(text)\" is not an IP address") }
+            guard let address = SocketAddress(ip: text, port: 0) else {
+                throw InvalidValue("\"\(text)\" is not an IP address")
+            }
             return address.ip
         }
         let kind: ListenerProtocol? = try raw.read("protocol") { text throws(InvalidValue) in

@@ -67,7 +67,8 @@ extension ControlPlane {
             key: key, headers: question.headers, interfaceVersion: question.interfaceVersion, group: question.group,
             client: question.client)
         let isKnown = snapshots[key] != nil
-        explainer.explain(request, waiting: isKnown ? nil : configuration.limits.discoveryTimeout) { [weak self] explanation in
+        explainer.explain(request, waiting: isKnown ? nil : configuration.limits.discoveryTimeout) {
+            [weak self] explanation in
             if let self, let lowered = lowerCase(of: key) {
                 let step = "no registry lists \(key.name) as it is written, so the service is \(lowered.name)"
                 return explain(question, as: lowered, steps + [step], completion)
@@ -92,7 +93,8 @@ extension ControlPlane {
         let host = name.map(ServicePlan.withoutPort)
         let route = host.flatMap(plan.route(host:))
         let kind =
-            question.kind ?? name.flatMap(knownKind) ?? (route != nil ? .http : name.map(ServicePlan.likelyKind)) ?? .http
+            question.kind ?? name.flatMap(knownKind) ?? (route != nil ? .http : name.map(ServicePlan.likelyKind))
+            ?? .http
         if kind == .http {
             if let route { return (route, Self.step(host: host ?? "", route)) }
             if let path = question.path, let route = plan.route(path: path) {
@@ -104,7 +106,9 @@ extension ControlPlane {
         let key = ServiceKey(kind: kind, name: name)
         guard key.canBeRequested else { return nil }
         return (
-            key, "the service is \(name) by its own name" + (isKnown(kind, name) ? "" : ", which nobody has asked for before")
+            key,
+            "the service is \(name) by its own name"
+                + (isKnown(kind, name) ? "" : ", which nobody has asked for before")
         )
     }
 

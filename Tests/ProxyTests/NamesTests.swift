@@ -78,7 +78,9 @@ struct NamesTests {
         let mesh = try TestMesh()
         let client = try mesh.connect()
         client.send("GET / HTTP/1.1\r\nHost: late\r\n\r\n")
-        func asked() -> Int { mesh.events.count { if case .wanted(let key) = $0 { key.name == "late" } else { false } } }
+        func asked() -> Int {
+            mesh.events.count { if case .wanted(let key) = $0 { key.name == "late" } else { false } }
+        }
         #expect(waitUntil(within: .seconds(10)) { asked() == 1 })
         mesh.post(.remove(ServiceKey(kind: .http, name: "late")))
         #expect(waitUntil(within: .seconds(10)) { asked() == 2 })
@@ -114,7 +116,8 @@ struct NamesTests {
         let once = "Via: 1.1 greymesh\r\n"
         #expect(try client.get("/", String(repeating: once, count: 8)).body == "ok")
         #expect(try client.get("/", "via: 1.0 other, HTTP/1.1 Greymesh (a comment), 1.1 greymesh-2\r\n").body == "ok")
-        let refused = try client.get("/", String(repeating: once, count: 7) + "Via: 1.1 a, 1.1 greymesh,1.0 greymesh\r\n")
+        let refused = try client.get(
+            "/", String(repeating: once, count: 7) + "Via: 1.1 a, 1.1 greymesh,1.0 greymesh\r\n")
         #expect(refused.status == 508 && refused.body.contains("circle"))
         #expect(host.accepted == 1)
     }

@@ -374,7 +374,9 @@ public final class ServiceDirectory {
             foundNoRoomAt = now
             return false
         }
-        let oldest = empty.map { (key: $0, touchedAt: services[$0]?.touchedAt ?? 0) }.sorted { $0.touchedAt < $1.touchedAt }
+        let oldest = empty.map { (key: $0, touchedAt: services[$0]?.touchedAt ?? 0) }.sorted {
+            $0.touchedAt < $1.touchedAt
+        }
         for (key, _) in oldest.prefix(max(1, limits.unlistedServices / 8)) { letGo(key) }
         return hasRoom
     }

@@ -105,7 +105,8 @@ public final class FileRegistry: Registry {
         file = next
         byInterface = Dictionary(grouping: next.services.keys, by: { ServiceFile.dubboName($0).interface })
         byLowerCase = Dictionary(
-            next.services.keys.sorted().lazy.map { ($0.lowercased(), $0) }.filter { $0 != $1 }, uniquingKeysWith: { first, _ in first })
+            next.services.keys.sorted().lazy.map { ($0.lowercased(), $0) }.filter { $0 != $1 },
+            uniquingKeysWith: { first, _ in first })
         health.succeeded()
         context.logger.log(.info, "registry.file_loaded", ["url": url, "services": "\(next.services.count)"])
         if isFirst {

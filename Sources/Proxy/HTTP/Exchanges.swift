@@ -38,7 +38,8 @@ extension Worker {
         buffers.release(&downstream.pointee.exchange.request)
         guard let service = downstream.pointee.exchange.service else { return }
         count(
-            service, wished: downstream.pointee.exchange.asked.wishLabel, served: downstream.pointee.exchange.served, code: code,
+            service, wished: downstream.pointee.exchange.asked.wishLabel, served: downstream.pointee.exchange.served,
+            code: code,
             nanoseconds: now - downstream.pointee.exchange.started)
         if !downstream.pointee.exchange.logLine.isEmpty { finishLogLine(downstream, service, code: code) }
         downstream.pointee.exchange.service = nil

@@ -50,7 +50,8 @@ extension ExplainRequest {
     /// The value that counts of those with a name in lower case: of HTTP headers the first, of attachments the last.
     fileprivate func value(of name: String) -> String? {
         let isFirst = key.kind == .http
-        return (isFirst ? headers.first { $0.name.lowercased() == name } : headers.last { $0.name.lowercased() == name })?
+        return
+            (isFirst ? headers.first { $0.name.lowercased() == name } : headers.last { $0.name.lowercased() == name })?
             .value
     }
 }

@@ -23,7 +23,11 @@ public final class AdminServer {
 
     /// Listens and returns the address with the port the system chose.
     @discardableResult
-    public func listen(on address: SocketAddress) throws -> SocketAddress { try server.listen(on: address) }
+    public func listen(on address: SocketAddress) throws -> SocketAddress {
+        let bound = try server.listen(on: address)
+        control.addOwnAddress(bound)
+        return bound
+    }
 
     /// Stops listening and closes all connections.
     public func stop() { server.stop() }
@@ -116,7 +120,7 @@ enum Endpoint: String, CaseIterable {
         case .registrations: "applications that are registered, and how they are"
         case .configuration: "the settings in force"
         case .explain:
-            "where a request would go: ?service=NAME&header=NAME:VALUE&path=&protocol=http|dubbo&version=&group="
+            "where a request would go: ?service=NAME&header=NAME:VALUE&client=IP&path=&protocol=http|dubbo&version=&group="
         case .publish: "POST: register a Dubbo interface, as in MOSN"
         case .unpublish: "POST: take it out again"
         case .subscribe: "POST: watch a Dubbo interface for good, as in MOSN"

@@ -1,5 +1,6 @@
 import ControlPlane
 import Model
+import Runtime
 import WebServer
 
 extension AdminServer {
@@ -23,6 +24,11 @@ extension AdminServer {
             case "path": question.path = value
             case "version": question.interfaceVersion = value
             case "group": question.group = value
+            case "client":
+                guard let address = SocketAddress(ip: value, port: 0) ?? SocketAddress(value) else {
+                    return .failure(Problem(text: "client must be an IP address"))
+                }
+                question.client = address.ip
             case "method": break  // No rule looks at it.
             case "protocol":
                 guard let kind = ServiceKey.Kind(rawValue: value) else {
@@ -34,7 +40,7 @@ extension AdminServer {
                 guard parts.count == 2, !parts[0].isEmpty else {
                     return .failure(Problem(text: "header must be NAME:VALUE"))
                 }
-                question.headers.append((String(parts[0]), String(parts[1].drop { $0 == " " })))
+                question.headers.append((String(parts[0]), Self.trimmed(parts[1])))
             default: return .failure(Problem(text: "the parameter \(name) is not known"))
             }
         }
@@ -44,11 +50,19 @@ extension AdminServer {
         return .success(question)
     }
 
+    /// As a value arrives: without the blanks around it.
+    private static func trimmed(_ text: Substring) -> String {
+        var text = text.drop { $0 == " " || $0 == "\t" }
+        while let last = text.last, last == " " || last == "\t" { text.removeLast() }
+        return String(text)
+    }
+
     private static func json(_ answer: ExplainAnswer) -> JSON {
         .object([
             "service": .optional(answer.service?.name), "protocol": .optional(answer.service?.kind.rawValue),
             "version": .optional(answer.explanation.version), "cluster": .optional(answer.explanation.cluster),
-            "hosts": .texts(answer.explanation.hosts), "steps": .texts(answer.explanation.steps),
+            "hosts": .texts(answer.explanation.hosts), "dependsOn": .optional(answer.explanation.dependsOn),
+            "steps": .texts(answer.explanation.steps),
         ])
     }
 }

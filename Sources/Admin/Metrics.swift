@@ -118,7 +118,9 @@ extension AdminServer {
 
     private func writeRegistries(_ text: inout MetricsText) {
         let now = Clock.nanoseconds
-        let registries = control.directory.registries.map { (url: $0.url, status: $0.status) }
+        let registries = zip(control.directory.registries, control.directory.registryStatuses).map {
+            (url: $0.url, status: $1)
+        }
         func write<Value: Numeric>(
             _ name: String, _ kind: MetricsText.Kind, _ help: String, _ value: (RegistryStatus) -> Value?
         ) {

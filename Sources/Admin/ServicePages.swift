@@ -81,8 +81,7 @@ extension AdminServer {
         func age(_ time: Int64?) -> JSON { time.map { .integer((now - $0) / 1_000_000) } ?? .null }
         return .object([
             "registries": .array(
-                control.directory.registries.map { registry in
-                    let status = registry.status
+                zip(control.directory.registries, control.directory.registryStatuses).map { registry, status in
                     return .object([
                         "url": .text(registry.url), "state": .text(status.state.rawValue),
                         "mode": .text(status.mode.rawValue), "whyNoPush": .optional(status.whyNoPush),

@@ -104,6 +104,8 @@ public struct ExplainOptions: Equatable, Sendable {
     public var version: String?
     /// Dubbo: the group of the call.
     public var group: String?
+    /// The address that the request comes from.
+    public var client: String?
 
     /// A plain HTTP request for a service.
     public init(service: String) { self.service = service }

@@ -120,6 +120,12 @@ extension Invocation {
         options.path = try raw.read("path", path)
         options.version = raw.text("version")
         options.group = raw.text("group")
+        options.client = try raw.read("client") { text throws(InvalidValue) in
+            guard let address = SocketAddress(ip: text, port: 0) else {
+                throw InvalidValue("\"\(text)\" is not an IP address")
+            }
+            return address.ip
+        }
         let kind: ListenerProtocol? = try raw.read("protocol") { text throws(InvalidValue) in
             try SettingValue.choice(text)
         }

@@ -116,6 +116,9 @@ extension Verb {
                 isSetting: false),
             Flag(name: "version", placeholder: "V", summary: "interface version of a Dubbo call", isSetting: false),
             Flag(name: "group", placeholder: "G", summary: "group of a Dubbo call", isSetting: false),
+            Flag(
+                name: "client", placeholder: "IP", summary: "where the request comes from, for sticky: client-address",
+                isSetting: false),
         ] + client
 
     private static func usual(_ kind: ListenerProtocol) -> String {

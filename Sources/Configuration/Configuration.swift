@@ -143,6 +143,8 @@ public struct LimitConfiguration: Equatable, Sendable {
     public var discoveryTimeout: Duration = .seconds(3)
     /// Most services that requests alone can subscribe (those in the configuration do not count).
     public var services = 20_000
+    /// How many of them no registry may list: a quarter, and some where that is very little.
+    public var unlistedServices: Int { min(services, max(64, services / 4)) }
     /// A service that requests subscribed is let go after this time without a request.
     public var serviceIdle: Duration = .seconds(600)
 

@@ -1,4 +1,5 @@
 import Balancing
+import Configuration
 import Model
 import Proxy
 import Runtime
@@ -17,6 +18,8 @@ public struct ExplainQuestion: Sendable {
     public var interfaceVersion = ""
     /// Dubbo: the call's group; empty for none.
     public var group = ""
+    /// The IP address that the request comes from; nil: not known.
+    public var client: String?
 
     /// A question about a service.
     public init(service: String? = nil) { self.service = service }
@@ -48,42 +51,70 @@ extension ControlPlane {
             explanation.steps = ["no service is known by this host name or path: the request is refused"]
             return completion(ExplainAnswer(service: nil, explanation: explanation))
         }
-        let request = ExplainRequest(
-            key: key, headers: question.headers, interfaceVersion: question.interfaceVersion, group: question.group)
+        explain(question, as: key, [step], completion)
+    }
+
+    private func explain(
+        _ question: ExplainQuestion, as key: ServiceKey, _ steps: [String],
+        _ completion: @escaping (ExplainAnswer) -> Void
+    ) {
         guard touch(key) else {
             var explanation = Explanation()
-            explanation.steps = [step, "too many services are watched: the request is refused"]
+            explanation.steps = steps + ["too many services are watched: the request is refused"]
             return completion(ExplainAnswer(service: key, explanation: explanation))
         }
+        let request = ExplainRequest(
+            key: key, headers: question.headers, interfaceVersion: question.interfaceVersion, group: question.group,
+            client: question.client)
         let isKnown = snapshots[key] != nil
-        explainer.explain(request, waiting: isKnown ? nil : configuration.limits.discoveryTimeout) { explanation in
+        explainer.explain(request, waiting: isKnown ? nil : configuration.limits.discoveryTimeout) {
+            [weak self] explanation in
+            if let self, let lowered = lowerCase(of: key) {
+                let step = "no registry lists \(key.name) as it is written, so the service is \(lowered.name)"
+                return explain(question, as: lowered, steps + [step], completion)
+            }
             var answer = explanation ?? Explanation()
             if explanation == nil { answer.steps = ["the worker has not answered in time"] }
-            answer.steps.insert(step, at: 0)
+            answer.steps = steps + answer.steps
             completion(ExplainAnswer(service: key, explanation: answer))
         }
     }
 
-    /// The same order as for requests: a service's own name, a further host name, a path; then a name that is new.
+    /// What is meant by a host name with capitals that no registry lists like that.
+    private func lowerCase(of key: ServiceKey) -> ServiceKey? {
+        let lowered = ServiceKey(kind: .http, name: key.name.lowercased())
+        guard key.kind == .http, lowered != key, !plan.requires(key), snapshots[key]?.hostCount == 0 else { return nil }
+        return lowered
+    }
+
+    /// The same order as for requests: what the configuration names, by host name or by path; then a name that a registry may list.
     private func service(meantBy question: ExplainQuestion) -> (ServiceKey, String)? {
-        if let name = question.service {
-            if let kind = question.kind ?? knownKind(of: name), kind == .dubbo || isKnown(.http, name) {
-                return (ServiceKey(kind: kind, name: name), "the service is \(name) by its own name")
-            }
-            let lowered = name.lowercased()
-            if let route = plan.routes.hosts.first(where: { $0.name == lowered }) {
-                return (route.service, "the host name \(name) means the service \(route.service.name)")
+        let name = question.service.flatMap { $0.isEmpty ? nil : $0 }
+        let host = name.map(ServicePlan.withoutPort)
+        let route = host.flatMap(plan.route(host:))
+        let kind =
+            question.kind ?? name.flatMap(knownKind) ?? (route != nil ? .http : name.map(ServicePlan.likelyKind))
+            ?? .http
+        if kind == .http {
+            if let route { return (route, Self.step(host: host ?? "", route)) }
+            if let path = question.path, let route = plan.route(path: path) {
+                let prefix = route.prefix.isEmpty ? "/" : route.prefix
+                return (route.service, "the path prefix \(prefix) means the service \(route.service.name)")
             }
         }
-        if question.kind != .dubbo, let path = question.path, let route = plan.route(path: path) {
-            let prefix = route.prefix.isEmpty ? "/" : route.prefix
-            return (route.service, "the path prefix \(prefix) means the service \(route.service.name)")
-        }
-        guard let name = question.service, !name.isEmpty else { return nil }
+        guard let name = kind == .http ? host.map(ServicePlan.withoutDot) : name else { return nil }
+        let key = ServiceKey(kind: kind, name: name)
+        guard key.canBeRequested else { return nil }
         return (
-            ServiceKey(kind: question.kind ?? ServicePlan.likelyKind(name), name: name),
-            "the service is \(name) by its own name, which nobody has asked for before"
+            key,
+            "the service is \(name) by its own name"
+                + (isKnown(kind, name) ? "" : ", which nobody has asked for before")
         )
+    }
+
+    private static func step(host: String, _ service: ServiceKey) -> String {
+        host == service.name
+            ? "the service is \(host) by its own name" : "the host name \(host) means the service \(service.name)"
     }
 
     private func knownKind(of name: String) -> ServiceKey.Kind? {
@@ -104,7 +135,7 @@ extension ExplainQuestion {
     fileprivate mutating func splitDubboName() {
         guard kind != .http, let name = service else { return }
         let parts = name.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
-        guard (2...3).contains(parts.count), SocketAddress(name) == nil else { return }
+        guard (2...3).contains(parts.count), kind == .dubbo || ServiceName.isJavaName(parts[0]) else { return }
         kind = .dubbo
         service = parts[0]
         if interfaceVersion.isEmpty { interfaceVersion = parts[1] }
@@ -113,6 +144,28 @@ extension ExplainQuestion {
 }
 
 extension ServicePlan {
+    /// The service that the configuration names by a host name.
+    func route(host: String) -> ServiceKey? {
+        let key = ServiceKey(kind: .http, name: host)
+        if requires(key) { return key }
+        let plain = Self.plainHost(host)
+        let own = ServiceKey(kind: .http, name: plain)
+        return requires(own) ? own : routes.hosts.first { $0.name == plain }?.service
+    }
+
+    /// A Host header's name.
+    static func withoutPort(_ host: String) -> String {
+        guard let colon = host.lastIndex(of: ":"), !host[colon...].dropFirst().contains(where: { !$0.isNumber }),
+            !host[..<colon].contains(":") || host[..<colon].hasSuffix("]")
+        else { return host }
+        return String(host[..<colon])
+    }
+
+    /// A host name without the dot that says that it is complete.
+    static func withoutDot(_ host: String) -> String {
+        host.count > 1 && host.hasSuffix(".") ? String(host.dropLast()) : host
+    }
+
     /// The longest path prefix that ends where a segment of the path ends.
     func route(path: String) -> (prefix: String, service: ServiceKey)? {
         let path = path.prefix { $0 != "?" }

@@ -30,6 +30,7 @@ public final class ControlPlane {
     public let loop: EventLoop
     let logger: Logger
     let dataPlane: DataPlane
+    private let ownAddresses: OwnAddresses
     let publisher: SnapshotPublisher
     let collector: ReportCollector
     let explainer: Explainer
@@ -78,12 +79,17 @@ public final class ControlPlane {
         registrations = Registrations(
             configuration, registries: directory.registries, listeners: dataPlane.addresses, context: context,
             saved: saved)
+        // An application that is registered here stands behind an inbound listener: there a request does not come round again.
+        let ownAddresses = OwnAddresses(
+            zip(configuration.listeners, dataPlane.addresses).filter { $0.0.forward == nil }.map(\.1))
+        directory.isOwn = ownAddresses.contains
         directory.onRegistration = { [registrations] in registrations.take($1, from: $0, $2) }
         self.configuration = configuration
         self.loop = loop
         self.logger = logger
         self.accessLog = accessLog
         self.dataPlane = dataPlane
+        self.ownAddresses = ownAddresses
         self.publisher = publisher
         self.reload = reload
         self.plan = plan
@@ -108,6 +114,12 @@ public final class ControlPlane {
         if isDraining { return false }
         if Clock.nanoseconds - startedAt >= configuration.limits.discoveryTimeout.nanoseconds { return true }
         return directory.knowsRequired
+    }
+
+    /// The process listens there as well: no host is to have that address.
+    public func addOwnAddress(_ address: SocketAddress) {
+        ownAddresses.add(address)
+        directory.isOwn = ownAddresses.contains
     }
 
     /// Logs one line for each listener and registry.

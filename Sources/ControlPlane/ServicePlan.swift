@@ -65,14 +65,19 @@ struct ServicePlan {
     /// What a name is most likely meant as where nothing is known about it: `com.acme.OrderService` is an interface.
     static func likelyKind(_ name: String) -> ServiceKey.Kind { ServiceKey.Kind(ServiceName.likelyProtocol(name)) }
 
+    /// A host name as names are compared: neither the case of letters nor a dot at the end counts.
+    static func plainHost(_ name: String) -> String {
+        withoutDot(name.lowercased())
+    }
+
     /// Applications may write a service's name in a URL, where upper and lower case are the same.
     private static func add(_ sections: [(key: String, value: ServiceConfiguration)], to table: inout RouteTable) {
         var hosts: Set<String> = []
         var paths: Set<String> = []
         for (name, section) in sections {
             let key = ServiceKey(kind: .http, name: name)
-            let lowered = name.lowercased()
-            for host in section.hosts + (lowered == name ? [] : [lowered]) where hosts.insert(host).inserted {
+            let plain = plainHost(name)
+            for host in section.hosts + (plain == name ? [] : [plain]) where hosts.insert(host).inserted {
                 table.hosts.append((host, key))
             }
             for path in section.paths {

@@ -26,11 +26,12 @@ final class SnapshotPublisher {
         build(key, hosts)
     }
 
-    /// A service is not watched any more.
+    /// A service is not watched any more. Workers may know it though nothing was told of it: requests have asked for it.
     func withdraw(_ key: ServiceKey) {
         instances[key] = nil
+        snapshots[key] = nil
         warmup.forget(key)
-        if snapshots.removeValue(forKey: key) != nil { post(.remove(key)) }
+        post(.remove(key))
     }
 
     /// Tells a service's snapshot once more: a worker does not know it. False when there is none.

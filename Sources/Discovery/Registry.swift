@@ -136,4 +136,6 @@ public enum DropReason: String, Error, Hashable, Sendable, CaseIterable {
     case unresolved
     /// Another entry stands for the same host.
     case duplicate
+    /// It is this process itself: its requests would come round for ever.
+    case ownAddress = "own_address"
 }

@@ -23,4 +23,10 @@ public struct ServiceKey: Hashable, Sendable, CustomStringConvertible {
 
     /// `dubbo:com.acme.OrderService`
     public var description: String { "\(kind.rawValue):\(name)" }
+
+    /// By bytes, as requests name services. Texts are equal, too, when they only look the same ("é" as one character or as two),
+    /// and a worker would have two services where the control plane has one.
+    public static func == (left: ServiceKey, right: ServiceKey) -> Bool {
+        left.kind == right.kind && left.name == right.name && left.name.utf8.elementsEqual(right.name.utf8)
+    }
 }

@@ -110,7 +110,7 @@ struct ForwardingTests {
         }
         defer { mesh.stop() }
         #expect(try mesh.get().text == "a")
-        #expect(try mesh.get(host: "other").status == 404)
+        #expect(try mesh.get(host: "other").status == 503)
         let answer = try mesh.explain(ExplainQuestion(service: "other"))
         #expect(answer.explanation.steps.last == "too many services are watched: the request is refused")
     }

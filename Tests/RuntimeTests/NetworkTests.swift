@@ -61,6 +61,32 @@ import Testing
     }
 }
 
+@Suite("Whether an address leads to a listener")
+struct OwnAddressTests {
+    @Test(
+        arguments: [
+            ("127.0.0.1:80", "127.0.0.1:80", true), ("127.0.0.1:81", "127.0.0.1:80", false),
+            ("127.0.0.2:80", "127.0.0.1:80", false), ("127.0.0.2:80", "0.0.0.0:80", true),
+            ("10.0.0.5:80", "0.0.0.0:80", true), ("10.0.0.6:80", "0.0.0.0:80", false),
+            ("0.0.0.0:80", "127.0.0.1:80", true), ("0.0.0.0:80", "10.0.0.5:80", false),
+            ("[::ffff:10.0.0.5]:80", "10.0.0.5:80", true), ("[::1]:80", "[::]:80", true),
+            ("[::1]:80", "0.0.0.0:80", false), ("127.0.0.1:80", "[::]:80", false), ("[::]:80", "[::1]:80", true),
+        ] as [(String, String, Bool)])
+    func leads(address: String, listener: String, expected: Bool) throws {
+        let interfaces: Set<SocketAddress> = [SocketAddress("10.0.0.5:0")!]
+        let (address, listener) = (try #require(SocketAddress(address)), try #require(SocketAddress(listener)))
+        #expect(address.leads(to: listener) { interfaces } == expected)
+    }
+
+    @Test func interfacesOfThisMachine() {
+        #expect(NetworkInterface.all.contains(SocketAddress("127.0.0.1:0")!))
+        let own = OwnAddresses([SocketAddress("0.0.0.0:80")!])
+        #expect(own.contains(SocketAddress("127.0.0.9:80")!) && !own.contains(SocketAddress("127.0.0.9:81")!))
+        own.add(SocketAddress("127.0.0.1:81")!)
+        #expect(own.contains(SocketAddress("127.0.0.1:81")!))
+    }
+}
+
 @Suite struct SocketTests {
     @Test(arguments: ["127.0.0.1:0", "[::1]:0"]) func connectsAndAccepts(text: String) throws {
         let loop = try EventLoop()

@@ -113,7 +113,7 @@ struct ClientCommands {
         parameters += question.headers.map { ("header", "\($0.name):\($0.value)") }
         for (name, value) in [
             ("method", question.method), ("path", question.path), ("version", question.version),
-            ("group", question.group),
+            ("group", question.group), ("client", question.client),
         ] {
             if let value { parameters.append((name, value)) }
         }
@@ -125,7 +125,7 @@ struct ClientCommands {
             for (index, step) in answer.steps.enumerated() { output("\(index + 1). \(step)") }
             output(answer.conclusion)
         }
-        return !answer.hosts.isEmpty
+        return !answer.hosts.isEmpty || answer.dependsOn != nil
     }
 }
 
@@ -237,9 +237,11 @@ private struct ExplainDocument: Decodable {
     let cluster: String?
     let version: String?
     let hosts: [String]
+    let dependsOn: String?
     let steps: [String]
 
     var conclusion: String {
+        if let dependsOn { return "=> depends on --\(dependsOn)" }
         if hosts.isEmpty { return "=> refused" }
         let version = cluster == "any" ? "any version" : "version \(self.version ?? "")"
         return "=> \(service ?? "") \(version): \(hosts.joined(separator: ", "))"

@@ -82,11 +82,11 @@ extension ConfigurationDraft {
         }
         for (index, listener) in configuration.listeners.enumerated() where index < listenerLines.count {
             guard let forward = listener.forward,
-                let other = configuration.listeners.first(where: { $0.address.overlaps(forward) })
+                let other = configuration.ownPlaces.first(where: { forward.leads(to: $0.address) })
             else { continue }
             reader.fail(
                 listenerLines[index], "listeners[\(index)].forward",
-                "\(forward) is the listener \(other.name.shown), not an application: requests would go in a circle")
+                "\(forward) is \(other.name), not an application: requests would go in a circle")
         }
         for clash in configuration.addressClashes() {
             let line = clash.listener < listenerLines.count ? listenerLines[clash.listener] : adminLine
@@ -96,6 +96,11 @@ extension ConfigurationDraft {
 }
 
 extension Configuration {
+    /// Where the process itself is to listen.
+    fileprivate var ownPlaces: [(name: String, address: SocketAddress)] {
+        listeners.map { ("the listener \($0.name.shown)", $0.address) } + [("the admin API", admin)]
+    }
+
     /// Two things that want the same address.
     public struct AddressClash: Equatable, Sendable {
         /// Index of the listener that comes second.
@@ -125,8 +130,6 @@ extension SocketAddress {
     /// its family. (IPv6 sockets take no IPv4 connections.)
     fileprivate func overlaps(_ other: SocketAddress) -> Bool {
         guard port != 0, port == other.port, isIPv6 == other.isIPv6 else { return false }
-        return (high, low) == (other.high, other.low) || isAny || other.isAny
+        return (high, low) == (other.high, other.low) || isUnspecified || other.isUnspecified
     }
-
-    private var isAny: Bool { high == 0 && low == (isIPv6 ? 0 : 0xffff_0000_0000) }
 }

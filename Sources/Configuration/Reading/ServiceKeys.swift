@@ -81,9 +81,10 @@ extension ConfigurationKeys {
         draft.settings.policy.split = split
     }
 
-    /// A `Host` name in lower case, or an IP address.
+    /// A `Host` name in lower case without the dot that may end it, or an IP address.
     private static func host(_ text: String) throws(InvalidValue) -> String {
-        let host = text.lowercased()
+        let lowered = text.lowercased()
+        let host = lowered.hasSuffix(".") ? String(lowered.dropLast()) : lowered
         let bare = host.hasPrefix("[") && host.hasSuffix("]") ? String(host.dropFirst().dropLast()) : ""
         if HostName.isValid(host) || SocketAddress(ip: bare, port: 0)?.isIPv6 == true { return host }
         if let colon = host.lastIndex(of: ":"), UInt16(host[host.index(after: colon)...]) != nil,

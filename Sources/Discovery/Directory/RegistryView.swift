@@ -44,6 +44,8 @@ final class RegistryView {
     private var held: Set<ServiceKey> = []
     /// Services that no answer is known of.
     private var unanswered: Set<ServiceKey> = []
+    /// How many entries are this process itself, by service.
+    private var ownEntries: [ServiceKey: Int] = [:]
 
     /// Most services that are asked for again at one time, because an answer is doubted.
     private static let refreshesPerSweep = 200
@@ -61,6 +63,29 @@ final class RegistryView {
 
     /// What is known about a service.
     func answer(of key: ServiceKey) -> Answer { services[key]?.answer ?? .waiting }
+
+    /// How the registry is, with the entries that were left out here.
+    var status: RegistryStatus {
+        var status = registry.status
+        if !ownEntries.isEmpty { status.dropped[.ownAddress] = ownEntries.values.reduce(0, +) }
+        return status
+    }
+
+    /// What is known about a service's hosts, without those that are this process itself.
+    func instances(of key: ServiceKey, isOwn: (SocketAddress) -> Bool) -> [Instance]? {
+        guard let instances = answer(of: key).instances else { return nil }
+        let own = instances.filter { isOwn($0.address) }
+        if own.count != ownEntries[key] ?? 0 {
+            ownEntries[key] = own.isEmpty ? nil : own.count
+            for instance in own {
+                logger.log(
+                    .warning, "registry.own_address",
+                    ["url": registry.url, "service": "\(key)", "address": "\(instance.address)"], limit: 10,
+                    limitKey: registry.url)
+            }
+        }
+        return own.isEmpty ? instances : instances.filter { !isOwn($0.address) }
+    }
 
     /// True while the last answer about a service was not believed as it was.
     func isHolding(_ key: ServiceKey) -> Bool { held.contains(key) }
@@ -81,6 +106,7 @@ final class RegistryView {
         services[key] = nil
         unanswered.remove(key)
         held.remove(key)
+        ownEntries[key] = nil
         registry.unsubscribe(key)
     }
 

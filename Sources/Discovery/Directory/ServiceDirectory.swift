@@ -52,6 +52,12 @@ public final class ServiceDirectory {
     /// What has become of a registration: the index of the registry, and nil for success, otherwise the reason. Registries that
     /// take registrations are `any Registrar`.
     public var onRegistration: (Int, Registration.Identity, String?) -> Void = { _, _, _ in }
+    /// Whether a host's address is one of this process's own: such a host is left out.
+    public var isOwn: (SocketAddress) -> Bool = { _ in false } {
+        didSet { tellAll() }
+    }
+    /// How each registry is, in order.
+    public var registryStatuses: [RegistryStatus] { views.map(\.status) }
     /// How many services are watched.
     public var count: Int { services.count }
 
@@ -71,10 +77,15 @@ public final class ServiceDirectory {
     private var timer: EventLoop.Timer?
     private var mergeRule: (ServiceKey) -> MergeRule = { _ in .union }
     private var checks: [EventLoop.Timer?] = []
-    private var evictedAt: Int64?
+    private var unlistedTimer: EventLoop.Timer?
+    private var foundNoRoomAt: Int64?
+    /// Names that nothing but requests has asked for and that no registry has ever listed.
+    private var unlisted: Set<ServiceKey> = []
 
-    /// A name that nobody registers is let go sooner: anybody can ask for any name.
+    /// A service that has lost all its hosts, or that nothing is known of yet, is let go sooner than others.
     private static let emptyIdle = Duration.seconds(60)
+    /// A name that no registry lists is let go at once, but for repeated requests: anybody can ask for any name.
+    private static let unlistedIdle = Duration.seconds(5)
     /// How long the first hosts of a service wait for a registry that has not answered.
     private static let patience = Duration.milliseconds(250)
 
@@ -107,6 +118,7 @@ public final class ServiceDirectory {
             add(RegistryView(registry, limits: configuration.answerLimits, saved: saved, logger: logger))
         }
         scheduleSweep()
+        scheduleUnlistedSweep()
         scheduleChecks()
     }
 
@@ -127,12 +139,17 @@ public final class ServiceDirectory {
             add(RegistryView(make(index, reports(index)), limits: answerLimits, saved: saved, logger: logger))
         }
         scheduleSweep()
+        scheduleUnlistedSweep()
         scheduleChecks()
     }
 
     /// Merges the registries' hosts of each service by its rule.
     public func adopt(mergeRule: @escaping (ServiceKey) -> MergeRule) {
         self.mergeRule = mergeRule
+        tellAll()
+    }
+
+    private func tellAll() {
         for (key, service) in services where service.told != nil { tell(key) }
     }
 
@@ -140,6 +157,7 @@ public final class ServiceDirectory {
     public func require(_ service: ServiceKey) {
         if services[service]?.isRequired == true { return }
         requiredCount += 1
+        unlisted.remove(service)
         if services[service] != nil { services[service]?.isRequired = true } else { watch(service, isRequired: true) }
     }
 
@@ -148,6 +166,7 @@ public final class ServiceDirectory {
         guard services[service]?.isRequired == true else { return }
         requiredCount -= 1
         services[service]?.isRequired = false
+        if services[service]?.told?.isEmpty != false { unlisted.insert(service) }
         services[service]?.touchedAt = Clock.nanoseconds
     }
 
@@ -160,7 +179,7 @@ public final class ServiceDirectory {
             services[service]?.touchedAt = Clock.nanoseconds
             return true
         }
-        if services.count - requiredCount >= limits.services && !makeRoom() {
+        if !hasRoom && !makeRoom() {
             logger.log(
                 .warning, "services.limit_reached", ["limit": "\(limits.services)", "service": "\(service)"], limit: 1)
             return false
@@ -198,6 +217,7 @@ public final class ServiceDirectory {
     /// Ends all watching; nothing is told any more.
     public func stop() {
         loop.cancel(timer)
+        loop.cancel(unlistedTimer)
         for timer in checks { loop.cancel(timer) }
         services.removeAll()
         requiredCount = 0
@@ -228,6 +248,7 @@ public final class ServiceDirectory {
 
     private func watch(_ key: ServiceKey, isRequired: Bool) {
         services[key] = Service(isRequired: isRequired, touchedAt: Clock.nanoseconds)
+        if !isRequired { unlisted.insert(key) }
         for view in views { view.watch(key) }
         // Without a registry nobody would ever answer.
         if views.isEmpty { loop.schedule(after: .zero) { [weak self] in self?.tell(key) } }
@@ -241,10 +262,11 @@ public final class ServiceDirectory {
         for view in views {
             let answer = view.answer(of: key)
             if case .waiting = answer { isWaiting = true }
-            if let instances = answer.instances, !instances.isEmpty { lists.append(instances) }
+            if let instances = view.instances(of: key, isOwn: isOwn), !instances.isEmpty { lists.append(instances) }
             if rule == .priority && !lists.isEmpty { break }
         }
         let merged = Self.merged(lists)
+        if !merged.isEmpty { unlisted.remove(key) }
         if isWaiting && service.told == nil && !service.isDue {
             if !merged.isEmpty { hurry(key) }
             return
@@ -286,6 +308,7 @@ public final class ServiceDirectory {
 
     private func letGo(_ key: ServiceKey) {
         services[key] = nil
+        unlisted.remove(key)
         for view in views { view.unwatch(key) }
         onRemove(key)
     }
@@ -320,15 +343,42 @@ public final class ServiceDirectory {
         }
     }
 
-    /// Lets services without hosts go that have not been asked for just now; at most once a second, as it looks at all.
+    private func scheduleUnlistedSweep() {
+        let period = min(max(limits.serviceIdle / 10, .milliseconds(10)), .seconds(1))
+        unlistedTimer = loop.schedule(after: period) { [weak self] in
+            self?.sweepUnlisted()
+            self?.scheduleUnlistedSweep()
+        }
+    }
+
+    private func sweepUnlisted() {
+        let now = Clock.nanoseconds
+        for key in unlisted {
+            guard let service = services[key] else { continue }
+            let limit = min(service.told == nil ? Self.emptyIdle : Self.unlistedIdle, limits.serviceIdle)
+            if now - service.touchedAt >= limit.nanoseconds { letGo(key) }
+        }
+    }
+
+    private var hasRoom: Bool {
+        services.count - requiredCount < limits.services && unlisted.count < limits.unlistedServices
+    }
+
+    /// Lets go what has no hosts and was asked for longest ago: names that no registry lists, else services that have lost theirs.
+    /// When there is nothing to let go it looks again a second later, as it looks at all.
     private func makeRoom() -> Bool {
         let now = Clock.nanoseconds
-        if let evictedAt, now - evictedAt < 1_000_000_000 { return false }
-        evictedAt = now
-        let empty = services.filter { _, service in
-            !service.isRequired && service.told?.isEmpty == true && now - service.touchedAt >= 5_000_000_000
+        if let foundNoRoomAt, now - foundNoRoomAt < 1_000_000_000 { return false }
+        var empty = unlisted.filter { services[$0]?.told != nil }
+        if empty.isEmpty { empty = Set(services.lazy.filter { !$1.isRequired && $1.told?.isEmpty == true }.map(\.key)) }
+        guard !empty.isEmpty else {
+            foundNoRoomAt = now
+            return false
         }
-        for key in empty.keys { letGo(key) }
-        return !empty.isEmpty
+        let oldest = empty.map { (key: $0, touchedAt: services[$0]?.touchedAt ?? 0) }.sorted {
+            $0.touchedAt < $1.touchedAt
+        }
+        for (key, _) in oldest.prefix(max(1, limits.unlistedServices / 8)) { letGo(key) }
+        return hasRoom
     }
 }

@@ -16,6 +16,8 @@ public final class FileRegistry: Registry {
     private var file: ServiceFile?
     /// Names in the file by the interface they begin with.
     private var byInterface: [Substring: [String]] = [:]
+    /// Names in the file that have capitals, by what they are in lower case.
+    private var byLowerCase: [String: String] = [:]
     private var subscriptions: Set<ServiceKey> = []
     private var new: [ServiceKey] = []
     private var isStopped = false
@@ -81,7 +83,10 @@ public final class FileRegistry: Registry {
     private func report(_ service: ServiceKey) {
         guard let file else { return reporter.fail(service, health.status.lastError ?? "the file cannot be read") }
         switch service.kind {
-        case .http: reporter.report(service, file.services[service.name] ?? [])
+        case .http:
+            // Case does not count in host names. A name as it is written comes first.
+            let name = file.services[service.name] == nil ? byLowerCase[service.name] ?? service.name : service.name
+            reporter.report(service, file.services[name] ?? [])
         case .dubbo:
             let names = byInterface[service.name[...]] ?? []
             reporter.report(service, names.flatMap { file.services[$0] ?? [] })
@@ -100,6 +105,9 @@ public final class FileRegistry: Registry {
         let isFirst = file == nil
         file = next
         byInterface = Dictionary(grouping: next.services.keys, by: { ServiceFile.dubboName($0).interface })
+        byLowerCase = Dictionary(
+            next.services.keys.sorted().lazy.map { ($0.lowercased(), $0) }.filter { $0 != $1 },
+            uniquingKeysWith: { first, _ in first })
         health.succeeded()
         context.logger.log(.info, "registry.file_loaded", ["url": url, "services": "\(next.services.count)"])
         if isFirst {
@@ -113,6 +121,7 @@ public final class FileRegistry: Registry {
         var changed: Set<ServiceKey> = []
         for name in Set(before.keys).union(now.keys) where before[name] != now[name] {
             changed.insert(ServiceKey(kind: .http, name: name))
+            changed.insert(ServiceKey(kind: .http, name: name.lowercased()))
             changed.insert(ServiceKey(kind: .dubbo, name: String(ServiceFile.dubboName(name).interface)))
         }
         for service in changed where subscriptions.contains(service) { report(service) }

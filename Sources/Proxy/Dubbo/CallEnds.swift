@@ -13,8 +13,8 @@ extension Worker {
     @inline(__always)
     mutating func end(_ call: UnsafeMutablePointer<Call>, code: Int32) {
         guard let service = call.pointee.service else { return }
-        service.pointee.metrics.count(
-            wished: call.pointee.asked.wishLabel, served: call.pointee.served, code: code,
+        count(
+            service, wished: call.pointee.asked.wishLabel, served: call.pointee.served, code: code,
             nanoseconds: now - call.pointee.started)
         if !call.pointee.logLine.isEmpty { finishLogLine(call, service, code: code) }
         if call.pointee.isWaiting { stopWaiting(call) }

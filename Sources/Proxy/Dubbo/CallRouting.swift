@@ -62,7 +62,7 @@ extension Worker {
         switch result {
         case .parsed:
             let name = bytes(dubbo.invocation.interface, body)
-            if let service = tables.dubbo.find(name) { return service }
+            if let service = tables.known.dubbo.find(name) { return service }
             return InterfaceName.isPlausible(name) ? demandService(.dubbo, name) : nil
         case .opaque: return onlyService()
         case .malformed: return nil
@@ -71,9 +71,9 @@ extension Worker {
 
     /// The service that a body can only mean when there is no other; for serializations that are not understood.
     private func onlyService() -> UnsafeMutablePointer<Service>? {
-        if tables.dubbo.count != 1 { return nil }
+        if tables.known.dubbo.count != 1 { return nil }
         var only: UnsafeMutablePointer<Service>?
-        tables.dubbo.forEach { _, service in only = service }
+        tables.known.dubbo.forEach { _, service in only = service }
         return only
     }
 
@@ -90,13 +90,13 @@ extension Worker {
         case .opaque:
             text =
                 "greymesh: serialization \(head.serialization.id) does not show which service is called, and "
-                + "\(tables.dubbo.count) are known; hessian2 and fastjson2 do"
+                + "\(tables.known.dubbo.count) are known; hessian2 and fastjson2 do"
         case .parsed:
             let name = bytes(dubbo.invocation.interface, body)
             text =
                 InterfaceName.isPlausible(name)
-                ? "greymesh: too many services are in use to find \(name.text)"
-                : "greymesh: the request names no service"
+                ? "greymesh: too many names are asked for that no registry lists, \(name.text) is one more"
+                : "greymesh: the request names no service: the name is empty, too long, not UTF-8 or not an interface's"
         }
         if head.isTwoWay { sendError(Dubbo.Status.badRequest, head.id, text, to: consumer) }
     }
@@ -325,18 +325,4 @@ extension Worker {
     func timer(_ call: UnsafeMutablePointer<Call>) -> UnsafeMutablePointer<WheelTimer> {
         UnsafeMutableRawPointer(call).assumingMemoryBound(to: WheelTimer.self)
     }
-}
-
-/// Names and versions in requests.
-enum InterfaceName {
-    /// Whether bytes can be the name of a Java interface or a configured path: not empty, not long, no control characters.
-    static func isPlausible(_ name: ByteString) -> Bool {
-        if name.count == 0 || name.count > 512 { return false }
-        for index in 0..<name.count where name.base[index] <= 0x20 || name.base[index] == 0x7f { return false }
-        return true
-    }
-
-    /// Dubbo's `*`: no wish.
-    @inline(__always)
-    static func isAnyVersion(_ version: ByteString) -> Bool { version.count == 1 && version.base[0] == 0x2a }
 }

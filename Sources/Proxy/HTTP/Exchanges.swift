@@ -36,8 +36,9 @@ extension Worker {
     mutating func endExchange(_ downstream: UnsafeMutablePointer<Downstream>, code: Int32) {
         buffers.release(&downstream.pointee.exchange.request)
         guard let service = downstream.pointee.exchange.service else { return }
-        service.pointee.metrics.count(
-            wished: downstream.pointee.exchange.asked.wishLabel, served: downstream.pointee.exchange.served, code: code,
+        count(
+            service, wished: downstream.pointee.exchange.asked.wishLabel, served: downstream.pointee.exchange.served,
+            code: code,
             nanoseconds: now - downstream.pointee.exchange.started)
         if !downstream.pointee.exchange.logLine.isEmpty { finishLogLine(downstream, service, code: code) }
         downstream.pointee.exchange.service = nil

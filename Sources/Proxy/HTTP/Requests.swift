@@ -11,6 +11,8 @@ extension Worker {
     static var replayLimit: Int { 65_536 }
     /// Most hosts that a request is tried on.
     static var mostAttempts: UInt8 { 3 }
+    /// How often a request may have come through processes like this one before.
+    private static var mostRounds: Int { 8 }
 
     /// Reads a head at `bytes`. Returns its length; nil when it stays there: it is not whole, waits for its service, or was
     /// refused.
@@ -38,9 +40,13 @@ extension Worker {
             answer(downstream, 501, "CONNECT is not supported")
             return length
         }
+        if head.kinds.contains(HTTP1.FieldKind.via.bit) && HTTP1.rounds(bytes, http.fields) > Self.mostRounds {
+            answer(downstream, 508, "the request goes in a circle: it has come through greymesh more than 8 times")
+            return length
+        }
         let application = listeners[Int(downstream.pointee.listener)].application
         guard let service = application ?? findService(head, bytes) else {
-            answer(downstream, 404, "no service is known by this host name or path")
+            refuseUnknown(downstream, head, bytes)
             return length
         }
         service.pointee.usedAt = now
@@ -96,32 +102,46 @@ extension Worker {
 
     // MARK: Service
 
-    /// By Host: a service's name, or one of its further names; then by path; then a name that nobody asked for yet.
+    /// What the configuration names comes first: host names, then paths. Then a service that a registry lists, by its name.
     @inline(__always)
     private mutating func findService(
         _ head: HTTP1.RequestHead, _ bytes: UnsafeMutablePointer<UInt8>
     ) -> UnsafeMutablePointer<Service>? {
         let host = ByteString(base: bytes + Int(head.hostName.start), count: Int(head.hostName.count))
-        if let service = tables.http.find(host) { return service }
-        return findRareService(head, host, bytes)
-    }
-
-    private mutating func findRareService(
-        _ head: HTTP1.RequestHead, _ host: ByteString, _ bytes: UnsafeMutablePointer<UInt8>
-    ) -> UnsafeMutablePointer<Service>? {
-        if tables.hosts.count > 0 {
-            // The output buffer holds nothing now; it is larger than any head.
-            for index in 0..<host.count {
-                let byte = host.base[index]
-                output[index] = byte &- 0x41 < 26 ? byte | 0x20 : byte
-            }
-            if let service = tables.hosts.find(ByteString(base: output, count: host.count)) { return service }
-        }
-        if let service = findServiceByPath(ByteString(base: bytes + Int(head.path.start), count: Int(head.path.count)))
+        let hash = host.hash()
+        if tables.hosts.count > 0, let service = tables.hosts.find(host, hash: hash) { return service }
+        if tables.paths.count == 0, let service = tables.known.http.find(host, hash: hash),
+            service.pointee.isLowerCase || tables.hosts.count == 0
         {
             return service
         }
-        return HostName.mayBeService(host) ? demandService(.http, host) : nil
+        return findRareService(host, path: ByteString(base: bytes + Int(head.path.start), count: Int(head.path.count)))
+    }
+
+    /// The same for names that are written in another way, for paths, and for names that are new.
+    private mutating func findRareService(_ host: ByteString, path: ByteString) -> UnsafeMutablePointer<Service>? {
+        let name = HostName.withoutDot(host)
+        // The output buffer holds nothing now; it is larger than any head.
+        let lowered = HostName.lowered(name, into: output)
+        if let service = tables.hosts.find(lowered) ?? findServiceByPath(path) { return service }
+        if let service = tables.known.http.find(name) { return service }
+        guard HostName.mayBeService(lowered) else { return nil }
+        if name.equals(lowered) { return demandService(.http, name) }
+        // A registry may list the name as it is written. While that is not known the request waits.
+        if let exact = demandService(.http, name), exact.pointee.snapshot == nil { return exact }
+        return tables.known.http.find(lowered) ?? demandService(.http, lowered)
+    }
+
+    /// No service is meant, or there are so many unknown names already that nobody can be asked about this one.
+    private mutating func refuseUnknown(
+        _ downstream: UnsafeMutablePointer<Downstream>, _ head: HTTP1.RequestHead, _ bytes: UnsafeMutablePointer<UInt8>
+    ) {
+        let host = ByteString(base: bytes + Int(head.hostName.start), count: Int(head.hostName.count))
+        if HostName.mayBeService(HostName.lowered(HostName.withoutDot(host), into: output)) {
+            answer(downstream, 503, "too many names are asked for that no registry lists")
+        } else {
+            answer(downstream, 404, "no service is known by this host name or path")
+        }
     }
 
     /// The longest path prefix that ends where a segment ends.
@@ -251,23 +271,5 @@ extension Worker {
         case .header: return fieldValue(service.pointee.stickyName, bytes) ?? ByteString(base: bytes, count: 0)
         case nil: return ByteString(base: bytes, count: 0)
         }
-    }
-}
-
-/// Host names of requests.
-enum HostName {
-    /// Whether a host name can be a service's: not an address, not `localhost`, and of characters that names are made of.
-    static func mayBeService(_ host: ByteString) -> Bool {
-        if host.count == 0 || host.count > 253 || host.base[0] == 0x5b || host.text == "localhost" { return false }
-        var hasLetter = false
-        for index in 0..<host.count {
-            let byte = host.base[index]
-            switch byte {
-            case 0x61...0x7a, 0x41...0x5a, 0x5f: hasLetter = true
-            case 0x30...0x39, 0x2d, 0x2e: break
-            default: return false
-            }
-        }
-        return hasLetter
     }
 }

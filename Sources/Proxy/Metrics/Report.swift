@@ -41,6 +41,9 @@ public struct ServiceReport: Sendable {
         public let nanoseconds: UInt64
     }
 
+    /// The name under which requests are counted for all names that neither the configuration nor a registry knows.
+    public static let unlisted = "unknown"
+
     /// Which service.
     public let key: ServiceKey
     /// Requests by wish and outcome.

@@ -1,5 +1,6 @@
 import Balancing
 import Model
+import Routing
 import Runtime
 
 /// A report that is being written.
@@ -33,7 +34,10 @@ extension Worker {
         if draft.servicesDone < draft.services.count {
             let end = min(draft.services.count, draft.servicesDone + Self.entriesAtATime)
             for service in draft.services[draft.servicesDone..<end] where service.pointee.metrics.routeCount > 0 {
-                draft.report.services.append(Self.makeReport(service))
+                draft.report.services.append(
+                    Self.makeReport(service.pointee.key, service.pointee.metrics) {
+                        service.pointee.labels.contains($0) ? service.pointee.labels[$0].text : nil
+                    })
             }
             draft.servicesDone = end
             return true
@@ -53,6 +57,7 @@ extension Worker {
             draft.partsDone += 1
             return true
         }
+        addUnlisted(to: draft)
         draft.report.bufferAllocations = buffers.allocations
         draft.report.updates = mail.time
         draft.report.listeners = listeners.map {
@@ -70,23 +75,36 @@ extension Worker {
             pauseMilliseconds: max(0, state.retryAt - now) / 1_000_000, isDraining: state.draining)
     }
 
-    private static func makeReport(_ service: UnsafeMutablePointer<Service>) -> ServiceReport {
+    /// Requests for names that no registry lists.
+    private func addUnlisted(to draft: ReportDraft) {
+        func add(_ kind: ServiceKey.Kind, _ metrics: borrowing ServiceMetrics) {
+            guard metrics.routeCount > 0 else { return }
+            let key = ServiceKey(kind: kind, name: ServiceReport.unlisted)
+            draft.report.services.append(Self.makeReport(key, metrics) { _ in "" })
+        }
+        add(.http, tables.unlistedHTTP)
+        add(.dubbo, tables.unlistedDubbo)
+    }
+
+    private static func makeReport(
+        _ key: ServiceKey, _ metrics: borrowing ServiceMetrics, text: (Int) -> String?
+    ) -> ServiceReport {
         func label(_ number: Int32) -> String? {
             if number == ServiceMetrics.nobody { return nil }
-            return service.pointee.labels.contains(Int(number)) ? service.pointee.labels[Int(number)].text : "other"
+            return number == ServiceMetrics.other ? "other" : text(Int(number)) ?? "other"
         }
-        let routes = (0..<service.pointee.metrics.routeCount).map { index in
-            let route = service.pointee.metrics.routes[index]
+        let routes = (0..<metrics.routeCount).map { index in
+            let route = metrics.routes[index]
             return ServiceReport.Route(wished: label(route.wished), served: label(route.served), count: route.count)
         }
-        let versions = (0..<service.pointee.metrics.versionCount).map { index in
-            let version = service.pointee.metrics.versions[index]
+        let versions = (0..<metrics.versionCount).map { index in
+            let version = metrics.versions[index]
             return ServiceReport.Version(
                 version: label(version.label),
                 codes: (0..<version.codeCount).map { (Int(version.codes[$0].code), version.codes[$0].count) },
                 buckets: Array(UnsafeBufferPointer(start: version.buckets, count: ServiceMetrics.bucketCount)),
                 nanoseconds: version.nanoseconds)
         }
-        return ServiceReport(key: service.pointee.key, routes: routes, versions: versions)
+        return ServiceReport(key: key, routes: routes, versions: versions)
     }
 }

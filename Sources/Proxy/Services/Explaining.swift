@@ -13,12 +13,15 @@ public struct ExplainRequest: Sendable {
     public var interfaceVersion: String
     /// Dubbo: the call's group; empty for none.
     public var group: String
+    /// The IP address that it comes from; nil: not known.
+    public var client: String?
 
     /// A request.
     public init(
         key: ServiceKey, headers: [(name: String, value: String)] = [], interfaceVersion: String = "",
-        group: String = ""
+        group: String = "", client: String? = nil
     ) {
+        self.client = client
         self.key = key
         self.headers = headers
         self.interfaceVersion = interfaceVersion
@@ -36,18 +39,28 @@ public struct Explanation: Sendable {
     public var version: String?
     /// Its usable hosts.
     public var hosts: [String] = []
+    /// What the question does not tell and the decision depends on; nil: nothing.
+    public var dependsOn: String?
 
     /// Nothing looked at yet.
     public init() {}
+}
+
+extension ExplainRequest {
+    /// The value that counts of those with a name in lower case: of HTTP headers the first, of attachments the last.
+    fileprivate func value(of name: String) -> String? {
+        let isFirst = key.kind == .http
+        return
+            (isFirst ? headers.first { $0.name.lowercased() == name } : headers.last { $0.name.lowercased() == name })?
+            .value
+    }
 }
 
 extension Worker {
     /// Decides as for a real request, and tells the steps.
     mutating func explain(_ request: ExplainRequest) -> Explanation {
         var explanation = Explanation()
-        let name = ByteString(copying: request.key.name)
-        defer { name.free() }
-        guard let service = findService(request.key.kind, name), makeReady(service) else {
+        guard let service = findService(request.key), makeReady(service) else {
             explanation.steps.append("service \(request.key.name) is not known: no request has asked for it yet")
             return explanation
         }
@@ -55,9 +68,16 @@ extension Worker {
         asked.isDubbo = request.key.kind == .dubbo
         explainCall(request, service, &asked, &explanation)
         explainWish(request, service, &asked, &explanation)
-        let key = ByteString(copying: stickyValue(request, service))
-        defer { key.free() }
-        drawChance(&asked, stickyKey: key, of: service)
+        if asked.wish == .none && service.pointee.rules.shareCount > 0 {
+            if service.pointee.sticky == .clientAddress && request.client == nil {
+                explanation.dependsOn = "client"
+                explanation.steps.append("the split decides by the client's address, which the question does not tell")
+                return explanation
+            }
+            let key = ByteString(copying: stickyValue(request, service))
+            defer { key.free() }
+            drawChance(&asked, stickyKey: key, of: service)
+        }
         explainDecision(service, asked, &explanation)
         return explanation
     }
@@ -85,11 +105,12 @@ extension Worker {
     ) {
         for index in 0..<settings.wishCount where asked.wish == .none {
             let wanted = settings.wishNames[index].text
-            guard let header = request.headers.last(where: { $0.name.lowercased() == wanted }) else { continue }
-            let value = ByteString(copying: header.value)
+            guard let text = request.value(of: wanted) else { continue }
+            let value = ByteString(copying: text)
             defer { value.free() }
+            if asked.isDubbo && InterfaceName.isAnyVersion(value) { continue }
             asked.wish = wish(value, of: service)
-            if asked.wish != .none { explanation.steps.append("\(wanted) asks for version \(header.value)") }
+            if asked.wish != .none { explanation.steps.append("\(wanted) asks for version \(text)") }
         }
         if asked.wish == .none {
             let names = (0..<settings.wishCount).map { settings.wishNames[$0].text }.joined(separator: ", ")
@@ -98,8 +119,11 @@ extension Worker {
     }
 
     private func stickyValue(_ request: ExplainRequest, _ service: UnsafeMutablePointer<Service>) -> String {
-        guard case .header(let name) = service.pointee.sticky else { return "" }
-        return request.headers.last { $0.name.lowercased() == name }?.value ?? ""
+        switch service.pointee.sticky {
+        case .header(let name): request.value(of: name) ?? ""
+        case .clientAddress: request.client ?? ""
+        case nil: ""
+        }
     }
 
     private mutating func explainDecision(

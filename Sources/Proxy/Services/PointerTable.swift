@@ -40,8 +40,11 @@ struct PointerTable<Key: TableKey, Record: ~Copyable>: ~Copyable {
     deinit { free(entries) }
 
     @inline(__always)
-    func find(_ key: Key) -> UnsafeMutablePointer<Record>? {
-        let hash = key.tableHash()
+    func find(_ key: Key) -> UnsafeMutablePointer<Record>? { find(key, hash: key.tableHash()) }
+
+    /// As `find`, for a key that is looked for in several tables.
+    @inline(__always)
+    func find(_ key: Key, hash: UInt64) -> UnsafeMutablePointer<Record>? {
         var index = Int(truncatingIfNeeded: hash) & mask
         while let record = entries[index].record {
             if entries[index].hash == hash && entries[index].key.equals(key) { return record }

@@ -22,15 +22,15 @@ extension Worker {
     /// Entries that one step takes over.
     private static var routesAtATime: Int { 16 }
 
-    /// The configuration names it, or the one that is on its way.
+    /// The configuration names it, or the one that is on its way, or a listener.
     func isPinned(_ service: UnsafeMutablePointer<Service>) -> Bool {
-        service.pointee.namedIn >= tables.configuration
+        service.pointee.takesAll || service.pointee.namedIn >= tables.configuration
     }
 
     /// Does the next step; false when all is done.
     mutating func advance(_ adoption: RouteAdoption) -> Bool {
         let table = adoption.table
-        if adoption.done == 0 { makeRoom(for: table) }
+        if adoption.done == 0 { makeRoom(for: adoption) }
         let count = table.services.count + table.hosts.count + table.paths.count
         let end = min(count, adoption.done + Self.routesAtATime)
         for entry in adoption.done..<end { take(entry, of: adoption) }
@@ -41,10 +41,11 @@ extension Worker {
     }
 
     /// Most of them may be known already.
-    private mutating func makeRoom(for table: RouteTable) {
-        let ofHTTP = table.services.count { $0.kind == .http }
-        tables.http.reserve(ofHTTP - tables.http.count)
-        tables.dubbo.reserve(table.services.count - ofHTTP - tables.dubbo.count)
+    private mutating func makeRoom(for adoption: RouteAdoption) {
+        let all = adoption.table.services.count
+        let ofHTTP = adoption.table.services.count { $0.kind == .http }
+        tables.reserve(http: ofHTTP - tables.known.http.count, dubbo: all - ofHTTP - tables.known.dubbo.count)
+        adoption.hosts.reserve(ofHTTP + adoption.table.hosts.count)
     }
 
     private mutating func take(_ entry: Int, of adoption: RouteAdoption) {
@@ -52,11 +53,15 @@ extension Worker {
         let host = entry - table.services.count
         let path = host - table.hosts.count
         if host < 0 {
-            service(table.services[entry]).pointee.namedIn = tables.configuration + 1
+            let service = service(table.services[entry])
+            service.pointee.namedIn = tables.configuration + 1
+            tables.makeKnown(service)
+            if service.pointee.key.kind == .http { adoption.hosts.insert(service.pointee.name, service) }
         } else if path < 0 {
             let key = ByteString(copying: table.hosts[host].name)
             adoption.keys.append(key)
-            adoption.hosts.insert(key, service(table.hosts[host].service))
+            // A service's own name comes before one that is the same but for the case of letters.
+            if adoption.hosts.find(key) == nil { adoption.hosts.insert(key, service(table.hosts[host].service)) }
         } else {
             let key = ByteString(copying: table.paths[path].prefix)
             adoption.keys.append(key)
@@ -70,18 +75,5 @@ extension Worker {
         swap(&tables.ownedKeys, &adoption.keys)
         tables.longestPath = adoption.table.paths.reduce(0) { max($0, $1.prefix.utf8.count) }
         tables.configuration += 1
-        tables.pinned = adoption.table.services.count
-        pinApplications()
-    }
-
-    /// Applications behind inbound listeners are known before the first request comes.
-    mutating func pinApplications() {
-        for number in listeners.indices where listeners[number].configuration.forward != nil {
-            let application = service(listeners[number].configuration.serviceKey)
-            application.pointee.namedIn = tables.configuration
-            application.pointee.takesAll = true
-            listeners[number].application = application
-            tables.pinned += 1
-        }
     }
 }

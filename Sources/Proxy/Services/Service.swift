@@ -27,6 +27,10 @@ struct Service: ~Copyable {
     var namedIn: UInt64 = 0
     /// The application behind an inbound listener: whatever version or group a request names, it goes there.
     var takesAll = false
+    /// The configuration does not name it, and no registry has listed it.
+    var isUnlisted = false
+    /// Its name stands in lower case: other forms of a host name are compared with that.
+    let isLowerCase: Bool
     /// Where it stands in `ServiceTables.services`.
     var place = 0
     /// Requests in flight and waiting.
@@ -50,6 +54,7 @@ struct Service: ~Copyable {
     init(key: ServiceKey) {
         self.key = key
         name = ByteString(copying: key.name)
+        isLowerCase = !name.hasCapitals
         salt = name.hash()
     }
 
@@ -112,7 +117,7 @@ struct Asked {
     /// The wish as counters know it.
     var wishLabel: Int32 {
         switch wish {
-        case .none: -1
+        case .none: ServiceMetrics.nobody
         case .version(let label): label == LabelTable.unknown ? ServiceMetrics.other : Int32(label)
         }
     }

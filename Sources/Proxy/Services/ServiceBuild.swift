@@ -21,6 +21,7 @@ extension Worker {
     mutating func adopt(_ snapshot: ServiceSnapshot) {
         let service = service(snapshot.key)
         service.pointee.snapshot = snapshot
+        if snapshot.hostCount > 0 { tables.makeKnown(service) }
         if service.pointee.state == .ready || service.pointee.active > 0 {
             mail.chore = .service(ServiceBuild(service, ClusterBuilder(snapshot)))
         } else {
@@ -53,10 +54,7 @@ extension Worker {
 
     /// Begins with a service that requests wait for.
     mutating func buildWanted(_ key: ServiceKey) {
-        let name = ByteString(copying: key.name)
-        defer { name.free() }
-        guard let service = findService(key.kind, name), service.pointee.state == .wanted,
-            let snapshot = service.pointee.snapshot
+        guard let service = findService(key), service.pointee.state == .wanted, let snapshot = service.pointee.snapshot
         else { return }
         mail.chore = .service(ServiceBuild(service, ClusterBuilder(snapshot)))
     }

@@ -1,98 +1,90 @@
 import Balancing
 import Glibc
 import Model
+import Routing
 import Runtime
 
-typealias NameTable = PointerTable<ByteString, Service>
-
-/// The services and endpoints that a worker knows.
-struct ServiceTables: ~Copyable {
-    var http = NameTable()
-    var dubbo = NameTable()
-    /// All services. They leave only by a message, so none of them goes while a chore is done.
-    private(set) var services: [UnsafeMutablePointer<Service>] = []
-    /// Further host names, in lower case.
-    var hosts = NameTable()
-    /// Path prefixes.
-    var paths = NameTable()
-    /// Keys of `hosts` and `paths`.
-    var ownedKeys: [ByteString] = []
-    /// Longest path prefix; 0 when there are no path rules.
-    var longestPath = 0
-    var endpoints = EndpointTable()
-    /// Number of the configuration in force; counts from 1.
-    var configuration: UInt64 = 1
-    /// Services that it names.
-    var pinned = 0
-    /// When services in use were last told to the control plane.
-    var toldAt: Int64 = 0
-
-    mutating func add(_ service: UnsafeMutablePointer<Service>) {
-        service.pointee.place = services.count
-        services.append(service)
-        if service.pointee.key.kind == .http {
-            http.insert(service.pointee.name, service)
-        } else {
-            dubbo.insert(service.pointee.name, service)
-        }
-    }
-
-    mutating func remove(_ service: UnsafeMutablePointer<Service>) {
-        let last = services.removeLast()
-        if last != service {
-            services[service.pointee.place] = last
-            last.pointee.place = service.pointee.place
-        }
-        if service.pointee.key.kind == .http {
-            http.remove(service.pointee.name)
-        } else {
-            dubbo.remove(service.pointee.name)
-        }
-    }
-}
-
 extension Worker {
-    /// The service of that name, nil when this worker does not know it.
-    @inline(__always)
-    func findService(_ kind: ServiceKey.Kind, _ name: ByteString) -> UnsafeMutablePointer<Service>? {
-        kind == .http ? tables.http.find(name) : tables.dubbo.find(name)
+    /// The service with that key, nil when this worker does not know it. Not for what requests name.
+    func findService(_ key: ServiceKey) -> UnsafeMutablePointer<Service>? {
+        for number in listeners.indices {
+            if let application = listeners[number].application, application.pointee.key == key { return application }
+        }
+        let name = ByteString(copying: key.name)
+        defer { name.free() }
+        return tables.known.find(key.kind, name) ?? tables.unlisted.find(key.kind, name)
     }
 
-    /// Makes a service that requests or rules name and asks the control plane for it.
+    /// A name that no registry has listed so far, which the control plane is asked about when it is new.
     ///
-    /// - Returns: nil when there are too many already.
+    /// - Returns: nil when there are too many already, or when it is not UTF-8.
     mutating func demandService(_ kind: ServiceKey.Kind, _ name: ByteString) -> UnsafeMutablePointer<Service>? {
-        if tables.services.count - tables.pinned >= settings.limits.services { return nil }
-        let service = addService(ServiceKey(kind: kind, name: name.text))
+        if let service = tables.unlisted.find(kind, name) { return service }
+        guard tables.unlisted.count < settings.limits.services, let text = name.validText else { return nil }
+        let service = addService(ServiceKey(kind: kind, name: text))
         outbox.post(.wanted(service.pointee.key))
         return service
     }
 
-    private mutating func addService(_ key: ServiceKey) -> UnsafeMutablePointer<Service> {
+    private mutating func addService(_ key: ServiceKey, takesAll: Bool = false) -> UnsafeMutablePointer<Service> {
         let service = UnsafeMutablePointer<Service>.allocate(capacity: 1)
         service.initialize(to: Service(key: key))
         service.pointee.usedAt = now
+        service.pointee.takesAll = takesAll
         tables.add(service)
         return service
     }
 
-    /// The service of that name, made when this worker does not know it.
-    mutating func service(_ key: ServiceKey) -> UnsafeMutablePointer<Service> {
-        let name = ByteString(copying: key.name)
-        defer { name.free() }
-        return findService(key.kind, name) ?? addService(key)
+    /// Applications behind inbound listeners are known before the first request comes, and as long as the worker runs.
+    mutating func addApplications() {
+        for number in listeners.indices where listeners[number].configuration.forward != nil {
+            listeners[number].application = addService(listeners[number].configuration.serviceKey, takesAll: true)
+        }
     }
 
-    /// Forgets a service that is not watched any more.
+    /// The service with that key, made when this worker does not know it.
+    mutating func service(_ key: ServiceKey) -> UnsafeMutablePointer<Service> { findService(key) ?? addService(key) }
+
+    /// Forgets a service that is not watched any more. One that was asked for again at this very moment is asked for anew:
+    /// requests wait for it.
     mutating func removeService(_ key: ServiceKey) {
-        let name = ByteString(copying: key.name)
-        defer { name.free() }
-        guard let service = findService(key.kind, name), !isPinned(service) else { return }
+        guard let service = findService(key), !isPinned(service) else { return }
+        if service.pointee.waitingDownstreams.first != nil || service.pointee.waitingCalls != nil {
+            outbox.post(.wanted(key))
+            return
+        }
+        forget(service)
+    }
+
+    /// Requests in flight end with what they have; nobody finds the service any more.
+    mutating func forget(_ service: UnsafeMutablePointer<Service>) {
         tables.remove(service)
         service.pointee.state = .removed
         service.pointee.active += 1
         resumeWaiting(service)
         finishRequest(of: service)
+    }
+
+    /// Counts a request that has ended. Unlisted names are counted together: they must not cost series of their own.
+    @inline(__always)
+    mutating func count(
+        _ service: UnsafeMutablePointer<Service>, wished: Int32, served: Int32, code: Int32, nanoseconds: Int64
+    ) {
+        if service.pointee.isUnlisted {
+            return countUnlisted(service.pointee.key.kind, isWish: wished != ServiceMetrics.nobody, code, nanoseconds)
+        }
+        service.pointee.metrics.count(wished: wished, served: served, code: code, nanoseconds: nanoseconds)
+    }
+
+    @inline(never)
+    private mutating func countUnlisted(_ kind: ServiceKey.Kind, isWish: Bool, _ code: Int32, _ nanoseconds: Int64) {
+        let wished = isWish ? ServiceMetrics.other : ServiceMetrics.nobody
+        let served = ServiceMetrics.nobody
+        if kind == .http {
+            tables.unlistedHTTP.count(wished: wished, served: served, code: code, nanoseconds: nanoseconds)
+        } else {
+            tables.unlistedDubbo.count(wished: wished, served: served, code: code, nanoseconds: nanoseconds)
+        }
     }
 
     /// A request of the service has ended in whatever way.

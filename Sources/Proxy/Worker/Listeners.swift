@@ -19,7 +19,7 @@ struct Listener {
 }
 
 extension ListenerConfiguration {
-    /// The name under which an inbound listener's application is known. No request can name it.
+    /// What an inbound listener's application is known as. It is found by the listener alone: no request can name it.
     public var serviceKey: ServiceKey {
         ServiceKey(kind: `protocol` == .http ? .http : .dubbo, name: "listener:\(name)")
     }

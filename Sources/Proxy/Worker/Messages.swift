@@ -53,7 +53,7 @@ public enum WorkerNote: Sendable {
 public struct RouteTable: Sendable {
     /// Services that stay known until the next table, each once; all that hosts and paths mean are among them.
     public var services: [ServiceKey]
-    /// Lower-case host names, without port.
+    /// Lower-case host names, without port and without a dot at the end. A service's own name, as it is written, means it anyway.
     public var hosts: [(name: String, service: ServiceKey)]
     /// Path prefixes without a slash at the end.
     public var paths: [(prefix: String, service: ServiceKey)]

@@ -71,7 +71,7 @@ public struct Worker<System: SystemCalls>: ~Copyable {
         tables.toldAt = now
         system.watch(inbox.descriptor, .readable, token: Token(.mailbox, nil).rawValue)
         for number in self.listeners.indices { watchListener(number) }
-        pinApplications()
+        addApplications()
     }
 
     deinit {
@@ -108,10 +108,7 @@ public struct Worker<System: SystemCalls>: ~Copyable {
         while let downstream = http.all.first { abandon(downstream) }
         while let consumer = dubbo.first { close(consumer) }
         flushDubbo()
-        for service in tables.services {
-            service.pointee.namedIn = 0
-            removeService(service.pointee.key)
-        }
+        for service in tables.services { forget(service) }
         finishReleasing()
         http.settle()
         dubbo.settle()

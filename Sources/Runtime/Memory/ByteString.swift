@@ -48,6 +48,17 @@ public struct ByteString {
         return value ^ (value >> 29)
     }
 
+    /// Whether there are capital ASCII letters.
+    public var hasCapitals: Bool {
+        for index in 0..<count where base[index] &- 0x41 < 26 { return true }
+        return false
+    }
+
+    /// The bytes as text; nil when they are not UTF-8.
+    public var validText: String? {
+        String(validating: UnsafeBufferPointer(start: base, count: count), as: UTF8.self)
+    }
+
     /// The bytes as text; invalid UTF-8 is replaced.
     public var text: String { String(decoding: UnsafeBufferPointer(start: base, count: count), as: UTF8.self) }
 }

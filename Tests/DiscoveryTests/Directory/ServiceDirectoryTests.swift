@@ -246,6 +246,36 @@ import Testing
         #expect(world.directory.touch(.http("d")))
     }
 
+    @Test func dropsNamesThatNoRegistryListsFirst() throws {
+        let world = try World(registries: 1, most: 400)
+        world.directory.touch(order)
+        world.say(0, order, "10.0.0.1")
+        for number in 0..<1000 {
+            let name = ServiceKey.http("made-up-\(number)")
+            #expect(world.directory.touch(name))
+            world.say(0, name)
+        }
+        #expect(world.directory.count <= 101)
+        #expect(world.removed.first == .http("made-up-0") && !world.removed.contains(order))
+        #expect(world.directory.touch(.http("new")))
+    }
+
+    @Test func leavesOutThisProcess() throws {
+        let world = try World(registries: 2)
+        let own = SocketAddress("10.0.0.1:80")!
+        world.directory.isOwn = { $0 == own }
+        world.directory.require(order)
+        world.say(0, order, "10.0.0.1", "10.0.0.2")
+        world.say(1, order, "10.0.0.1")
+        #expect(world.directory.instances(of: order)?.map { "\($0.address)" } == ["10.0.0.2:80"])
+        #expect(world.directory.registryStatuses.map { $0.dropped[.ownAddress] } == [1, 1])
+        #expect(world.fixture.log.contains("registry.own_address"))
+        world.say(1, order, "10.0.0.3")
+        #expect(world.directory.registryStatuses.map { $0.dropped[.ownAddress] } == [1, nil])
+        world.directory.isOwn = { _ in false }
+        #expect(world.directory.instances(of: order)?.count == 3)
+    }
+
     @Test func mergesRealAdapters() throws {
         let files = try TemporaryDirectory()
         try files.write("services.yaml", "services: {order: [{address: 10.0.0.1:80, metadata: {from: file}}]}")

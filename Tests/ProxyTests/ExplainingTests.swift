@@ -1,0 +1,60 @@
+import Balancing
+import Configuration
+import Model
+import Proxy
+import TestSupport
+import Testing
+
+@Suite("An explanation decides as a request would")
+struct ExplainingTests {
+    private let key = ServiceKey(kind: .http, name: "shop")
+
+    private func explain(_ mesh: TestMesh, _ request: ExplainRequest) throws -> Explanation {
+        let id = UInt64.random(in: 1...UInt64.max)
+        mesh.post(.explain(id: id, request))
+        var found: Explanation?
+        let inTime = waitUntil(within: .seconds(10)) {
+            for case .explanation(id, let explanation) in mesh.events { found = explanation }
+            return found != nil
+        }
+        guard inTime, let found else { throw TestFailure("no explanation") }
+        return found
+    }
+
+    @Test("Of repeated headers the first counts, of attachments the last; a star in an attachment is no wish")
+    func repeatedNames() throws {
+        let (one, two) = (try namedHost("1.0"), try namedHost("2.0"))
+        let mesh = try TestMesh()
+        mesh.update([("1.0", one.address), ("2.0", two.address)])
+        let headers = [("x-version", "1.0"), ("X-Version", "2.0")]
+        let real = try mesh.connect().get("/", "x-version: 1.0\r\nX-Version: 2.0\r\n").body
+        #expect(try explain(mesh, ExplainRequest(key: key, headers: headers)).version == real)
+        let dubbo = ServiceKey(kind: .dubbo, name: "demo.Echo")
+        let instances = [("1.0", one), ("2.0", two)].map { version, host in
+            Instance(address: host.address, metadata: ["version": version])
+        }
+        mesh.post(
+            .update(
+                ServiceSnapshot(key: dubbo, policy: ServicePolicy(), instances: instances, versionKeys: ["version"])))
+        #expect(try explain(mesh, ExplainRequest(key: dubbo, headers: headers)).version == "2.0")
+        let star = [("x-version", "*"), ("version", "1.0")]
+        #expect(try explain(mesh, ExplainRequest(key: dubbo, headers: star)).version == "1.0")
+    }
+
+    @Test("What sticks to the client's address needs it")
+    func clientAddress() throws {
+        let (one, two) = (try namedHost("1.0"), try namedHost("2.0"))
+        let mesh = try TestMesh()
+        var policy = ServicePolicy()
+        policy.split = [VersionWeight(version: "1.0", weight: 50), VersionWeight(version: "2.0", weight: 50)]
+        policy.sticky = .clientAddress
+        mesh.update(policy: policy, [("1.0", one.address), ("2.0", two.address)])
+        let real = try mesh.connect().get().body
+        let told = try explain(mesh, ExplainRequest(key: key, client: "127.0.0.1"))
+        #expect(told.version == real && told.dependsOn == nil)
+        let untold = try explain(mesh, ExplainRequest(key: key))
+        #expect(untold.version == nil && untold.dependsOn == "client")
+        let wish = try explain(mesh, ExplainRequest(key: key, headers: [("x-version", "2.0")]))
+        #expect(wish.version == "2.0")
+    }
+}

@@ -43,6 +43,8 @@ public enum WorkerNote: Sendable {
     case hostFailed(address: SocketAddress, reason: String, pauseMilliseconds: Int64)
     /// A host answers again.
     case hostRecovered(address: SocketAddress)
+    /// This process or machine could not connect to a host: nothing is wrong with the host.
+    case exhausted(address: SocketAddress, reason: String)
     /// A peer sent something that is not the listener's protocol.
     case badInput(listener: String, peer: String, reason: String)
 }

@@ -142,6 +142,7 @@ public struct Worker: ~Copyable {
             case TimerKind.downstream: downstreamTimeout(record.assumingMemoryBound(to: Downstream.self))
             case TimerKind.upstream: upstreamTimeout(record.assumingMemoryBound(to: Upstream.self))
             case TimerKind.call: callTimeout(record.assumingMemoryBound(to: Call.self))
+            case TimerKind.consumer: consumerTimeout(record.assumingMemoryBound(to: Consumer.self))
             default: providerTimeout(record.assumingMemoryBound(to: Provider.self))
             }
         }

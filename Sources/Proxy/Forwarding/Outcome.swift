@@ -1,0 +1,38 @@
+import Balancing
+import Glibc
+import Runtime
+
+/// Whose failure it is that a request did not end well. Decided once, where the end is seen.
+enum Outcome {
+    /// This process or machine has no descriptors, ports or memory left.
+    case ours
+    /// The host refuses, resets, is silent, or answers what is no answer.
+    case host
+    /// The way to the host.
+    case network
+    /// The client went, or did not send or take what it should.
+    case client
+
+    /// Whether the host is not used for a while after it.
+    var countsAgainstHost: Bool { self == .host || self == .network }
+
+    /// Whose failure a system call's error on a connection to a host is.
+    init(error: Int32) {
+        switch error {
+        case EMFILE, ENFILE, EADDRNOTAVAIL, ENOBUFS, ENOMEM, EAGAIN, EPERM, EACCES, EADDRINUSE: self = .ours
+        case EHOSTUNREACH, ENETUNREACH, ENETDOWN, EHOSTDOWN, ETIMEDOUT: self = .network
+        default: self = .host
+        }
+    }
+}
+
+extension Worker {
+    /// Notes a failure where it belongs: with the host, or in the log when it is ours.
+    mutating func blame(_ outcome: Outcome, _ endpoint: UnsafeMutablePointer<Endpoint>, _ reason: String) {
+        switch outcome {
+        case .host, .network: noteFailure(endpoint, reason)
+        case .ours: note(.exhausted(address: endpoint.pointee.address, reason: reason))
+        case .client: break
+        }
+    }
+}

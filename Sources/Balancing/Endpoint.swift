@@ -19,8 +19,14 @@ public struct Endpoint {
     public var failures: Int32 = 0
     /// Monotonic nanoseconds until which it is left alone; 0 when it is well.
     public var retryAt: Int64 = 0
-    /// It told that it takes no new requests (Dubbo's readonly event).
-    public var draining = false
+    /// Calls in a row that were not answered in time, with no answer in between.
+    public private(set) var timeouts: Int32 = 0
+    /// When they last had it ejected: calls that began before tell nothing new.
+    private var timedOutAt: Int64 = 0
+    /// Connections on which it told that it takes no new requests (Dubbo's readonly event). Each counts itself in and out.
+    public var readonlyConnections: Int32 = 0
+    /// It takes no new requests.
+    public var draining: Bool { readonlyConnections > 0 }
     /// The forwarding engine's connections to it.
     public var pool: UnsafeMutableRawPointer?
     /// Requests sent to it since it was first seen.
@@ -49,17 +55,45 @@ public struct Endpoint {
         retryAt = now + min(Self.longestPause, Self.firstPause << Int64(failures - 1))
     }
 
+    /// Calls in a row without an answer in time after which a host is ejected. One method may be slow in a host that is well, but
+    /// then something else is answered in between, be it too late.
+    static let mostTimeouts: Int32 = 5
+
+    /// Notes a call that was not answered in time.
+    ///
+    /// - Returns: whether the host is ejected for it.
+    public mutating func noteTimeout(started: Int64, now: Int64) -> Bool {
+        if started < timedOutAt { return false }
+        timeouts = min(timeouts + 1, Self.mostTimeouts)
+        if timeouts < Self.mostTimeouts { return false }
+        timedOutAt = now
+        noteFailure(now: now)
+        return true
+    }
+
+    /// Notes a sign of life that is no answer to a call: it makes a failed connection good, but not calls without an answer.
+    public mutating func noteAlive() {
+        if timeouts >= Self.mostTimeouts { return }
+        failures = 0
+        retryAt = 0
+    }
+
     /// Has it left alone although nothing failed: it said that it is going.
     public mutating func leaveAlone(until time: Int64) {
         failures = max(failures, 1)
         retryAt = max(retryAt, time)
     }
 
-    /// Notes an answer.
+    /// Whether there is anything that an answer makes good.
+    @inline(__always)
+    public var hasFailed: Bool { failures | timeouts != 0 }
+
+    /// Notes an answer of any status.
     @inline(__always)
     public mutating func noteSuccess() {
-        if failures != 0 {
+        if hasFailed {
             failures = 0
+            timeouts = 0
             retryAt = 0
         }
     }

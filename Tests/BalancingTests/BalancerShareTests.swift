@@ -80,7 +80,7 @@ import Testing
             let fixture = ClusterFixture(hosts, balancer: balancer)
             for port in 1...8 as ClosedRange<UInt16> {
                 if port % 2 == 0 { fixture.endpoint(port).pointee.noteFailure(now: 1) }
-                if port % 2 == 1 { fixture.endpoint(port).pointee.draining = true }
+                if port % 2 == 1 { fixture.endpoint(port).pointee.readonlyConnections = 1 }
             }
             let picks = picks(8000, fixture)
             let part = 8000 / weights.reduce(0, +)

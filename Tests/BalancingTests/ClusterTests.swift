@@ -45,7 +45,7 @@ import Testing
             fixture.endpoints[SocketAddress(ipv4: 0x7f00_0001, port: port)]!.pointee.noteFailure(now: 1)
         }
         #expect(Set(fixture.picks(100, .own, fixture.view()).keys) == [3])
-        fixture.endpoints[SocketAddress(ipv4: 0x7f00_0001, port: 3)]!.pointee.draining = true
+        fixture.endpoints[SocketAddress(ipv4: 0x7f00_0001, port: 3)]!.pointee.readonlyConnections = 1
         #expect(!fixture.view().canServe(.own))
         #expect(fixture.view().hasHosts(.own))
         #expect(fixture.view(now: 1 + 600_000_000).canServe(.own))

@@ -139,21 +139,23 @@ import Testing
         #expect(parsed.invocation.timeoutMilliseconds == expected)
     }
 
-    @Test func moreAttachmentsThanAreKept() {
-        let limit = Dubbo.Scratch.maximumAttachments
-        let pairs = (0..<limit + 10).map { ("key-\($0)", "value-\($0)") } + [("version", "9")]
+    @Test func manyAttachments() {
+        let pairs = (0..<5_000).map { ("key-\($0)", "value-\($0)") } + [("x-version", "v2"), ("version", "9")]
         let parsed = ParsedBody(Build.call(attachments: [0x48] + Build.entries(pairs) + [0x5a]), .hessian2)
         #expect(parsed.result == .parsed)
-        #expect(parsed.invocation.attachmentsOverflow)
-        #expect(Int(parsed.invocation.attachmentCount) == limit + 11)
-        #expect(parsed.attachment("key-\(limit - 1)") == "value-\(limit - 1)")
-        #expect(parsed.attachment("key-\(limit)") == nil)
-        // What decides about the call is found anywhere.
+        #expect(parsed.invocation.attachmentCount == 5_002)
+        for number in [0, 255, 256, 257, 4_999] { #expect(parsed.attachment("key-\(number)") == "value-\(number)") }
+        #expect(parsed.attachment("x-version") == "v2")
         #expect(parsed.text(parsed.invocation.version) == "9")
+    }
 
-        let fitting = ParsedBody(
-            Build.call(attachments: [0x48] + Build.entries(Array(pairs.prefix(limit))) + [0x5a]), .hessian2)
-        #expect(!fitting.invocation.attachmentsOverflow)
+    @Test func tooManyAttachments() {
+        let limit = Dubbo.Scratch.maximumAttachments
+        let entries = [UInt8](repeating: 0, count: 2 * limit)
+        #expect(ParsedBody(Build.call(attachments: [0x48] + entries + [0x5a]), .hessian2).result == .parsed)
+        let parsed = ParsedBody(Build.call(attachments: [0x48] + entries + [0, 0, 0x5a]), .hessian2)
+        #expect(parsed.result == .malformed)
+        #expect(parsed.invocation.attachmentsOverflow)
     }
 
     @Test(arguments: [

@@ -13,6 +13,10 @@ extension Dubbo {
         guard readElementText(body, &at, count, &invocation.method),
             readElementText(body, &at, count, &invocation.types)
         else { return false }
+        // The interface may be Latin-1; the method and what it takes decide nothing here.
+        if !JSONB.isASCII(body, invocation.bodyService, count) || !JSONB.isASCII(body, invocation.bodyVersion, count) {
+            invocation.hasUnusualTexts = true
+        }
         let arguments = beginArguments(body, count, at: at, &invocation)
         if arguments < 0 { return false }
         if isGeneric(body, invocation) {
@@ -89,10 +93,12 @@ extension Dubbo {
         _ body: UnsafePointer<UInt8>, _ at: inout Int, _ end: Int, _ scratch: inout Scratch,
         _ invocation: inout Invocation
     ) -> Bool {
+        if JSONB.isUnusualText(body, at, end) { invocation.hasUnusualTexts = true }
         let key = JSONB.readKey(body, &at, end)
         if key == nil { at = JSONB.skip(body, at, end, scratch.hessian.stack, depth: Hessian2.Scratch.maximumDepth) }
         if at < 0 || at >= end || body[at] == JSONB.objectEnd { return false }
         let valueStart = at
+        if JSONB.isUnusualText(body, at, end) { invocation.hasUnusualTexts = true }
         let text = JSONB.readPlainText(body, &at, end)
         if text < 0 {
             at = JSONB.skip(body, valueStart, end, scratch.hessian.stack, depth: Hessian2.Scratch.maximumDepth)

@@ -95,6 +95,7 @@ extension Dubbo {
         case .text(let start): keyStart = start
         case .other:
             // Not a key that can be asked for.
+            if body[at] == Hessian2.firstPiece { invocation.hasUnusualTexts = true }
             at = Hessian2.skip(2, body, at, end, &scratch.hessian, &plain)
             return at >= 0
         case .malformed: return false
@@ -106,6 +107,7 @@ extension Dubbo {
         case .text(let start): textStart = start
         case .other:
             textStart = -1
+            if body[at] == Hessian2.firstPiece { invocation.hasUnusualTexts = true }
             at = Hessian2.skip(1, body, at, end, &scratch.hessian, &plain)
             if at < 0 { return false }
         case .malformed: return false

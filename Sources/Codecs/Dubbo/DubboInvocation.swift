@@ -38,8 +38,11 @@ extension Dubbo {
         public var attachments = ByteRange.none
         /// How the attachments are written.
         public var attachmentForm = AttachmentForm.unknown
-        /// Whether there are more attachments than `Scratch.maximumAttachments`; those after are not found by `attachment`.
+        /// Whether there are more attachments than `Scratch.maximumAttachments`: then the body counts as malformed.
         public var attachmentsOverflow = false
+        /// Whether texts that matter are, or may be, written in several pieces, or fastjson2's in another encoding than ASCII and
+        /// UTF-8. They were not read: `writePlainTexts` makes them readable.
+        public var hasUnusualTexts = false
         /// Attachments in the body, also those of a kind that cannot be looked up.
         public var attachmentCount: Int32 = 0
 
@@ -108,25 +111,37 @@ extension Dubbo {
     /// Memory for reading bodies, allocated once (per worker) and used for body after body.
     public struct Scratch: ~Copyable {
         /// Attachments of one body that can be looked up.
-        public static let maximumAttachments = 256
+        public static let maximumAttachments = 65_536
 
         var hessian = Hessian2.Scratch()
-        let attachments: UnsafeMutablePointer<Attachment>
+        private(set) var attachments: UnsafeMutablePointer<Attachment>
+        private var room = 256
         var attachmentCount = 0
 
         /// Allocates about 40 KiB.
         public init() {
-            attachments = .allocate(capacity: Self.maximumAttachments)
+            attachments = .allocate(capacity: room)
         }
 
         deinit { attachments.deallocate() }
 
-        /// Number of attachments that were kept.
+        /// Keeps an attachment. False: there are too many.
         @inline(__always)
         mutating func keep(_ attachment: Attachment) -> Bool {
-            if attachmentCount == Self.maximumAttachments { return false }
+            if attachmentCount == room && !grow() { return false }
             (attachments + attachmentCount).initialize(to: attachment)
             attachmentCount &+= 1
+            return true
+        }
+
+        @inline(never)
+        private mutating func grow() -> Bool {
+            if room == Self.maximumAttachments { return false }
+            let larger = UnsafeMutablePointer<Attachment>.allocate(capacity: 2 * room)
+            larger.moveInitialize(from: attachments, count: attachmentCount)
+            attachments.deallocate()
+            attachments = larger
+            room *= 2
             return true
         }
     }
@@ -145,12 +160,16 @@ extension Dubbo {
     ) -> InvocationResult {
         scratch.attachmentCount = 0
         invocation = Invocation()
+        let isParsed: Bool
         switch serialization {
-        case .hessian2: return parseHessian2(body, count, &scratch, &invocation) ? .parsed : .malformed
-        case .fastjson2: return parseFastjson2(body, count, &scratch, &invocation) ? .parsed : .malformed
-        case .fastjson: return parseFastjson(body, count, &scratch, &invocation) ? .parsed : .malformed
+        case .hessian2: isParsed = parseHessian2(body, count, &scratch, &invocation)
+        case .fastjson2: isParsed = parseFastjson2(body, count, &scratch, &invocation)
+        case .fastjson: isParsed = parseFastjson(body, count, &scratch, &invocation)
         default: return .opaque
         }
+        // What cannot be read may be a field in such a form.
+        if !isParsed { invocation.hasUnusualTexts = serialization != .fastjson }
+        return isParsed && !invocation.attachmentsOverflow ? .parsed : .malformed
     }
 
     /// Notes where the arguments begin that follow the five fields of a request, and counts them; -1 when their types are no

@@ -6,6 +6,8 @@ public enum Hessian2 {
     /// End marker of open lists and maps.
     static let endMark: UInt8 = 0x5a
     static let null: UInt8 = 0x4e
+    /// A string in several pieces begins with it.
+    static let firstPiece: UInt8 = 0x52
 
     /// Memory for skipping, allocated once and used for message after message.
     public struct Scratch: ~Copyable {

@@ -137,9 +137,58 @@ extension Hessian2 {
     /// The text of the string at the beginning of `bytes`, the first piece when it is in several; nil when there is none.
     static func firstText(_ bytes: UnsafePointer<UInt8>, _ end: Int) -> ByteRange? {
         var plain = 0
-        let isPiece = end > 0 && bytes[0] == 0x52
+        let isPiece = end > 0 && bytes[0] == firstPiece
         let (start, next) = isPiece ? readPiece(bytes, 0, end, &plain) : readPlainTextSlowly(bytes, 0, end, &plain)
         return start < 0 || next < 0 ? nil : ByteRange(start: start, count: next &- start)
+    }
+
+    // MARK: Several pieces
+
+    /// Writes the string in several pieces at `at` as one in one piece, which is never longer, and moves `at` past it.
+    ///
+    /// - Returns: bytes written; 0 when it is truncated or wrong, or longer than one piece can be.
+    static func writeJoined(
+        _ bytes: UnsafePointer<UInt8>, _ at: inout Int, _ end: Int, _ out: UnsafeMutablePointer<UInt8>
+    ) -> Int {
+        let start = at
+        guard let units = joinPieces(bytes, &at, end, into: nil), units <= 0xffff else { return 0 }
+        let head = writeTextHead(units, out)
+        at = start
+        let text = out + head
+        var size = 0
+        _ = joinPieces(bytes, &at, end) { piece, count in
+            (text + size).update(from: piece, count: count)
+            size &+= count
+        }
+        return head &+ size
+    }
+
+    /// Moves past a string in several pieces, which `into` gets one after the other; returns its length in units.
+    private static func joinPieces(
+        _ bytes: UnsafePointer<UInt8>, _ at: inout Int, _ end: Int, into take: ((UnsafePointer<UInt8>, Int) -> Void)?
+    ) -> Int? {
+        var units = 0
+        while at < end {
+            var plain = at
+            let isLast = bytes[at] != firstPiece
+            let (start, next) =
+                isLast ? readPlainTextSlowly(bytes, at, end, &plain) : readPiece(bytes, at, end, &plain)
+            if start < 0 || next < 0 { return nil }
+            units &+= pieceUnits(bytes, at)
+            take?(bytes + start, next &- start)
+            at = next
+            if isLast { return units }
+        }
+        return nil
+    }
+
+    /// The length that stands before the piece at `at`.
+    private static func pieceUnits(_ bytes: UnsafePointer<UInt8>, _ at: Int) -> Int {
+        switch bytes[at] {
+        case 0..<0x20: Int(bytes[at])
+        case 0x30...0x33: Int(bytes[at] & 0x03) << 8 | Int(bytes[at &+ 1])
+        default: BigEndian.load16(bytes, at &+ 1)
+        }
     }
 
     // MARK: Writing
@@ -152,22 +201,8 @@ extension Hessian2 {
     /// `text` is UTF-8 of at most 65535 bytes. Characters outside the BMP become two 3-byte sequences, the only form Java's
     /// decoder takes; bytes that are not UTF-8 become `?`.
     static func writeText(_ text: UnsafePointer<UInt8>, _ count: Int, _ out: UnsafeMutablePointer<UInt8>) -> Int {
-        let units = countUnits(text, count)
-        var at: Int
-        if units < 32 {
-            out[0] = UInt8(truncatingIfNeeded: units)
-            at = 1
-        } else if units < 1024 {
-            out[0] = UInt8(truncatingIfNeeded: 0x30 &+ units >> 8)
-            out[1] = UInt8(truncatingIfNeeded: units)
-            at = 2
-        } else {
-            out[0] = 0x53
-            BigEndian.store(UInt16(truncatingIfNeeded: units), out, 1)
-            at = 3
-        }
-        at &+= writeCharacters(text, count, out + at)
-        return at
+        let at = writeTextHead(countUnits(text, count), out)
+        return at &+ writeCharacters(text, count, out + at)
     }
 
     /// Writes text without a length and returns its size, in bytes; see `writeText`.
@@ -194,6 +229,22 @@ extension Hessian2 {
             }
         }
         return at
+    }
+
+    /// Writes what stands before a text of `units` and returns its size.
+    private static func writeTextHead(_ units: Int, _ out: UnsafeMutablePointer<UInt8>) -> Int {
+        if units < 32 {
+            out[0] = UInt8(truncatingIfNeeded: units)
+            return 1
+        }
+        if units < 1024 {
+            out[0] = UInt8(truncatingIfNeeded: 0x30 &+ units >> 8)
+            out[1] = UInt8(truncatingIfNeeded: units)
+            return 2
+        }
+        out[0] = 0x53
+        BigEndian.store(UInt16(truncatingIfNeeded: units), out, 1)
+        return 3
     }
 
     /// UTF-16 units of a text, as `writeCharacters` writes it.

@@ -6,7 +6,7 @@ enum JSONB {
     static let object: UInt8 = 0xa6
     static let typed: UInt8 = 0x92
     static let null: UInt8 = 0xaf
-    private static let symbol: UInt8 = 0x7f
+    static let symbol: UInt8 = 0x7f
 
     // What is still to come in the container being read: a number of values, or one of these.
     private static let objectKey: Int32 = -2
@@ -181,6 +181,65 @@ enum JSONB {
         if isSymbol && integer(bytes, &place, end) == nil { return nil }
         at = place
         return key
+    }
+
+    // MARK: Other encodings
+
+    private static let latin1: UInt8 = 0x79
+    private static let utf8: UInt8 = 0x7a
+    /// UTF-16 with a mark of its order, little-endian, big-endian.
+    private static let utf16: ClosedRange<UInt8> = 0x7b...0x7d
+
+    static func isASCII(_ bytes: UnsafePointer<UInt8>, _ range: ByteRange, _ count: Int) -> Bool {
+        Hessian2.asciiEnd(bytes, Int(range.start), range.end, count) >= range.end
+    }
+
+    /// Whether a text stands at `start`, or its definition as a symbol, that is Latin-1 with other characters than ASCII's, or UTF-16.
+    static func isUnusualText(_ bytes: UnsafePointer<UInt8>, _ start: Int, _ end: Int) -> Bool {
+        let at = start < end && bytes[start] == symbol ? start &+ 1 : start
+        if at >= end { return false }
+        let code = bytes[at]
+        if code == utf8 { return false }
+        if utf16.contains(code) { return true }
+        var next = at
+        let text = readPlainText(bytes, &next, end)
+        return text >= 0 && !isASCII(bytes, ByteRange(start: text, count: next &- text), end)
+    }
+
+    /// Writes the text of another encoding at `at` in UTF-8, and moves `at` past it.
+    ///
+    /// - Returns: bytes written, at most `plainBound` of those read; 0 when it is truncated.
+    static func writePlain(
+        _ bytes: UnsafePointer<UInt8>, _ at: inout Int, _ end: Int, _ out: UnsafeMutablePointer<UInt8>
+    ) -> Int {
+        var start = at &+ 1
+        let code = bytes[at]
+        let size = code < latin1 ? Int(code) &- 0x49 : readLength(bytes, &start, end)
+        if size < 0 || size > end &- start { return 0 }
+        at = start &+ size
+        var text = decode(UnsafeBufferPointer(start: bytes + start, count: size), code)
+        return text.withUTF8 { utf8 in
+            guard let base = utf8.baseAddress else {
+                out[0] = 0x49
+                return 1
+            }
+            return writeText(base, utf8.count, out)
+        }
+    }
+
+    private static func decode(_ bytes: UnsafeBufferPointer<UInt8>, _ code: UInt8) -> String {
+        if code <= latin1 { return String(String.UnicodeScalarView(bytes.map { Unicode.Scalar($0) })) }
+        var isLittle = code == 0x7c
+        var from = 0
+        if code == utf16.lowerBound && bytes.count >= 2 {
+            isLittle = bytes[0] == 0xff && bytes[1] == 0xfe
+            if isLittle || bytes[0] == 0xfe && bytes[1] == 0xff { from = 2 }
+        }
+        let units = stride(from: from, to: bytes.count - 1, by: 2).map { at in
+            let (first, second) = (UInt16(bytes[at]), UInt16(bytes[at + 1]))
+            return isLittle ? second << 8 | first : first << 8 | second
+        }
+        return String(decoding: units, as: UTF16.self)
     }
 
     // MARK: Writing

@@ -59,7 +59,7 @@ final class ZooKeeperConnection {
         do {
             descriptor = try Socket.connect(to: address)
         } catch {
-            return end(.lost((error as? SystemError).map { SystemError.text(of: $0.code) } ?? "\(error)"))
+            return end(.lost(SystemError.text(of: error.code)))
         }
         self.limit = loop.schedule(after: limit) { [weak self] in self?.end(Self.noAnswer) }
         watch(.writable)

@@ -28,13 +28,15 @@ extension Worker {
     }
 
     @inline(__always)
-    private func leaveConsumer(_ call: UnsafeMutablePointer<Call>) {
+    private mutating func leaveConsumer(_ call: UnsafeMutablePointer<Call>) {
         guard let consumer = call.pointee.consumer else { return }
         let (previous, next) = (call.pointee.previousOfConsumer, call.pointee.nextOfConsumer)
         if let previous { previous.pointee.nextOfConsumer = next } else { consumer.pointee.firstCall = next }
         next?.pointee.previousOfConsumer = previous
         consumer.pointee.callCount -= 1
         call.pointee.consumer = nil
+        // It may have waited for this: to be read from again, or to be closed.
+        markDirty(consumer)
     }
 
     /// Ends the bond between a call and the connection that it was sent on; an answer that still comes is dropped.
@@ -60,7 +62,7 @@ extension Worker {
     }
 
     /// Answers with an error that another try would only meet again.
-    private mutating func refuse(_ call: UnsafeMutablePointer<Call>, _ text: String) {
+    mutating func refuse(_ call: UnsafeMutablePointer<Call>, _ text: String) {
         guard let consumer = call.pointee.consumer, call.pointee.serialization == .hessian2 else {
             return answer(call, Dubbo.Status.serviceNotFound, text)
         }
@@ -81,6 +83,13 @@ extension Worker {
     ) {
         guard let service = call.pointee.service else { return }
         let name = service.pointee.key.name
+        if dubbo.exhaustion != 0 {
+            let problem = SystemError.text(of: dubbo.exhaustion)
+            dubbo.exhaustion = 0
+            return answer(
+                call, Dubbo.Status.serverError,
+                "greymesh: no connection to a host of service \(name) can be opened from here: \(problem)")
+        }
         if call.pointee.tried.count > 0 {
             let hosts = call.pointee.tried.count == 1 ? "1 host" : "\(call.pointee.tried.count) hosts"
             return answer(
@@ -130,21 +139,37 @@ extension Worker {
 
     // MARK: Time
 
+    /// Whether nobody waits for the answer any longer: the request is not to be sent any more.
+    @inline(__always)
+    func isOverdue(_ call: UnsafeMutablePointer<Call>) -> Bool { now >= call.pointee.started + call.pointee.patience }
+
     /// The registries or the host have not answered in time.
     mutating func callTimeout(_ call: UnsafeMutablePointer<Call>) {
         guard let service = call.pointee.service else { return }
         guard let provider = call.pointee.provider else {
             let name = service.pointee.key.name
-            answer(
-                call, Dubbo.Status.serverError,
-                "greymesh: the registries have not answered in time about service \(name)")
-            return
+            let text = "greymesh: the registries have not answered in time about service \(name)"
+            if !isOverdue(call) { return answer(call, Dubbo.Status.serverError, text) }
+            let milliseconds = call.pointee.patience / 1_000_000
+            return answer(call, Dubbo.Status.serverTimeout, text + ": the call waits \(milliseconds) ms")
         }
         let host = provider.pointee.endpoint.pointee.address.description
-        if provider.pointee.heardAt < call.pointee.started { probe(provider) }
+        if provider.pointee.phase == .ready || provider.pointee.phase == .readonly { noteTimeout(call, provider) }
+        if call.pointee.position >= provider.pointee.sent { expire(call, provider) }
         answer(
             call, Dubbo.Status.serverTimeout,
             "greymesh: \(host) did not answer within \(call.pointee.patience / 1_000_000) ms")
+    }
+
+    private mutating func noteTimeout(_ call: UnsafeMutablePointer<Call>, _ provider: UnsafeMutablePointer<Provider>) {
+        let endpoint = provider.pointee.endpoint
+        let wasHeard = provider.pointee.progress.heardAt >= call.pointee.started
+        if !wasHeard || provider.pointee.isWithinFrame { probe(provider) }
+        if endpoint.pointee.noteTimeout(started: call.pointee.started, now: now) {
+            let pause = (endpoint.pointee.retryAt - now) / 1_000_000
+            let reason = "several calls in a row without an answer in time"
+            note(.hostFailed(address: endpoint.pointee.address, reason: reason, pauseMilliseconds: pause))
+        }
     }
 
     // MARK: Another try
@@ -161,6 +186,12 @@ extension Worker {
                 call, Dubbo.Status.serverError,
                 "greymesh: the connection to \(host) closed while the call waited for its answer: \(reason)")
         }
+        if isOverdue(call) {
+            leaveProvider(call)
+            return answer(
+                call, Dubbo.Status.serverTimeout,
+                "greymesh: \(host) did not take the call within \(call.pointee.patience / 1_000_000) ms: \(reason)")
+        }
         if call.pointee.frame.isEmpty { recover(call, provider) }
         leaveProvider(call)
         call.pointee.tried.insert(endpoint)
@@ -173,6 +204,7 @@ extension Worker {
         let offset = Int(call.pointee.position &- provider.pointee.sent)
         let count = Int(call.pointee.end &- call.pointee.position)
         hold(call, provider.pointee.outbound.bytes + offset, count)
+        Dubbo.takeRoundBack(call.pointee.frame.bytes)
         call.pointee.frameVersion = call.pointee.sentVersion
     }
 
@@ -181,7 +213,9 @@ extension Worker {
         _ call: UnsafeMutablePointer<Call>, _ provider: UnsafeMutablePointer<Provider>, _ head: Dubbo.FrameHead,
         _ body: UnsafeMutablePointer<UInt8>
     ) -> Bool {
-        if call.pointee.frame.isEmpty || call.pointee.tried.count + 1 >= Self.mostAttempts { return false }
+        if call.pointee.frame.isEmpty || call.pointee.tried.count + 1 >= Self.mostAttempts || isOverdue(call) {
+            return false
+        }
         if head.status == Dubbo.Status.threadPoolExhausted {
             // Hosts that have too much to do are not to get the same call from one another for long.
             if call.pointee.tried.count > 0 { return false }

@@ -11,9 +11,38 @@ extension Worker {
     mutating func beginCall(
         _ consumer: UnsafeMutablePointer<Consumer>, _ head: Dubbo.FrameHead, _ frame: UnsafeMutablePointer<UInt8>
     ) {
-        let body = frame + Dubbo.headSize
         let result = Dubbo.parseInvocation(
-            body, count: head.bodyLength, head.serialization, &dubbo.scratch, into: &dubbo.invocation)
+            frame + Dubbo.headSize, count: head.bodyLength, head.serialization, &dubbo.scratch, into: &dubbo.invocation)
+        if dubbo.invocation.hasUnusualTexts { return beginPlainCall(consumer, head, frame) }
+        beginCall(consumer, head, frame, result)
+    }
+
+    /// Texts in several pieces or another encoding are what they say all the same: the request is written anew with plain ones.
+    private mutating func beginPlainCall(
+        _ consumer: UnsafeMutablePointer<Consumer>, _ head: Dubbo.FrameHead, _ frame: UnsafeMutablePointer<UInt8>
+    ) {
+        var plain = Buffer()
+        buffers.reserve(Dubbo.plainBound(frameCount: head.frameLength), in: &plain)
+        let count = Dubbo.writePlainTexts(frame: frame, count: head.frameLength, &dubbo.scratch, into: plain.tail)
+        plain.filled(count)
+        var head = head
+        var result = Dubbo.InvocationResult.malformed
+        if count > 0 {
+            head.bodyLength = count - Dubbo.headSize
+            result = Dubbo.parseInvocation(
+                plain.bytes + Dubbo.headSize, count: head.bodyLength, head.serialization, &dubbo.scratch,
+                into: &dubbo.invocation)
+        }
+        beginCall(consumer, head, count > 0 ? plain.bytes : frame, result)
+        buffers.release(&plain)
+    }
+
+    /// The body was parsed last.
+    private mutating func beginCall(
+        _ consumer: UnsafeMutablePointer<Consumer>, _ head: Dubbo.FrameHead, _ frame: UnsafeMutablePointer<UInt8>,
+        _ result: Dubbo.InvocationResult
+    ) {
+        let body = frame + Dubbo.headSize
         guard let service = calledService(result, body, listener: consumer.pointee.listener) else {
             return refuse(consumer, head, result, body)
         }
@@ -27,6 +56,7 @@ extension Worker {
         service.pointee.usedAt = now
         service.pointee.active += 1
         if accessLog != nil { beginLogLine(call, consumer, body) }
+        if Dubbo.rounds(frame) >= Dubbo.mostRounds { return refuseRound(call, service) }
         if service.pointee.state == .ready || becomesReady(service) {
             ask(call, service, body, consumer.peerText)
             start(call, service)
@@ -43,6 +73,14 @@ extension Worker {
         consumer.pointee.firstCall?.pointee.previousOfConsumer = call
         consumer.pointee.firstCall = call
         consumer.pointee.callCount += 1
+    }
+
+    /// Hosts lead back to where the call has been.
+    private mutating func refuseRound(_ call: UnsafeMutablePointer<Call>, _ service: UnsafeMutablePointer<Service>) {
+        refuse(
+            call,
+            "greymesh: a call of service \(service.pointee.key.name) has come through \(Dubbo.mostRounds) Greymeshes and goes no "
+                + "further: hosts of it lead back to one of them")
     }
 
     // MARK: Service
@@ -85,7 +123,10 @@ extension Worker {
         let text: String
         switch result {
         case .malformed:
-            text = "greymesh: the request's body is malformed (serialization \(head.serialization.id))"
+            text =
+                dubbo.invocation.attachmentsOverflow
+                ? "greymesh: the request has more than \(Dubbo.Scratch.maximumAttachments) attachments"
+                : "greymesh: the request's body is malformed (serialization \(head.serialization.id))"
             noteBadInput(consumer, text)
         case .opaque:
             text =
@@ -105,12 +146,11 @@ extension Worker {
 
     /// Reads wish, group, interface version, sticky key and deadline from the body that was parsed last.
     @inline(__always)
-    private mutating func ask(
+    mutating func ask(
         _ call: UnsafeMutablePointer<Call>, _ service: UnsafeMutablePointer<Service>, _ body: UnsafePointer<UInt8>,
         _ peer: ByteString
     ) {
-        let milliseconds = Int64(dubbo.invocation.timeoutMilliseconds)
-        call.pointee.patience = milliseconds > 0 ? milliseconds * 1_000_000 : service.pointee.timeout
+        readPatience(call, service)
         var asked = Asked()
         if dubbo.invocation.attachmentForm == .unknown || service.pointee.takesAll {
             // Nothing can be read, or nothing of it matters: any interface version will do.
@@ -128,6 +168,12 @@ extension Worker {
         call.pointee.asked = asked
         // What goes to the application behind a listener is never rewritten: there it is as if it had the host's version.
         call.pointee.frameVersion = service.pointee.takesAll ? 0 : asked.interfaceVersion
+    }
+
+    @inline(__always)
+    func readPatience(_ call: UnsafeMutablePointer<Call>, _ service: UnsafeMutablePointer<Service>) {
+        let milliseconds = Int64(dubbo.invocation.timeoutMilliseconds)
+        call.pointee.patience = milliseconds > 0 ? milliseconds * 1_000_000 : service.pointee.timeout
     }
 
     @inline(__always)
@@ -161,70 +207,17 @@ extension Worker {
         }
     }
 
-    // MARK: Waiting for discovery
-
-    private mutating func park(
-        _ call: UnsafeMutablePointer<Call>, _ service: UnsafeMutablePointer<Service>,
-        _ frame: UnsafeMutablePointer<UInt8>, _ count: Int
-    ) {
-        if dubbo.heldBytes + count > DubboBounds.heldBytes {
-            answer(
-                call, Dubbo.Status.threadPoolExhausted,
-                "greymesh: too many requests wait for the registries to tell of service \(service.pointee.key.name)")
-            return
-        }
-        hold(call, frame, count)
-        call.pointee.isWaiting = true
-        call.pointee.next = service.pointee.waitingCalls
-        service.pointee.waitingCalls?.pointee.previous = call
-        service.pointee.waitingCalls = call
-        wheel.set(timer(call), deadline: now + settings.limits.discoveryTimeout)
-    }
-
-    /// Takes a call off its service's list.
-    mutating func stopWaiting(_ call: UnsafeMutablePointer<Call>) {
-        let (previous, next) = (call.pointee.previous, call.pointee.next)
-        if let previous {
-            previous.pointee.next = next
-        } else {
-            call.pointee.service?.pointee.waitingCalls = next
-        }
-        next?.pointee.previous = previous
-        call.pointee.previous = nil
-        call.pointee.next = nil
-        call.pointee.isWaiting = false
-    }
-
-    /// The service is known now, or is not watched any more.
-    mutating func resumeWaiting(_ call: UnsafeMutablePointer<Call>) {
-        stopWaiting(call)
-        guard let service = call.pointee.service else { return }
-        if service.pointee.state != .ready {
-            answer(
-                call, Dubbo.Status.serverError,
-                "greymesh: service \(service.pointee.key.name) was let go while the call waited for it")
-            return
-        }
-        let (frame, count) = (call.pointee.frame.bytes, call.pointee.frame.count)
-        let body = frame + Dubbo.headSize
-        _ = Dubbo.parseInvocation(
-            body, count: count - Dubbo.headSize, call.pointee.serialization, &dubbo.scratch, into: &dubbo.invocation)
-        ask(call, service, body, call.pointee.consumer?.peerText ?? ByteString(base: body, count: 0))
-        start(call, service)
-        dispatch(call, frame, count)
-    }
-
     // MARK: Version, host and connection
 
     /// From now on the call has its own deadline.
     @inline(__always)
-    private mutating func start(_ call: UnsafeMutablePointer<Call>, _ service: UnsafeMutablePointer<Service>) {
+    mutating func start(_ call: UnsafeMutablePointer<Call>, _ service: UnsafeMutablePointer<Service>) {
         wheel.set(timer(call), deadline: call.pointee.started + call.pointee.patience)
     }
 
     /// The first attempt; the body was parsed last.
     @inline(__always)
-    private mutating func dispatch(
+    mutating func dispatch(
         _ call: UnsafeMutablePointer<Call>, _ frame: UnsafeMutablePointer<UInt8>, _ count: Int
     ) {
         if attempt(call, frame, count, isParsed: true) { return }
@@ -245,6 +238,7 @@ extension Worker {
                 call.pointee.served = choice.cluster.pointee.version
                 call.pointee.sentVersion = Int(choice.cluster.pointee.interfaceVersion)
                 enqueue(call, provider, frame, count, isParsed: isParsed)
+                if call.pointee.tried.count > 0 { dubbo.exhaustion = 0 }
                 return true
             }
             call.pointee.tried.insert(endpoint)
@@ -264,6 +258,7 @@ extension Worker {
             buffers.append(frame, count: count, to: &provider.pointee.outbound)
         }
         Dubbo.writeID(call.pointee.providerID, provider.pointee.outbound.bytes + offset)
+        Dubbo.noteRound(provider.pointee.outbound.bytes + offset)
         call.pointee.position = provider.pointee.queued
         provider.pointee.queued &+= UInt64(provider.pointee.outbound.count - offset)
         call.pointee.end = provider.pointee.queued

@@ -5,13 +5,16 @@ import Runtime
 /// It is never closed for being idle, and behind an outbound listener never sent the readonly event: to a consumer this is the
 /// only address there is.
 struct Consumer {
-    // The first eight bytes do not outlive `Slab.bury`; nobody needs these of a closed connection.
+    /// First: a timer's address is its record's. Ends the phases that have a time; the table stands at `watch`.
+    var timer = WheelTimer(kind: TimerKind.consumer)
     let descriptor: Int32
     let listener: Int32
     /// What the poller watches for.
     var interest = Readiness.readable
-    /// The consumer has ended its side; it still gets its answers.
+    /// Nothing more is read: the consumer has ended its side, or what it sent cannot be understood. It still gets its answers.
     var readClosed = false
+    /// Nothing more can be written: its answers are dropped. What it sent before is still read.
+    var writeClosed = false
     /// Closed in this batch of events: events that still name it mean nothing.
     var isClosed = false
     /// It is on the list of connections that something is to be written to.
@@ -20,8 +23,14 @@ struct Consumer {
     var skip = 0
     /// The beginning of a frame.
     var inbound = Buffer()
+    /// How far the frame that has begun has come.
+    var progress = FrameProgress()
     /// Answers that the consumer has not taken yet.
     var outbound = Buffer()
+    /// When it last took something of what was left after writing; 0 when nothing was left.
+    var takenAt: Int64 = 0
+    /// Memory of both that is counted in `DubboState.consumerMemory`.
+    var countedMemory = 0
     /// Two-way calls that are not answered.
     var firstCall: UnsafeMutablePointer<Call>?
     /// How many they are.
@@ -38,6 +47,10 @@ struct Consumer {
         self.listener = listener
         self.peer = peer
     }
+
+    /// A frame has begun and has not ended.
+    @inline(__always)
+    var isWithinFrame: Bool { !inbound.isEmpty || skip > 0 }
 }
 
 extension UnsafeMutablePointer where Pointee == Consumer {

@@ -16,18 +16,22 @@ extension Worker {
     @inline(__always)
     mutating func consumerReady(_ consumer: UnsafeMutablePointer<Consumer>, _ readiness: Readiness) {
         if consumer.pointee.isClosed { return }
-        if !readiness.isDisjoint(with: [.error, .hangUp]) { return close(consumer) }
+        let isOver = !readiness.isDisjoint(with: [.error, .hangUp])
+        if consumer.pointee.readClosed && isOver { return close(consumer) }
         if readiness.contains(.writable) { markDirty(consumer) }
-        if readiness.contains(.readable) { read(consumer) }
+        // What came before the end counts: reading tells when the end is reached.
+        if isOver || readiness.contains(.readable) { read(consumer) }
     }
 
     // MARK: Reading
 
     @inline(__always)
     private mutating func read(_ consumer: UnsafeMutablePointer<Consumer>) {
+        if consumer.pointee.readClosed { return }
         if consumer.pointee.inbound.isEmpty {
             let count = system.receive(consumer.pointee.descriptor, scratch, Self.scratchSize)
             if count <= 0 { return endOfRequests(consumer, count) }
+            noteArrival(consumer, count)
             let used = consume(consumer, scratch, count)
             if used < count && !consumer.pointee.isClosed {
                 buffers.append(scratch + used, count: count - used, to: &consumer.pointee.inbound)
@@ -35,7 +39,16 @@ extension Worker {
         } else {
             readOn(consumer)
         }
-        if !consumer.pointee.isClosed { updateInterest(consumer) }
+        if !consumer.pointee.isClosed { watch(consumer) }
+    }
+
+    @inline(__always)
+    private func noteArrival(_ consumer: UnsafeMutablePointer<Consumer>, _ count: Int) {
+        if consumer.pointee.isWithinFrame {
+            _ = consumer.pointee.progress.goOn(count, now: now)
+        } else {
+            consumer.pointee.progress.hear(now: now)
+        }
     }
 
     /// A frame's beginning is there. Memory grows with what arrives, not with what the head promises.
@@ -44,6 +57,7 @@ extension Worker {
         let count = system.receive(
             consumer.pointee.descriptor, consumer.pointee.inbound.tail, consumer.pointee.inbound.room)
         if count <= 0 { return endOfRequests(consumer, count) }
+        noteArrival(consumer, count)
         var inbound = consumer.pointee.inbound
         consumer.pointee.inbound = Buffer()
         inbound.filled(count)
@@ -71,6 +85,7 @@ extension Worker {
                 return count
             case .oversized(let head): refuseOversized(consumer, head)
             case .frame(let head):
+                consumer.pointee.progress.hear(now: now)
                 handle(consumer, head, bytes + used)
                 used += head.frameLength
             }
@@ -104,23 +119,18 @@ extension Worker {
             if count.errorCode == EAGAIN || count.errorCode == EINTR { return }
             return close(consumer)
         }
-        consumer.pointee.readClosed = true
-        if consumer.pointee.callCount == 0 && consumer.pointee.outbound.isEmpty {
-            close(consumer)
-        } else {
-            updateInterest(consumer)
-        }
+        stopReading(consumer)
     }
 
     // MARK: Bad input
 
-    /// What comes after these bytes cannot be understood either.
+    /// What comes after these bytes cannot be understood either. What came before them is still answered.
     private mutating func refuseStream(_ consumer: UnsafeMutablePointer<Consumer>, _ error: Dubbo.FrameError) {
         switch error {
         case .badMagic: noteBadInput(consumer, "not a Dubbo frame: it does not begin with dabb")
         case .badLength: noteBadInput(consumer, "a Dubbo frame with a negative length")
         }
-        close(consumer)
+        stopReading(consumer)
     }
 
     /// The body is dropped as it comes.
@@ -148,6 +158,7 @@ extension Worker {
     mutating func send(
         _ frame: UnsafeMutablePointer<UInt8>, _ count: Int, to consumer: UnsafeMutablePointer<Consumer>
     ) {
+        if consumer.pointee.writeClosed { return }
         buffers.append(frame, count: count, to: &consumer.pointee.outbound)
         markDirty(consumer)
     }
@@ -161,62 +172,5 @@ extension Worker {
             Dubbo.writeError(status: status, id: id, text: $0.baseAddress!, count: $0.count, into: frame)
         }
         send(frame, count, to: consumer)
-    }
-
-    // MARK: Closing
-
-    /// The consumer is gone or must go. Hosts' answers to its calls will find nobody; one-way calls go on.
-    mutating func close(_ consumer: UnsafeMutablePointer<Consumer>) {
-        if consumer.pointee.isClosed { return }
-        consumer.pointee.isClosed = true
-        while let call = consumer.pointee.firstCall { end(call, code: Self.clientGone) }
-        system.close(consumer.pointee.descriptor)
-        buffers.release(&consumer.pointee.inbound)
-        buffers.release(&consumer.pointee.outbound)
-        let (previous, next) = (consumer.pointee.previous, consumer.pointee.next)
-        if let previous { previous.pointee.next = next } else { dubbo.first = next }
-        next?.pointee.previous = previous
-        listeners[Int(consumer.pointee.listener)].open -= 1
-        dubbo.consumers.bury(consumer)
-    }
-
-    /// A consumer that does not take its answers, or has very many calls in flight, gets no further requests read.
-    @inline(__always)
-    func updateInterest(_ consumer: UnsafeMutablePointer<Consumer>) {
-        let lags =
-            consumer.pointee.outbound.count > DubboBounds.laggingConsumer
-            || consumer.pointee.callCount >= DubboBounds.callsOfConsumer
-        var interest: Readiness = lags || consumer.pointee.readClosed ? [] : .readable
-        if !consumer.pointee.outbound.isEmpty && !consumer.pointee.isDirty { interest.insert(.writable) }
-        if interest == consumer.pointee.interest { return }
-        consumer.pointee.interest = interest
-        system.rewatch(consumer.pointee.descriptor, interest, token: Token(.consumer, consumer).rawValue)
-    }
-
-    // MARK: Draining
-
-    /// Consumers are served on: `closeDrainedConsumers` closes each when nothing of it is in flight. Those of an inbound
-    /// listener have other providers: they are told to use them.
-    mutating func drainConsumers() {
-        dubbo.sweptAt = now
-        var item = dubbo.first
-        while let consumer = item {
-            item = consumer.pointee.next
-            guard listeners[Int(consumer.pointee.listener)].configuration.forward != nil else { continue }
-            send(output, Dubbo.writeReadonlyEvent(id: 0, into: output), to: consumer)
-        }
-    }
-
-    /// From a second after draining began, so that a request on its way is still answered.
-    mutating func closeDrainedConsumers() {
-        guard now - drainingSince >= 1_000_000_000, now - dubbo.sweptAt >= 20_000_000 else { return }
-        dubbo.sweptAt = now
-        var item = dubbo.first
-        while let consumer = item {
-            item = consumer.pointee.next
-            let isQuiet =
-                consumer.pointee.callCount == 0 && consumer.pointee.outbound.isEmpty && consumer.pointee.inbound.isEmpty
-            if isQuiet { close(consumer) }
-        }
     }
 }

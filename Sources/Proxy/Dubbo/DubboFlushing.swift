@@ -1,3 +1,4 @@
+import Codecs
 import Glibc
 import Runtime
 
@@ -31,6 +32,8 @@ extension Worker {
                 dubbo.dirtyConsumers = consumer.pointee.nextDirty
                 consumer.pointee.isDirty = false
                 if !consumer.pointee.isClosed { flush(consumer) }
+            } else if dubbo.consumerMemory > DubboBounds.consumerMemory && closeSlowConsumers() {
+                continue
             } else {
                 return
             }
@@ -40,6 +43,7 @@ extension Worker {
     @inline(__always)
     private mutating func flush(_ provider: UnsafeMutablePointer<Provider>) {
         if provider.pointee.phase == .connecting || provider.pointee.phase == .broken { return }
+        if provider.pointee.firstExpired != .max { dropExpired(provider) }
         let waiting = provider.pointee.outbound.count
         if waiting > 0 {
             let sent = system.send(provider.pointee.descriptor, provider.pointee.outbound.bytes, waiting)
@@ -48,10 +52,21 @@ extension Worker {
             } else {
                 provider.pointee.outbound.consume(sent)
             }
+            noteTaken(sent, ofAll: sent == waiting, &provider.pointee.takenAt)
         }
         if provider.pointee.outbound.isEmpty { buffers.release(&provider.pointee.outbound) }
-        updateInterest(provider)
+        watch(provider)
         if provider.pointee.oneWayCalls.first != nil { endWrittenCalls(provider) }
+    }
+
+    /// Notes when a peer last took something of what it has to take; 0 when it has taken all.
+    @inline(__always)
+    private func noteTaken(_ sent: Int, ofAll isAll: Bool, _ takenAt: inout Int64) {
+        if isAll {
+            takenAt = 0
+        } else if sent > 0 || takenAt == 0 {
+            takenAt = now
+        }
     }
 
     /// One-way calls end when the last byte of their frame is handed over.
@@ -71,22 +86,51 @@ extension Worker {
         if waiting > 0 {
             let sent = system.send(consumer.pointee.descriptor, consumer.pointee.outbound.bytes, waiting)
             if sent < 0 {
-                if sent.errorCode != EAGAIN && sent.errorCode != EINTR { return close(consumer) }
+                if sent.errorCode != EAGAIN && sent.errorCode != EINTR { return stopWriting(consumer) }
             } else {
                 consumer.pointee.outbound.consume(sent)
             }
+            noteTaken(sent, ofAll: sent == waiting, &consumer.pointee.takenAt)
         }
-        if consumer.pointee.outbound.isEmpty {
-            buffers.release(&consumer.pointee.outbound)
-            if consumer.pointee.readClosed && consumer.pointee.callCount == 0 { return close(consumer) }
-        } else if isDeaf(consumer) {
-            noteBadInput(consumer, "\(consumer.pointee.outbound.count) bytes of answers are not taken: closed")
-            return close(consumer)
-        }
-        updateInterest(consumer)
+        if consumer.pointee.outbound.isEmpty { buffers.release(&consumer.pointee.outbound) }
+        if consumer.pointee.readClosed && closeIfDone(consumer) { return }
+        watch(consumer)
     }
 
-    private func isDeaf(_ consumer: UnsafeMutablePointer<Consumer>) -> Bool {
-        consumer.pointee.outbound.count > max(DubboBounds.deafConsumer, 2 * settings.limits.dubboBody)
+    // MARK: Requests that are not sent any more
+
+    /// A call has ended before any byte of its request was sent: it is not sent any more.
+    mutating func expire(_ call: UnsafeMutablePointer<Call>, _ provider: UnsafeMutablePointer<Provider>) {
+        let offset = Int(call.pointee.position &- provider.pointee.sent)
+        provider.pointee.outbound.bytes[offset] = Self.expiredMark
+        provider.pointee.firstExpired = min(provider.pointee.firstExpired, call.pointee.position)
+    }
+
+    /// What such a request begins with, in place of Dubbo's 0xda.
+    private static var expiredMark: UInt8 { 0 }
+
+    /// Takes expired requests out of what waits. From the first one on there are whole frames.
+    private mutating func dropExpired(_ provider: UnsafeMutablePointer<Provider>) {
+        let bytes = provider.pointee.outbound.bytes
+        let end = provider.pointee.outbound.count
+        var from = Int(provider.pointee.firstExpired &- provider.pointee.sent)
+        var to = from
+        while from < end {
+            let isExpired = bytes[from] == Self.expiredMark
+            bytes[from] = 0xda
+            guard case .complete(let head) = Dubbo.parseFrameHead(bytes + from, count: end - from) else { break }
+            if !isExpired {
+                if head.isRequest, let call = dubbo.calls.find(head.id, from: provider) {
+                    call.pointee.position &-= UInt64(from - to)
+                    call.pointee.end &-= UInt64(from - to)
+                }
+                memmove(bytes + to, bytes + from, head.frameLength)
+                to += head.frameLength
+            }
+            from += head.frameLength
+        }
+        provider.pointee.outbound.shorten(by: end - to)
+        provider.pointee.queued &-= UInt64(end - to)
+        provider.pointee.firstExpired = .max
     }
 }

@@ -7,6 +7,8 @@ import Runtime
 extension Worker {
     /// How long a host is left alone that told that it takes no new requests, unless it takes that back.
     static var readonlyPause: Int64 { 3_000_000_000 }
+    /// How long is read on after writing has failed.
+    static var lastWords: Int64 { 1_000_000_000 }
     /// How long a host may take to answer the heartbeat that is sent when a call has run out of time.
     static var probePatience: Int64 { 5_000_000_000 }
 
@@ -20,8 +22,14 @@ extension Worker {
     mutating func provider(of endpoint: UnsafeMutablePointer<Endpoint>) -> UnsafeMutablePointer<Provider>? {
         guard let provider = current(endpoint) else { return connectProvider(endpoint) }
         let waiting = provider.pointee.outbound.count
-        if waiting > DubboBounds.deafProvider && waiting > 2 * settings.limits.dubboBody { return nil }
-        return provider
+        return waiting > DubboBounds.smallBacklog && isOverfull(waiting) ? nil : provider
+    }
+
+    /// Whether a host that has this much to take gets no more: too much of its own, or more than its share of too much of all.
+    private func isOverfull(_ waiting: Int) -> Bool {
+        if waiting > DubboBounds.deafProvider && waiting > 2 * settings.limits.dubboBody { return true }
+        let half = max(DubboBounds.providerMemory, 4 * settings.limits.dubboBody) / 2
+        return dubbo.providerMemory > half && waiting * dubbo.providers.count > half
     }
 
     private mutating func connectProvider(
@@ -29,67 +37,51 @@ extension Worker {
     ) -> UnsafeMutablePointer<Provider>? {
         let descriptor = system.connect(to: endpoint.pointee.address)
         if descriptor < 0 {
-            noteFailure(endpoint, SystemError("connect to \(endpoint.pointee.address)", code: -descriptor).description)
+            notConnected(endpoint, SystemError("connect to \(endpoint.pointee.address)", code: -descriptor))
             return nil
         }
         let provider = dubbo.providers.take(Provider(descriptor: descriptor, endpoint: endpoint))
+        let error = system.watch(descriptor, .writable, token: Token(.provider, provider).rawValue)
+        if error != 0 {
+            system.close(descriptor)
+            dubbo.providers.put(provider)
+            notConnected(endpoint, SystemError("watch the connection to \(endpoint.pointee.address)", code: error))
+            return nil
+        }
         endpoint.pointee.connections += 1
         endpoint.pointee.pool = UnsafeMutableRawPointer(provider)
-        system.watch(descriptor, .writable, token: Token(.provider, provider).rawValue)
-        wheel.set(timer(provider), deadline: now + settings.limits.connectTimeout)
+        provider.pointee.phaseEnd = now + settings.limits.connectTimeout
+        watch(provider)
         return provider
+    }
+
+    /// The connection could not even be begun.
+    private mutating func notConnected(_ endpoint: UnsafeMutablePointer<Endpoint>, _ error: SystemError) {
+        let outcome = Outcome(error: error.code)
+        if outcome == .ours { dubbo.exhaustion = error.code }
+        blame(outcome, endpoint, error.description)
     }
 
     mutating func finishConnect(_ provider: UnsafeMutablePointer<Provider>) {
         let error = system.connectError(provider.pointee.descriptor)
-        guard error == 0 else { return lose(provider, "connect: " + SystemError.text(of: error)) }
+        guard error == 0 else {
+            let reason = "connect: " + SystemError.text(of: error)
+            return lose(provider, reason, Outcome(error: error))
+        }
         provider.pointee.phase = .ready
-        provider.pointee.heardAt = now
+        provider.pointee.progress.hear(now: now)
         wheel.cancel(timer(provider))
-        wheel.set(timer(provider), deadline: now + settings.heartbeat)
         if provider.pointee.isIdle { closeIfDone(provider) }
         if provider.pointee.isClosed { return }
+        // One-way calls bring no answer that could make it good.
+        if provider.pointee.endpoint.pointee.hasFailed { sendHeartbeat(provider, patience: 2 * settings.heartbeat) }
         markDirty(provider)
-        updateInterest(provider)
+        watch(provider)
     }
 
-    // MARK: Time
+    // MARK: Heartbeats
 
-    mutating func providerTimeout(_ provider: UnsafeMutablePointer<Provider>) {
-        switch provider.pointee.phase {
-        case .connecting:
-            let milliseconds = settings.limits.connectTimeout / 1_000_000
-            lose(provider, "connect: not within \(milliseconds) ms")
-        case .ready: keepAlive(provider)
-        case .readonly: provider.pointee.endpoint.pointee.draining = false
-        case .broken: lose(provider, "writing failed")
-        }
-    }
-
-    /// Sends a heartbeat when nothing was read for a while, and gives the connection up when that does not help.
-    private mutating func keepAlive(_ provider: UnsafeMutablePointer<Provider>) {
-        if provider.pointee.answerBy != 0 && provider.pointee.answerBy <= now {
-            let seconds = (now - provider.pointee.heardAt) / 1_000_000_000
-            return lose(provider, "nothing heard for \(seconds) s, heartbeats included")
-        }
-        if provider.pointee.answerBy == 0 && now - provider.pointee.heardAt >= settings.heartbeat {
-            sendHeartbeat(provider, patience: 2 * settings.heartbeat)
-        }
-        let due =
-            provider.pointee.answerBy == 0 ? provider.pointee.heardAt + settings.heartbeat : provider.pointee.answerBy
-        wheel.set(timer(provider), deadline: due)
-    }
-
-    /// A call has run out of time and nothing at all was read since it began: is the host still there?
-    mutating func probe(_ provider: UnsafeMutablePointer<Provider>) {
-        if provider.pointee.phase != .ready { return }
-        let patience = min(Self.probePatience, 2 * settings.heartbeat)
-        if provider.pointee.answerBy != 0 && provider.pointee.answerBy <= now + patience { return }
-        sendHeartbeat(provider, patience: patience)
-        wheel.set(timer(provider), deadline: provider.pointee.answerBy)
-    }
-
-    private mutating func sendHeartbeat(_ provider: UnsafeMutablePointer<Provider>, patience: Int64) {
+    mutating func sendHeartbeat(_ provider: UnsafeMutablePointer<Provider>, patience: Int64) {
         buffers.reserve(Dubbo.heartbeatRequestSize, in: &provider.pointee.outbound)
         // No call has this id: their records' numbers are smaller.
         let count = Dubbo.writeHeartbeatRequest(id: -1, into: provider.pointee.outbound.tail)
@@ -97,6 +89,7 @@ extension Worker {
         provider.pointee.queued &+= UInt64(count)
         provider.pointee.answerBy = now + patience
         markDirty(provider)
+        watch(provider)
     }
 
     // MARK: Readonly
@@ -105,34 +98,42 @@ extension Worker {
     mutating func beginReadonly(_ provider: UnsafeMutablePointer<Provider>) {
         guard provider.pointee.phase == .ready else { return }
         provider.pointee.phase = .readonly
-        provider.pointee.endpoint.pointee.draining = true
+        provider.pointee.readonlyUntil = now + Self.readonlyPause
+        provider.pointee.endpoint.pointee.readonlyConnections += 1
         leavePool(provider)
-        wheel.cancel(timer(provider))
-        wheel.set(timer(provider), deadline: now + Self.readonlyPause)
         closeIfDone(provider)
+        if !provider.pointee.isClosed { watch(provider) }
     }
 
     /// The host takes requests again.
     mutating func endReadonly(_ provider: UnsafeMutablePointer<Provider>) {
         guard provider.pointee.phase == .readonly else { return }
+        leaveReadonly(provider)
         let endpoint = provider.pointee.endpoint
-        endpoint.pointee.draining = false
         guard endpoint.pointee.pool == nil else { return }
         provider.pointee.phase = .ready
         endpoint.pointee.pool = UnsafeMutableRawPointer(provider)
-        wheel.cancel(timer(provider))
-        wheel.set(timer(provider), deadline: now + settings.heartbeat)
+    }
+
+    /// The connection does not keep its host from new requests any longer: time is over, the host takes it back, or the connection
+    /// ends in whatever way.
+    mutating func leaveReadonly(_ provider: UnsafeMutablePointer<Provider>) {
+        if provider.pointee.readonlyUntil == 0 { return }
+        provider.pointee.readonlyUntil = 0
+        provider.pointee.endpoint.pointee.readonlyConnections -= 1
     }
 
     // MARK: Giving up
 
     /// The connection is of no use any more: calls that did not leave this process go to other hosts, the others are answered.
-    mutating func lose(_ provider: UnsafeMutablePointer<Provider>, _ reason: String) {
+    mutating func lose(
+        _ provider: UnsafeMutablePointer<Provider>, _ reason: String, _ outcome: Outcome = .host
+    ) {
         if provider.pointee.isClosed { return }
         let endpoint = provider.pointee.endpoint
         // The endpoint must outlive this.
         endpoint.pointee.active += 1
-        if provider.pointee.phase == .connecting || !provider.pointee.isIdle { noteFailure(endpoint, reason) }
+        if provider.pointee.phase == .connecting || !provider.pointee.isIdle { blame(outcome, endpoint, reason) }
         provider.pointee.phase = .broken
         leavePool(provider)
         while let call = provider.pointee.oneWayCalls.first ?? provider.pointee.calls.first {
@@ -146,10 +147,9 @@ extension Worker {
     /// Writing has failed. What the host sent before is read first; the poller tells its end.
     mutating func stopWriting(_ provider: UnsafeMutablePointer<Provider>) {
         provider.pointee.phase = .broken
+        provider.pointee.phaseEnd = now + Self.lastWords
         leavePool(provider)
-        wheel.cancel(timer(provider))
-        wheel.set(timer(provider), deadline: now + 1_000_000_000)
-        updateInterest(provider)
+        watch(provider)
     }
 
     private func leavePool(_ provider: UnsafeMutablePointer<Provider>) {
@@ -184,28 +184,14 @@ extension Worker {
         system.close(provider.pointee.descriptor)
         buffers.release(&provider.pointee.inbound)
         buffers.release(&provider.pointee.outbound)
+        dubbo.providerMemory -= provider.pointee.countedMemory
         let endpoint = provider.pointee.endpoint
-        if provider.pointee.phase == .readonly && endpoint.pointee.draining {
-            endpoint.pointee.draining = false
+        if provider.pointee.readonlyUntil != 0 {
+            leaveReadonly(provider)
             endpoint.pointee.leaveAlone(until: now + Self.readonlyPause)
         }
         endpoint.pointee.connections -= 1
         dubbo.providers.bury(provider)
         freeEndpointIfUnused(endpoint)
-    }
-
-    @inline(__always)
-    private func timer(_ provider: UnsafeMutablePointer<Provider>) -> UnsafeMutablePointer<WheelTimer> {
-        UnsafeMutableRawPointer(provider).assumingMemoryBound(to: WheelTimer.self)
-    }
-
-    @inline(__always)
-    func updateInterest(_ provider: UnsafeMutablePointer<Provider>) {
-        let writes =
-            !provider.pointee.outbound.isEmpty && !provider.pointee.isDirty && provider.pointee.phase != .broken
-        let interest: Readiness = writes ? [.readable, .writable] : .readable
-        if interest == provider.pointee.interest { return }
-        provider.pointee.interest = interest
-        system.rewatch(provider.pointee.descriptor, interest, token: Token(.provider, provider).rawValue)
     }
 }

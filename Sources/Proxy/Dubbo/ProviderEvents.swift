@@ -20,11 +20,12 @@ extension Worker {
         if !provider.pointee.inbound.isEmpty { return readOn(provider) }
         let count = system.receive(provider.pointee.descriptor, scratch, Self.scratchSize)
         if count <= 0 { return endOfAnswers(provider, count) }
-        hear(provider)
+        noteArrival(provider, count)
         let used = consume(provider, scratch, count)
         if used < count && !provider.pointee.isClosed {
             buffers.append(scratch + used, count: count - used, to: &provider.pointee.inbound)
         }
+        if !provider.pointee.isClosed && provider.pointee.isWithinFrame { watch(provider) }
     }
 
     /// A frame's beginning is there. Memory grows with what arrives, not with what the head promises.
@@ -33,7 +34,7 @@ extension Worker {
         let count = system.receive(
             provider.pointee.descriptor, provider.pointee.inbound.tail, provider.pointee.inbound.room)
         if count <= 0 { return endOfAnswers(provider, count) }
-        hear(provider)
+        noteArrival(provider, count)
         var inbound = provider.pointee.inbound
         provider.pointee.inbound = Buffer()
         inbound.filled(count)
@@ -43,17 +44,30 @@ extension Worker {
         } else {
             provider.pointee.inbound = inbound
         }
+        if !provider.pointee.isClosed { watch(provider) }
+    }
+
+    /// Bytes of a frame that had begun before are no sign of life until they are many: nothing can overtake them, and what comes
+    /// may never end.
+    @inline(__always)
+    private func noteArrival(_ provider: UnsafeMutablePointer<Provider>, _ count: Int) {
+        if !provider.pointee.isWithinFrame {
+            hear(provider)
+        } else if provider.pointee.progress.goOn(count, now: now) {
+            provider.pointee.answerBy = 0
+        }
     }
 
     @inline(__always)
     private func hear(_ provider: UnsafeMutablePointer<Provider>) {
-        provider.pointee.heardAt = now
+        provider.pointee.progress.hear(now: now)
         provider.pointee.answerBy = 0
     }
 
     private mutating func endOfAnswers(_ provider: UnsafeMutablePointer<Provider>, _ count: Int) {
         if count < 0 && (count.errorCode == EAGAIN || count.errorCode == EINTR) { return }
-        lose(provider, count == 0 ? "the host closed the connection" : SystemError.text(of: count.errorCode))
+        if count == 0 { return lose(provider, "the host closed the connection") }
+        lose(provider, SystemError.text(of: count.errorCode), Outcome(error: count.errorCode))
     }
 
     /// Uses whole frames; returns how many bytes were used.
@@ -72,6 +86,7 @@ extension Worker {
                 return count
             case .oversized(let head): refuseOversized(provider, head)
             case .frame(let head):
+                hear(provider)
                 if head.isRequest || head.isEvent {
                     handleRequest(provider, head, bytes + used)
                 } else {
@@ -126,8 +141,8 @@ extension Worker {
     private mutating func handleRequest(
         _ provider: UnsafeMutablePointer<Provider>, _ head: Dubbo.FrameHead, _ frame: UnsafeMutablePointer<UInt8>
     ) {
-        // Answers to our heartbeats: reading them was all.
-        if !head.isRequest { return }
+        // Answers to our heartbeats.
+        if !head.isRequest { return noteAlive(provider.pointee.endpoint) }
         let body = frame + Dubbo.headSize
         if !head.isEvent {
             if head.isTwoWay { refuseCallback(provider, head.id) }
@@ -139,6 +154,12 @@ extension Worker {
             let count = Dubbo.writeHeartbeatAnswer(request: frame, count: head.frameLength, into: frame)
             send(frame, count, to: provider)
         }
+    }
+
+    private mutating func noteAlive(_ endpoint: UnsafeMutablePointer<Endpoint>) {
+        if endpoint.pointee.failures == 0 { return }
+        endpoint.pointee.noteAlive()
+        if endpoint.pointee.failures == 0 { note(.hostRecovered(address: endpoint.pointee.address)) }
     }
 
     /// A callback would have to reach the consumer that registered it, but this connection is everybody's.

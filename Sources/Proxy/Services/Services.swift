@@ -144,9 +144,10 @@ extension Worker {
     /// Notes an answer of a host.
     @inline(__always)
     mutating func noteSuccess(_ endpoint: UnsafeMutablePointer<Endpoint>) {
-        if endpoint.pointee.failures != 0 {
+        if endpoint.pointee.hasFailed {
+            let wasEjected = endpoint.pointee.failures != 0
             endpoint.pointee.noteSuccess()
-            note(.hostRecovered(address: endpoint.pointee.address))
+            if wasEjected { note(.hostRecovered(address: endpoint.pointee.address)) }
         }
     }
 }

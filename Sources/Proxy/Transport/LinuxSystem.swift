@@ -52,7 +52,7 @@ struct LinuxSystem: SystemCalls {
         do {
             return try Socket.connect(to: address)
         } catch {
-            return -((error as? SystemError)?.code ?? EIO)
+            return -error.code
         }
     }
 
@@ -76,8 +76,8 @@ struct LinuxSystem: SystemCalls {
     // MARK: Readiness
 
     @inline(__always)
-    func watch(_ descriptor: Int32, _ interest: Readiness, token: UInt64) {
-        poller.pointee.add(descriptor, interest, token: token)
+    func watch(_ descriptor: Int32, _ interest: Readiness, token: UInt64) -> Int32 {
+        poller.pointee.add(descriptor, interest, token: token) ? 0 : errno
     }
 
     @inline(__always)

@@ -37,8 +37,9 @@ public protocol SystemCalls {
 
     // MARK: Readiness
 
-    /// Watches a descriptor; `token` comes back with each event.
-    func watch(_ descriptor: Int32, _ interest: Readiness, token: UInt64)
+    /// Watches a descriptor; `token` comes back with each event. Returns 0, or the `errno` of what there is no room for.
+    @discardableResult
+    func watch(_ descriptor: Int32, _ interest: Readiness, token: UInt64) -> Int32
     /// Changes what a descriptor is watched for.
     func rewatch(_ descriptor: Int32, _ interest: Readiness, token: UInt64)
     /// Stops watching a descriptor; closing it does the same.

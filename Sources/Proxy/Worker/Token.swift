@@ -34,4 +34,5 @@ enum TimerKind {
     static let upstream: UInt8 = 1
     static let call: UInt8 = 2
     static let provider: UInt8 = 3
+    static let consumer: UInt8 = 4
 }

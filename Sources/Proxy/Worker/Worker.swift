@@ -147,6 +147,7 @@ public struct Worker<System: SystemCalls>: ~Copyable {
             case TimerKind.downstream: downstreamTimeout(record.assumingMemoryBound(to: Downstream.self))
             case TimerKind.upstream: upstreamTimeout(record.assumingMemoryBound(to: Upstream.self))
             case TimerKind.call: callTimeout(record.assumingMemoryBound(to: Call.self))
+            case TimerKind.consumer: consumerTimeout(record.assumingMemoryBound(to: Consumer.self))
             default: providerTimeout(record.assumingMemoryBound(to: Provider.self))
             }
         }

@@ -57,6 +57,9 @@ public struct Buffer {
     @inline(__always)
     public mutating func pass(_ count: Int) { start += count }
 
+    /// Forgets the last `count` bytes.
+    public mutating func shorten(by count: Int) { end -= count }
+
     /// Forgets what waits and keeps the memory.
     @inline(__always)
     public mutating func clear() {

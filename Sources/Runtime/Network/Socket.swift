@@ -36,7 +36,7 @@ public enum Socket {
     }
 
     /// Starts to connect. The socket becomes writable when that has ended; `connectError` tells how.
-    public static func connect(to address: SocketAddress) throws -> Int32 {
+    public static func connect(to address: SocketAddress) throws(SystemError) -> Int32 {
         let descriptor = try open(address)
         clinux_set_int_option(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, 1)
         let result = address.withPointer { Glibc.connect(descriptor, $0, $1) }
@@ -105,7 +105,7 @@ public enum Socket {
     /// Closes a descriptor.
     public static func close(_ descriptor: Int32) { _ = Glibc.close(descriptor) }
 
-    private static func open(_ address: SocketAddress) throws -> Int32 {
+    private static func open(_ address: SocketAddress) throws(SystemError) -> Int32 {
         let kind = Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
         let descriptor = socket(address.family, kind, 0)
         guard descriptor >= 0 else { throw SystemError("open a socket for \(address)") }

@@ -33,6 +33,8 @@ public final class Registrations {
     private let saved: SavedPublications?
     /// Most interfaces that applications can have listed.
     let mostPublications: Int
+    /// When something was last taken out while everything is, in monotonic nanoseconds; before that, when it began.
+    private(set) var withdrawnAt: Int64 = 0
     /// True once everything is to be taken out.
     private(set) var isStopping = false
 
@@ -82,7 +84,8 @@ public final class Registrations {
             let lane = RegistrarLane(registrar, servers: servers, patience: patience, loop: loop, logger: logger)
             lane.onChange = { [weak self] in self?.settle() }
             lane.onLeft = { [weak self] identity, reason in
-                guard let self, let reason else { return }
+                guard let self else { return }
+                guard let reason else { return withdrawnAt = Clock.nanoseconds }
                 for (number, waiter) in waiters where identity.belongs(to: waiter.key) {
                     waiters[number]?.problem = "\(registry.url): \(reason)"
                 }
@@ -116,6 +119,7 @@ public final class Registrations {
     /// at once with false where nothing was listed.
     func withdraw(_ completion: @escaping (Bool) -> Void) {
         isStopping = true
+        withdrawnAt = Clock.nanoseconds
         let wasListed = lanes.values.contains { !$0.listings.isEmpty || !$0.isQuiet }
         guard wasListed else { return completion(false) }
         onWithdrawn = { completion(true) }

@@ -50,6 +50,21 @@ struct RegistrationsTests {
         #expect(world.wait { world.stubs[0].listed.isEmpty })
     }
 
+    @Test("How long others have known counts from the last entry that was taken out, not from the last that was tried")
+    func withdrawnAt() throws {
+        let world = try RegistrationWorld(
+            registries: ["nacos://127.0.0.1:1", "zookeeper://127.0.0.1:2"], [.unchecked("web", 80)])
+        defer { world.stop() }
+        #expect(world.wait { world.isRegistered(in: 0) && world.isRegistered(in: 1) })
+        world.stubs[1].manner = .isSilent
+        var end: Int64?
+        let begin = Clock.nanoseconds
+        world.registrations.withdraw { _ in end = Clock.nanoseconds }
+        #expect(world.wait { end != nil })
+        let withdrawnAt = world.registrations.withdrawnAt
+        #expect(withdrawnAt >= begin && (end ?? 0) - withdrawnAt >= 200_000_000)
+    }
+
     @Test("While another address is looked up the one that is listed stays")
     func reloadOfAddress() throws {
         let world = try RegistrationWorld([.unchecked("web", 80)], names: ["late": "127.0.0.9"])

@@ -165,7 +165,7 @@ import Testing
 
     @Test(arguments: extremes)
     func extremeIndicesAreSurvived(index: String) throws {
-        let registry = try fixture.consul(consul)
+        let registry = try fixture.consul(consul) { $0.wait = .milliseconds(200) }
         registry.subscribe(order)
         #expect(fixture.wait { fixture.told[order] != nil })
         consul.fault = { _ in

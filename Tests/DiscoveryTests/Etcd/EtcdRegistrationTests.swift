@@ -96,4 +96,24 @@ import Testing
         #expect(fixture.wait { outcomes.count == 2 })
         #expect(outcomes == [nil, nil] && store.keys.isEmpty && store.revocations == 3)
     }
+
+    @Test func aMemberIsNotBlamedForWhatAnotherWasSent() throws {
+        let (first, second) = (Store(), Store())
+        let gateway = EtcdFaultTests.Gateway()
+        let other = try FakeServer(loop: fixture.loop) { gateway.answer($0) }
+        self.gateway.fault = { first.answer($0) }
+        gateway.fault = { second.answer($0) }
+        first.writeFault = .silence
+        let registry = fixture.etcd([server.base, other.base]) { $0.timeout = .milliseconds(500) }
+        defer { registry.stop() }
+        registry.subscribe(.http("order"))
+        #expect(fixture.wait { fixture.ports(.http("order")) == [9001] })
+        registry.register(provider(weight: 1))
+        #expect(fixture.wait { first.keys.count == 1 })
+        // The write hangs while its member is lost and another one taken.
+        server.resetStream()
+        #expect(fixture.wait { other.requests.contains { $0.path == "/v3/watch" } })
+        #expect(fixture.wait { fixture.registrations[provider(weight: 1).identity]?.last == .some(nil) })
+        #expect(second.keys.count == 1 && other.requests.count { $0.path == "/v3/watch" } == 1)
+    }
 }

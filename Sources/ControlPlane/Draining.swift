@@ -8,7 +8,9 @@ extension ControlPlane {
         isDraining = true
         registrations.withdraw { [weak self] wasListed in
             guard let self else { return }
-            let wait = configuration.withdrawWait
+            // A registry that is tried again and again in vain tells nobody anything: others have known since.
+            let passed = Duration.nanoseconds(Clock.nanoseconds - registrations.withdrawnAt)
+            let wait = configuration.withdrawWait - passed
             guard wasListed, wait > .zero else { return drainWorkers() }
             logger.log(.info, "withdraw.waiting", ["time_ms": "\(wait.nanoseconds / 1_000_000)"])
             drainTimer = loop.schedule(after: wait) { [weak self] in self?.drainWorkers() }

@@ -33,6 +33,8 @@ public final class Registrations {
     private let saved: SavedPublications?
     /// Most interfaces that applications can have listed.
     let mostPublications: Int
+    /// When something was last taken out while everything is, in monotonic nanoseconds; before that, when it began.
+    private(set) var withdrawnAt: Int64 = 0
     /// True once everything is to be taken out.
     private(set) var isStopping = false
 
@@ -82,7 +84,8 @@ public final class Registrations {
             let lane = RegistrarLane(registrar, servers: servers, patience: patience, loop: loop, logger: logger)
             lane.onChange = { [weak self] in self?.settle() }
             lane.onLeft = { [weak self] identity, reason in
-                guard let self, let reason else { return }
+                guard let self else { return }
+                guard let reason else { return withdrawnAt = Clock.nanoseconds }
                 for (number, waiter) in waiters where identity.belongs(to: waiter.key) {
                     waiters[number]?.problem = "\(registry.url): \(reason)"
                 }
@@ -116,6 +119,7 @@ public final class Registrations {
     /// at once with false where nothing was listed.
     func withdraw(_ completion: @escaping (Bool) -> Void) {
         isStopping = true
+        withdrawnAt = Clock.nanoseconds
         let wasListed = lanes.values.contains { !$0.listings.isEmpty || !$0.isQuiet }
         guard wasListed else { return completion(false) }
         onWithdrawn = { completion(true) }
@@ -160,11 +164,11 @@ public final class Registrations {
     var settings: Configuration { configuration }
 
     private func replaceWatches(_ former: Set<RegistrationPlan.Key>) {
-        var kept: Set<ApplicationWatch.Key> = []
-        for plan in plans {
-            guard let key = plan.watch, kept.insert(key).inserted, watches[key] == nil else { continue }
-            let watch = ApplicationWatch(
-                key, startsUp: former.contains(plan.key), loop: loop, http: http, logger: logger)
+        let kept = Set(plans.compactMap(\.watch))
+        // One of the entries of an application that is listed is enough.
+        let up = Set(plans.filter { former.contains($0.key) }.compactMap(\.watch))
+        for key in kept where watches[key] == nil {
+            let watch = ApplicationWatch(key, startsUp: up.contains(key), loop: loop, http: http, logger: logger)
             watch.onChange = { [weak self] in self?.settle() }
             watches[key] = watch
         }
@@ -232,7 +236,7 @@ public final class Registrations {
         var wanted: [Registration.Identity: Registration] = [:]
         if isStopping { return wanted }
         for plan in plans where plan.problem == nil && plan.registries.contains(index) && isUp(plan) {
-            guard case .found(let host) = finder.find(plan.address, towards: lane.servers) else { continue }
+            guard let host = host(of: plan, in: lane) else { continue }
             let registration = plan.registration(host: host)
             // The first of two that would be one entry is listed.
             guard wanted[registration.identity] == nil else { continue }
@@ -247,6 +251,15 @@ public final class Registrations {
             }
         }
         return wanted
+    }
+
+    /// The address that is listed: while a new one is looked up, the one that is.
+    private func host(of plan: RegistrationPlan, in lane: RegistrarLane) -> String? {
+        switch finder.find(plan.address, towards: lane.servers) {
+        case .found(let host): host
+        case .failed: nil
+        case .pending: lane.listings.keys.first { $0.belongs(to: plan.key) }?.host
+        }
     }
 
     // MARK: Who waits

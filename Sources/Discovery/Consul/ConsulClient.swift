@@ -16,6 +16,7 @@ final class ConsulClient {
         fileprivate var completion: ((Outcome) -> Void)?
         fileprivate var call: HTTPClient.Call?
         fileprivate var usedAgent = 0
+        fileprivate var turn: ServerPool.Turn?
         fileprivate var sentAt: Int64 = 0
         /// For how long it may hang; nil: it was sent without an index.
         fileprivate var wait: Duration?
@@ -58,8 +59,10 @@ final class ConsulClient {
     private(set) var unsteadyAt: Int64?
     /// Grows whenever indices that are remembered become worthless.
     private(set) var era: UInt64 = 0
-    /// How many services are watched: decides for how long one may hang.
-    var watched = 0
+    /// How many services are watched: decides for how long one may hang. Each new one may be asked for at once.
+    var watched = 0 {
+        didSet { rate.grant(watched - oldValue) }
+    }
 
     private let settings: ConsulSettings
     private let loop: EventLoop
@@ -73,8 +76,8 @@ final class ConsulClient {
     private var hangsUnderWay = 0
     private var underWay: [ObjectIdentifier: Ticket] = [:]
     private var limit: ConsulLimit
-    /// Holds all hanging queries together to so many a second.
-    private var pace = ConsulPace(quick: .milliseconds(5), slow: .milliseconds(5), burst: 200)
+    /// Holds all queries together to so many a second, whatever agents answer.
+    private var rate = RateLimit(interval: .milliseconds(5), burst: 200)
     private var lastSuccess: [Int64]
     private var wakeUp: EventLoop.Timer?
     private var isPumpDue = false
@@ -123,7 +126,6 @@ final class ConsulClient {
         guard let call = ticket.call else { return }  // It waits and is passed over when its turn comes.
         http.cancel(call)
         ended(ticket)
-        pool.released(ticket.usedAgent)
         schedulePump()
     }
 
@@ -163,21 +165,18 @@ final class ConsulClient {
             guard
                 let ticket = (mayRead ? first.front ?? reads.front : nil) ?? (mayHang ? hangs.front : nil)
             else { return }
-            if ticket.isHanging {
-                let delay = pace.delay(now: now)
-                guard delay <= .zero else { return wake(after: delay) }
-            }
+            let delay = rate.delay(now: now)
+            guard delay <= .zero else { return wake(after: delay) }
             switch pool.choose(now: now, skip: ticket.skip) {
             case .wait(let time): return wake(after: time)
-            case .probing: return
-            case .use(let agent):
+            case .use(let turn):
                 if ticket.isHanging {
                     _ = hangs.popFirst()
-                    pace.use(now: now)
                 } else {
                     _ = first.isEmpty ? reads.popFirst() : first.popFirst()
                 }
-                send(ticket, agent, now: now)
+                rate.use(now: now)
+                send(ticket, turn, now: now)
             }
         }
     }
@@ -191,12 +190,13 @@ final class ConsulClient {
         while let ticket = line.front, ticket.completion == nil { _ = line.popFirst() }
     }
 
-    private func send(_ ticket: Ticket, _ agent: Int, now: Int64) {
+    private func send(_ ticket: Ticket, _ turn: ServerPool.Turn, now: Int64) {
+        let agent = turn.server
         var query = ConsulQuery(service: ticket.service)
         if let index = ticket.index, ticket.agent == agent, ticket.era == era {
             query.after = (index, wait)
         }
-        ticket.usedAgent = agent
+        (ticket.usedAgent, ticket.turn) = (agent, turn)
         ticket.wait = query.after?.wait
         ticket.sentAt = now
         underWay[ObjectIdentifier(ticket)] = ticket
@@ -216,7 +216,7 @@ final class ConsulClient {
     }
 
     private func ended(_ ticket: Ticket) {
-        ticket.call = nil
+        (ticket.call, ticket.turn) = (nil, nil)
         underWay[ObjectIdentifier(ticket)] = nil
         if ticket.isHanging { hangsUnderWay -= 1 } else { readsUnderWay -= 1 }
     }
@@ -248,7 +248,6 @@ final class ConsulClient {
         switch error {
         case .invalidRequest, .tooLarge, .overloaded: refuse(ticket, "\(error)")
         case .broken where ticket.wait != nil && time >= Self.hungLong.nanoseconds:
-            pool.released(ticket.usedAgent)
             complete(ticket, .cut("\(error)"))
         case .timedOut, .broken:
             // Others got their answers meanwhile: it is this query, not the agent.
@@ -287,7 +286,6 @@ final class ConsulClient {
 
     /// The query is refused, the agent is not to blame.
     private func refuse(_ ticket: Ticket, _ reason: String) {
-        pool.released(ticket.usedAgent)
         complete(ticket, .refused(reason))
     }
 

@@ -107,8 +107,8 @@ struct ConsulRecord {
 
     private func weight(_ name: String) -> Double {
         guard let weights = service["Weights"] else { return 1 }
-        return Double(JSONText.labels(text, in: weights)[name] ?? "").map { min(max($0, 0), 1_000_000) }
-            ?? 1
+        let weight = Double(JSONText.labels(text, in: weights)[name] ?? "") ?? 1
+        return weight.isNaN ? 1 : min(max(weight, 0), 1_000_000)
     }
 
     private func string(_ object: JSONText.Object, _ name: StaticString) -> String {

@@ -12,8 +12,10 @@ final class ConsulRegistrar {
     private let reports: RegistryReports
     private let calls: RegistrationCalls
     private let startedAt = Clock.wallNanoseconds / 1_000_000
-    /// At which agents a registration was made, the last one last.
-    private var places: [Registration.Identity: [Int]] = [:]
+    /// At which agents a registration may be: all that it was sent to.
+    private var places: [Registration.Identity: Set<Int>] = [:]
+    /// Which of them has confirmed it last.
+    private var homes: [Registration.Identity: Int] = [:]
     private var keeper: LeaseKeeper?
 
     init(_ settings: ConsulSettings, url: String, context: DiscoveryContext, reports: RegistryReports) {
@@ -65,21 +67,24 @@ final class ConsulRegistrar {
     private func publish(_ registration: Registration, _ completion: @escaping (String?) -> Void) {
         guard let form = ConsulForm(registration, startedAt: startedAt) else { return completion("not for Consul") }
         let path = "/v1/agent/service/register?replace-existing-checks=true"
-        calls.send("PUT", path, json: form.json(settings)) { [weak self] result in
+        let identity = registration.identity
+        calls.send(
+            "PUT", path, json: form.json(settings),
+            onSend: { [weak self] in self?.places[identity, default: []].insert($0) }
+        ) { [weak self] result in
             guard let self else { return }
             switch result {
             case .failure(let error): completion(error.reason)
             case .success((let response, let agent)):
                 guard response.status == 200 else { return completion(words(response)) }
-                places[registration.identity, default: []].removeAll { $0 == agent }
-                places[registration.identity, default: []].append(agent)
+                homes[identity] = agent
                 completion(nil)
             }
         }
     }
 
     private func renew(_ registration: Registration, _ completion: @escaping (LeaseKeeper.Renewal) -> Void) {
-        guard let agent = places[registration.identity]?.last,
+        guard let agent = homes[registration.identity],
             let form = ConsulForm(registration, startedAt: startedAt)
         else { return completion(.forgotten) }
         let check = PercentEncoding.encode(form.checkID)
@@ -96,21 +101,36 @@ final class ConsulRegistrar {
         }
     }
 
-    /// Takes it out everywhere; the agent that has it decides.
+    /// Takes it out wherever it may be. An agent that is not the last one and cannot be reached has lost it.
     private func withdraw(_ registration: Registration, _ completion: @escaping (String?) -> Void) {
-        var agents = places.removeValue(forKey: registration.identity) ?? []
-        guard let last = agents.popLast(), let form = ConsulForm(registration, startedAt: startedAt) else {
-            return completion(nil)
-        }
+        let identity = registration.identity
+        let agents = places[identity] ?? []
+        guard !agents.isEmpty, let form = ConsulForm(registration, startedAt: startedAt) else { return completion(nil) }
         let path = "/v1/agent/service/deregister/" + PercentEncoding.encode(form.id)
-        for agent in agents { calls.send("PUT", path, only: agent) { _ in } }
-        calls.send("PUT", path, only: last) { [weak self] result in
-            switch result {
-            case .failure(let error): completion(error.reason)
-            case .success((let response, _)):
-                completion(
-                    response.status == 200 || Self.isForgotten(response) ? nil : self?.words(response) ?? "stopped")
+        var left = agents.count
+        var problem: String?
+        for agent in agents {
+            calls.send("PUT", path, only: agent) { [weak self] result in
+                guard let self else { return }
+                let reason = reason(result, isHome: homes[identity] == agent)
+                if reason == nil { places[identity]?.remove(agent) }
+                problem = problem ?? reason
+                left -= 1
+                guard left == 0 else { return }
+                if places[identity]?.isEmpty == true { (places[identity], homes[identity]) = (nil, nil) }
+                completion(problem)
             }
+        }
+    }
+
+    /// Why an agent may still list what it was told to take out.
+    private func reason(
+        _ result: Result<(response: HTTPResponse, server: Int), RegistrationCalls.Unanswered>, isHome: Bool
+    ) -> String? {
+        switch result {
+        case .failure(let error): error.isUnreachable && !isHome ? nil : error.reason
+        case .success((let response, _)):
+            response.status == 200 || Self.isForgotten(response) ? nil : words(response)
         }
     }
 

@@ -74,13 +74,13 @@ public final class ConsulRegistry: Registry {
         if watch.users.isEmpty { end(watch) }
     }
 
-    /// Asks for a service at once, beside the query that hangs.
+    /// Asks for a service at once, beside the query that hangs. Where services take turns, the next one comes soon enough.
     public func refresh(_ service: ServiceKey) {
         guard subscribed.contains(service), let watch = watches[service.name] else { return }
         reporter.doubt(service)
         watch.isDoubted = true
         // A first answer is on its way.
-        guard watch.check == nil, watch.isAnswered else { return }
+        guard watch.check == nil, watch.isAnswered, watches.count <= settings.mostBlocking else { return }
         watch.check = client.ask(watch.service) { [weak self] outcome in
             watch.check = nil
             self?.takeCheck(outcome, watch)

@@ -42,13 +42,20 @@ final class RegistryView {
     private var services: [ServiceKey: Service] = [:]
     /// Services of which the last answer was not believed as it was.
     private var held: Set<ServiceKey> = []
+    /// When they are asked for again, in that order, and which are there.
+    private var checks = Fifo<(key: ServiceKey, dueAt: Int64)>()
+    private var checked: Set<ServiceKey> = []
+    /// Holds those questions to a rate, however many services are doubted.
+    private var checkRate = RateLimit(interval: .milliseconds(10), burst: 50)
+    /// Hosts of which something was said while another registry was away, which does not know it.
+    private var news: [ServiceKey: Set<SocketAddress>] = [:]
     /// Services that no answer is known of.
     private var unanswered: Set<ServiceKey> = []
     /// How many entries are this process itself, by service.
     private var ownEntries: [ServiceKey: Int] = [:]
 
-    /// Most services that are asked for again at one time, because an answer is doubted.
-    private static let refreshesPerSweep = 200
+    /// Longest time after which a service is asked for again because an answer is doubted.
+    private static let longestCheckPeriod = Duration.milliseconds(2_500)
     /// How long the registry's answer is waited for before saved hosts are used.
     private static let patience: Duration = .milliseconds(500)
 
@@ -90,6 +97,24 @@ final class RegistryView {
     /// True while the last answer about a service was not believed as it was.
     func isHolding(_ key: ServiceKey) -> Bool { held.contains(key) }
 
+    /// Whether what it says may be old: it is away, or came back a moment ago.
+    func isDoubtful(now: Int64) -> Bool {
+        let status = registry.status
+        return status.state == .failed || status.unsteadyAt.map { now - $0 < limits.settleTime.nanoseconds } ?? false
+    }
+
+    /// Hosts of a service of which it knows more than a registry that is away.
+    func news(of key: ServiceKey) -> [Instance] {
+        guard let news = news[key], let instances = services[key]?.answer.instances else { return [] }
+        return instances.filter { news.contains($0.address) }
+    }
+
+    /// No registry is away any more. Returns the services of which there were news.
+    func forgetNews() -> [ServiceKey] {
+        defer { news.removeAll() }
+        return Array(news.keys)
+    }
+
     /// How often `sweep` is to be called.
     var sweepPeriod: Duration {
         let usual = Duration.milliseconds(500)
@@ -107,6 +132,7 @@ final class RegistryView {
         unanswered.remove(key)
         held.remove(key)
         ownEntries[key] = nil
+        news[key] = nil
         registry.unsubscribe(key)
     }
 
@@ -115,11 +141,14 @@ final class RegistryView {
         services.removeAll()
         unanswered.removeAll()
         held.removeAll()
+        news.removeAll()
         registry.stop()
     }
 
     /// Takes the registry's answer.
-    func take(_ instances: [Instance], of key: ServiceKey) {
+    ///
+    /// - Parameter isNews: what changes now is not known to another registry, which is away.
+    func take(_ instances: [Instance], of key: ServiceKey, isNews: Bool = false) {
         guard var service = services[key] else { return }
         guard saved?.isLoaded != false else {
             services[key]?.early = instances
@@ -134,9 +163,14 @@ final class RegistryView {
         }
         let believed = service.doubt.judge(
             instances, now: Clock.nanoseconds, unsteadyAt: registry.status.unsteadyAt, limits: limits)
+        if isNews {
+            let before = Set(service.answer.instances ?? [])
+            let changed = believed.lazy.filter { !before.contains($0) }.map(\.address)
+            if !changed.isEmpty { news[key, default: []].formUnion(changed) }
+        }
         service.answer = .instances(believed)
         services[key] = service
-        if service.doubt.isHolding { held.insert(key) } else { held.remove(key) }
+        if service.doubt.isHolding { hold(key) } else { held.remove(key) }
         saved?.changed()
     }
 
@@ -149,13 +183,37 @@ final class RegistryView {
 
     /// Asks for what is doubted again, and uses saved hosts where the registry takes its time.
     func sweep() {
-        for key in held.prefix(Self.refreshesPerSweep) { registry.refresh(key) }
-        guard let saved, saved.isLoaded, !unanswered.isEmpty else { return }
         let now = Clock.nanoseconds
+        askAboutHeld(now: now)
+        guard let saved, saved.isLoaded, !unanswered.isEmpty else { return }
         for key in unanswered where saved.count(of: key) > 0 {
             guard let service = services[key], now - service.watchedAt >= Self.patience.nanoseconds else { continue }
             useSaved(key)
             onChange(key)
+        }
+    }
+
+    private func hold(_ key: ServiceKey) {
+        guard held.insert(key).inserted, checked.insert(key).inserted else { return }
+        checks.append((key, Clock.nanoseconds + checkPeriod))
+    }
+
+    /// Nanoseconds from one question about a doubted service to the next: often enough to confirm it in time.
+    private var checkPeriod: Int64 {
+        let time = limits.confirmTime > .zero ? limits.confirmTime : limits.settleTime
+        return max(.milliseconds(10), min(time / 4, Self.longestCheckPeriod)).nanoseconds
+    }
+
+    private func askAboutHeld(now: Int64) {
+        while let (key, dueAt) = checks.front, dueAt <= now, checkRate.delay(now: now) == .zero {
+            _ = checks.popFirst()
+            guard held.contains(key) else {
+                checked.remove(key)
+                continue
+            }
+            checkRate.use(now: now)
+            checks.append((key, max(dueAt + checkPeriod, now)))
+            registry.refresh(key)
         }
     }
 

@@ -234,7 +234,7 @@ public final class ServiceDirectory {
             instances: { [weak self] key, instances in
                 guard let self else { return }
                 let start = Clock.threadNanoseconds
-                views[index].take(instances, of: key)
+                views[index].take(instances, of: key, isNews: isAnyDoubtful(but: index))
                 tell(key)
                 updates.add(nanoseconds: Clock.threadNanoseconds - start)
                 hostsReported += instances.count
@@ -244,6 +244,13 @@ public final class ServiceDirectory {
                 self?.tell(key)
             },
             registration: { [weak self] in self?.onRegistration(index, $0, $1) })
+    }
+
+    /// Whether what another registry says may be old.
+    private func isAnyDoubtful(but index: Int? = nil) -> Bool {
+        guard views.count > 1 else { return false }
+        let now = Clock.nanoseconds
+        return views.indices.contains { $0 != index && views[$0].isDoubtful(now: now) }
     }
 
     private func watch(_ key: ServiceKey, isRequired: Bool) {
@@ -265,7 +272,9 @@ public final class ServiceDirectory {
             if let instances = view.instances(of: key, isOwn: isOwn), !instances.isEmpty { lists.append(instances) }
             if rule == .priority && !lists.isEmpty { break }
         }
-        let merged = Self.merged(lists)
+        // A registry that is away does not overrule what others have heard since.
+        let news = rule == .union ? views.flatMap { $0.news(of: key) }.filter { !isOwn($0.address) } : []
+        let merged = Self.merged(news.isEmpty ? lists : [news] + lists)
         if !merged.isEmpty { unlisted.remove(key) }
         if isWaiting && service.told == nil && !service.isDue {
             if !merged.isEmpty { hurry(key) }
@@ -330,8 +339,10 @@ public final class ServiceDirectory {
 
     private func scheduleCheck(_ index: Int) {
         checks[index] = loop.schedule(after: views[index].sweepPeriod) { [weak self] in
-            self?.views[index].sweep()
-            self?.scheduleCheck(index)
+            guard let self else { return }
+            views[index].sweep()
+            if !isAnyDoubtful() { for key in views[index].forgetNews() { tell(key) } }
+            scheduleCheck(index)
         }
     }
 

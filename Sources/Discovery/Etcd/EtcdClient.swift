@@ -13,15 +13,19 @@ final class EtcdClient {
         fileprivate var isStream: Bool { path == EtcdClient.keepAlive }
         fileprivate var completion: ((Result<EtcdText, EtcdFailure>) -> Void)?
         fileprivate var call: HTTPClient.Call?
+        /// Waits for its time.
+        fileprivate var timer: EventLoop.Timer?
+        fileprivate var isFree: Bool
         fileprivate var logins = 0
 
         fileprivate init(
-            _ path: String, _ body: String, _ timeout: Duration,
+            _ path: String, _ body: String, _ timeout: Duration, isFree: Bool,
             completion: @escaping (Result<EtcdText, EtcdFailure>) -> Void
         ) {
             self.path = path
             self.body = body
             self.timeout = timeout
+            self.isFree = isFree
             self.completion = completion
         }
     }
@@ -37,6 +41,9 @@ final class EtcdClient {
     private var session: EtcdSession
     private var login: HTTPClient.Call?
     private var waiting: [Ticket] = []
+    private var isStopped = false
+    /// Holds requests to a rate, whatever members answer.
+    private var rate = RateLimit(interval: .milliseconds(50), burst: 100)
 
     init(_ settings: EtcdSettings, context: DiscoveryContext) {
         self.settings = settings
@@ -48,12 +55,14 @@ final class EtcdClient {
     var address: String { settings.servers[server] }
 
     /// Sends a request; `completion` is called once, never from within, unless the ticket is cancelled.
+    ///
+    /// - Parameter isFree: it is not held to the rate, because its sender sees to that.
     @discardableResult
     func post(
-        _ path: String, _ body: String, timeout: Duration? = nil,
+        _ path: String, _ body: String, timeout: Duration? = nil, isFree: Bool = false,
         completion: @escaping (Result<EtcdText, EtcdFailure>) -> Void
     ) -> Ticket {
-        let ticket = Ticket(path, body, timeout ?? settings.timeout, completion: completion)
+        let ticket = Ticket(path, body, timeout ?? settings.timeout, isFree: isFree, completion: completion)
         send(ticket)
         return ticket
     }
@@ -77,10 +86,12 @@ final class EtcdClient {
     func cancel(_ ticket: Ticket) {
         ticket.completion = nil
         if let call = ticket.call { context.http.cancel(call) }
-        ticket.call = nil
+        context.loop.cancel(ticket.timer)
+        (ticket.call, ticket.timer) = (nil, nil)
     }
 
     func stop() {
+        isStopped = true
         abandonLogin()
         for ticket in waiting { ticket.completion = nil }
         waiting.removeAll()
@@ -92,7 +103,7 @@ final class EtcdClient {
 
     private func send(_ ticket: Ticket) {
         switch session.need(now: Clock.nanoseconds) {
-        case .nothing: transmit(ticket)
+        case .nothing: schedule(ticket)
         case .waiting: waiting.append(ticket)
         case .login:
             waiting.append(ticket)
@@ -104,7 +115,16 @@ final class EtcdClient {
         }
     }
 
+    private func schedule(_ ticket: Ticket) {
+        let delay = ticket.isFree ? .zero : rate.take(now: Clock.nanoseconds)
+        // Once: a request that is repeated after a login is held to the rate.
+        ticket.isFree = false
+        guard delay > .zero else { return transmit(ticket) }
+        ticket.timer = context.loop.schedule(after: delay) { [weak self] in self?.transmit(ticket) }
+    }
+
     private func transmit(_ ticket: Ticket) {
+        guard !isStopped else { return }
         let token = session.token
         let request = HTTPRequest(
             "POST", address + ticket.path, headers: headers(token), body: Array(ticket.body.utf8),

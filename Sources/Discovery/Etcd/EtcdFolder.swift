@@ -21,6 +21,8 @@ struct EtcdFolder {
     private struct Reading {
         var revision: Int64 = 0
         var entries: [[UInt8]: Entry] = [:]
+        /// Keys that were read, also those that say nothing.
+        var count = 0
         /// The last change of each key since the read began; nil content is a deleted key.
         var later: [[UInt8]: (revision: Int64, entry: Entry?)] = [:]
     }
@@ -47,6 +49,7 @@ struct EtcdFolder {
     /// Takes some of a page's keys.
     mutating func take(_ records: some Sequence<EtcdRecord>) {
         for record in records {
+            reading?.count += 1
             guard let name = name(record.key), let content = content(name, record) else { continue }
             reading?.entries[name] = Entry(revision: record.revision, lease: record.lease, content: content)
         }
@@ -60,7 +63,7 @@ struct EtcdFolder {
     }
 
     /// How many keys a read has brought so far.
-    var readingCount: Int { reading?.entries.count ?? 0 }
+    var readingCount: Int { reading?.count ?? 0 }
 
     /// The read is complete: what it says counts, and what has come later.
     mutating func commit(isStale: Bool) {

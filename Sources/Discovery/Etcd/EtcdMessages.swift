@@ -52,6 +52,12 @@ struct EtcdText {
         return JSONText.integer(text, range)
     }
 
+    /// A revision; 0 when it is left out, nil when it is no number that a revision can be: there is always a next one.
+    func revision(_ name: StaticString) -> Int64? {
+        guard let number = number(name), number >= 0, number < .max else { return nil }
+        return number
+    }
+
     /// A text; nil when it is left out or something else.
     func string(_ name: StaticString) -> String? { object[name].flatMap { JSONText.string(text, $0) } }
 
@@ -69,7 +75,7 @@ struct EtcdText {
     /// A key with what it holds; nil where that cannot be read.
     var record: EtcdRecord? {
         guard let key = bytes("key"), !key.isEmpty, let value = bytes("value"), let lease = number("lease"),
-            let revision = number("mod_revision"), revision > 0
+            let revision = revision("mod_revision"), revision > 0
         else { return nil }
         return EtcdRecord(key: key, value: value, revision: revision, lease: lease)
     }
@@ -95,7 +101,7 @@ struct EtcdHeader: Equatable {
     let revision: Int64
 
     init?(_ answer: EtcdText) {
-        guard let header = answer.object("header"), let revision = header.number("revision") else { return nil }
+        guard let header = answer.object("header"), let revision = header.revision("revision") else { return nil }
         cluster = header.string("cluster_id") ?? ""
         self.revision = revision
     }

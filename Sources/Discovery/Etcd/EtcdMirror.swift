@@ -4,32 +4,7 @@ import Runtime
 ///
 /// Places are read in batches, a few at a time, each page taken in small pieces. After that the watch keeps them up to date.
 final class EtcdMirror {
-    /// A place and how far it is known.
-    private final class Follower {
-        var folder: EtcdFolder
-        var users = 1
-        var needsRead = true
-        /// It was asked for again while it was being read.
-        var isWantedAgain = false
-        var isQueued = false
-        var isUnderWay = false
-        /// Where the next page begins.
-        var next: [UInt8]?
-        /// That page waits to be asked for.
-        var isPageDue = false
-        /// Its span is watched by itself: the user may not watch the whole root.
-        var isAlone = false
-        var isRefused = false
-        var pageSize: Int
-        var failure: String?
-        var backoff = Backoff(first: .seconds(2), cap: .seconds(60))
-        var retry: EventLoop.Timer?
-
-        init(_ place: EtcdPlace, pageSize: Int) {
-            folder = EtcdFolder(place)
-            self.pageSize = pageSize
-        }
-    }
+    private typealias Follower = EtcdFollower
 
     /// A place was read, also when it is as before.
     var onRead: (EtcdPlace) -> Void = { _ in }
@@ -150,7 +125,7 @@ final class EtcdMirror {
 
     /// Changes in these spans were missed.
     func missed(_ spans: Set<EtcdSpan>) {
-        for follower in followers.values where spans.contains(watched(follower)) { want(follower) }
+        for follower in followers.values where spans.contains(watched(follower)) { want(follower, isFree: true) }
     }
 
     /// What is known stays until it has been read anew.
@@ -158,7 +133,7 @@ final class EtcdMirror {
         abandon()
         for follower in followers.values {
             follower.folder.forgetRevisions()
-            want(follower)
+            want(follower, isFree: true)
         }
     }
 
@@ -170,7 +145,9 @@ final class EtcdMirror {
             return fail(follower, reason)
         }
         splitRoots.insert(span)
-        for follower in followers.values where follower.folder.place.root == span { want(follower) }
+        for follower in followers.values where follower.folder.place.root == span {
+            want(follower, isFree: true)
+        }
     }
 
     /// Reads what has never been read from a member's own copy: old hosts are better than none.
@@ -194,8 +171,9 @@ final class EtcdMirror {
 
     // MARK: Reading
 
-    private func want(_ follower: Follower) {
+    private func want(_ follower: Follower, isFree: Bool = false) {
         follower.needsRead = true
+        if isFree { follower.isFree = true }
         if follower.isUnderWay { follower.isWantedAgain = true } else { enqueue(follower) }
     }
 
@@ -249,10 +227,12 @@ final class EtcdMirror {
             follower.isPageDue = false
             ranges.append(#"{"request_range":{\#(members)}}"#)
         }
+        let isFree = batch.contains(where: \.isFree)
+        for follower in batch { follower.isFree = false }
         let since = watcher.seen
         let body = #"{"success":[\#(ranges.joined(separator: ","))]}"#
         var identity: ObjectIdentifier?
-        let ticket = client.post("/v3/kv/txn", body) { [weak self] result in
+        let ticket = client.post("/v3/kv/txn", body, isFree: isFree) { [weak self] result in
             // Several answers can come in one turn of the loop.
             self?.work.add { [weak self] in
                 if let identity { self?.tickets[identity] = nil }
@@ -292,7 +272,9 @@ final class EtcdMirror {
             }
         }
         work.add { [weak self] in
-            self?.finish(follower, follower.folder.finishPage(last: last, more: page.more, revision: revision), isCopy)
+            guard let self else { return }
+            if page.more, last == nil { return fail(follower, "a page without keys that can be read") }
+            finish(follower, follower.folder.finishPage(last: last, more: page.more, revision: revision), isCopy)
         }
     }
 
@@ -304,7 +286,10 @@ final class EtcdMirror {
             guard follower.folder.readingCount < settings.mostKeys else {
                 return fail(follower, "there are more than \(settings.mostKeys) keys")
             }
-            follower.next = key
+            guard follower.next?.lexicographicallyPrecedes(key) != false else {
+                return fail(follower, "a page does not go on from the one before")
+            }
+            (follower.next, follower.isFree) = (key, true)
             if isCopy { return ask([follower], isCopy: true) }
             follower.isPageDue = true
             enqueue(follower)
@@ -313,6 +298,8 @@ final class EtcdMirror {
             follower.next = nil
             follower.isUnderWay = false
             follower.isAlone = false
+            follower.hasRestarted = false
+            follower.pageSize = min(settings.pageSize, follower.pageSize * 2)
             follower.failure = nil
             follower.backoff.succeeded()
             follower.needsRead = isCopy || follower.isWantedAgain
@@ -326,9 +313,14 @@ final class EtcdMirror {
     private func fail(_ batch: [Follower], _ failure: EtcdFailure, isCopy: Bool) {
         for follower in batch { reset(follower) }
         switch failure.kind {
-        case _ where isCopy: return
+        // It may have become possible to read it from a majority meanwhile.
+        case _ where isCopy: for follower in batch { enqueue(follower) }
         case .away, .noQuorum, .unauthorized: watcher.lose(failure)
-        case .noHistory: for follower in batch { enqueue(follower) }
+        case .noHistory:
+            for follower in batch {
+                // That happens between two pages, but not again and again.
+                if follower.hasRestarted { fail(follower, failure.description) } else { restart(follower) }
+            }
         case .missing, .forbidden, .refused:
             if batch.count > 1 {
                 // One of them is to blame; which one shows when they are asked for one by one.
@@ -347,7 +339,13 @@ final class EtcdMirror {
         }
     }
 
+    private func restart(_ follower: Follower) {
+        follower.hasRestarted = true
+        enqueue(follower)
+    }
+
     private func fail(_ follower: Follower, _ reason: String) {
+        guard followers[follower.folder.place.span.key] === follower else { return }
         reset(follower)
         follower.needsRead = true
         follower.failure = reason
@@ -380,7 +378,7 @@ final class EtcdMirror {
         work.removeAll()
         for follower in followers.values where follower.isUnderWay {
             reset(follower)
-            follower.needsRead = true
+            (follower.needsRead, follower.isFree) = (true, true)
         }
     }
 }

@@ -2,6 +2,8 @@ import Runtime
 
 /// Keeps applications registered: each has a lease, its key lives as long as the lease is renewed.
 ///
+/// What is sent for one application is not held to the client's rate, as each waits longer after each failure.
+///
 /// All leases are renewed by one call each third of their life. One that has died, because etcd was wiped or Greymesh was not
 /// heard of for too long, is replaced, and the key is written again; so is a key that somebody has deleted.
 final class EtcdRegistrations {
@@ -11,18 +13,21 @@ final class EtcdRegistrations {
         let startedAt = Clock.wallNanoseconds / 1_000_000
         /// 0 for none.
         var lease: Int64 = 0
-        /// The key as it was written last; another one replaces it.
+        /// The key as it was written last.
         var written: EtcdEntry?
+        /// Keys that may be there on this lease: all that were sent.
+        var sent: Set<[UInt8]> = []
         var isConfirmed = false
         var isBusy = false
         /// It changed while it was being written.
         var isStale = false
         var isRemoved = false
+        var isRevoking = false
         /// What was said of it last; nil when nothing was said yet.
         var told: String??
         var backoff = Backoff(first: .seconds(1), cap: .seconds(15))
         var retry: EventLoop.Timer?
-        var completion: ((String?) -> Void)?
+        var withdrawal: Withdrawal?
 
         init(_ registration: Registration) { self.registration = registration }
     }
@@ -70,14 +75,18 @@ final class EtcdRegistrations {
     }
 
     func deregister(_ identity: Registration.Identity, completion: @escaping (String?) -> Void) {
-        guard let entry = entries[identity], !entry.isRemoved else {
+        guard let entry = entries[identity] else {
             context.loop.schedule(after: .zero) { completion(nil) }
             return
         }
+        if let withdrawal = entry.withdrawal { return withdrawal.tell(completion) }
         context.loop.cancel(entry.retry)
         entry.isRemoved = true
-        entry.completion = completion
-        if !entry.isBusy { revoke(entry) }
+        let withdrawal = Withdrawal(lifetime: .seconds(settings.leaseSeconds))
+        withdrawal.tell(completion)
+        entry.withdrawal = withdrawal
+        // Where the key is being written that fails without the lease.
+        if !entry.isBusy || entry.lease != 0 { revoke(entry) }
     }
 
     func stop() {
@@ -89,7 +98,7 @@ final class EtcdRegistrations {
 
     /// A member with a majority is there: what was not written is, and the leases are looked at.
     func ready() {
-        for entry in entries.values where !entry.isConfirmed { write(entry) }
+        for entry in entries.values where !entry.isConfirmed || entry.isStale { write(entry) }
         if entries.values.contains(where: \.isConfirmed) { renew() }
     }
 
@@ -108,18 +117,19 @@ final class EtcdRegistrations {
         entry.retry = nil
         entry.isBusy = true
         if entry.lease != 0 { return put(entry) }
-        client.post("/v3/lease/grant", #"{"TTL":"\#(settings.leaseSeconds)"}"#) { [weak self] result in
+        let attempt = watcher.attempt
+        client.post("/v3/lease/grant", #"{"TTL":"\#(settings.leaseSeconds)"}"#, isFree: true) { [weak self] result in
             switch result {
-            case .failure(let failure): self?.finish(entry, failure)
+            case .failure(let failure): self?.finish(entry, failure, attempt)
             case .success(let answer):
                 guard let lease = answer.number("ID"), lease != 0 else {
-                    self?.finish(entry, EtcdFailure(.away, "the answer is not etcd's"))
+                    self?.finish(entry, EtcdFailure(.away, "the answer is not etcd's"), attempt)
                     return
                 }
                 entry.lease = lease
-                // The key that died with the former lease need not be taken out.
-                entry.written = nil
-                self?.put(entry)
+                // What died with the former lease need not be taken out.
+                (entry.written, entry.sent) = (nil, [])
+                if entry.isRemoved { self?.finish(entry, nil, attempt) } else { self?.put(entry) }
             }
         }
     }
@@ -132,26 +142,28 @@ final class EtcdRegistrations {
                 + #""lease":"\#(entry.lease)"}}"#
         ]
         // Dubbo's key holds everything about a provider: changed labels are another key.
-        if let former = entry.written, former.key != key.key {
-            operations.append(#"{"request_delete_range":{"key":"\#(Base64.encode(former.key))"}}"#)
-        }
+        let former = entry.sent.subtracting([key.key]).prefix(Self.mostLooks)
+        operations += former.map { #"{"request_delete_range":{"key":"\#(Base64.encode($0))"}}"# }
+        entry.sent.insert(key.key)
+        let attempt = watcher.attempt
         let body = #"{"success":[\#(operations.joined(separator: ","))]}"#
-        client.post("/v3/kv/txn", body) { [weak self] result in
+        client.post("/v3/kv/txn", body, isFree: true) { [weak self] result in
             switch result {
             case .success:
                 entry.written = key
-                self?.finish(entry, nil)
+                entry.sent.subtract(former)
+                self?.finish(entry, nil, attempt)
             case .failure(let failure):
                 // The lease has died meanwhile.
                 if failure.kind == .missing { entry.lease = 0 }
-                self?.finish(entry, failure)
+                self?.finish(entry, failure, attempt)
             }
         }
     }
 
-    private func finish(_ entry: Entry, _ failure: EtcdFailure?) {
+    private func finish(_ entry: Entry, _ failure: EtcdFailure?, _ attempt: Int) {
         entry.isBusy = false
-        if entry.isRemoved { return revoke(entry) }
+        if entry.isRemoved { return entry.isRevoking ? () : revoke(entry) }
         guard !isStopped else { return }
         if let failure {
             entry.isConfirmed = false
@@ -160,7 +172,7 @@ final class EtcdRegistrations {
                 entry.retry = nil
                 self?.write(entry)
             }
-            if failure.kind == .away || failure.kind == .noQuorum { watcher.lose(failure) }
+            if failure.kind == .away || failure.kind == .noQuorum { watcher.lose(failure, in: attempt) }
         } else {
             entry.isConfirmed = true
             entry.backoff.succeeded()
@@ -252,25 +264,30 @@ final class EtcdRegistrations {
 
     // MARK: Removing
 
+    /// Revokes its lease, again and again; it is not renewed any more and ends by itself.
     private func revoke(_ entry: Entry) {
-        let identity = entry.registration.identity
-        guard entry.lease != 0 else { return remove(entry, identity, nil) }
-        let rest = "it is listed until its lease ends, \(settings.leaseSeconds) s at most"
-        guard !isStopped, watcher.isUp else { return remove(entry, identity, "etcd is away; \(rest)") }
-        client.post("/v3/lease/revoke", #"{"ID":"\#(entry.lease)"}"#) { [weak self] result in
+        guard !isStopped else { return }
+        entry.isRevoking = true
+        guard entry.lease != 0 else { return remove(entry, nil) }
+        guard watcher.isUp else { return tryAgain(entry, "etcd is away") }
+        client.post("/v3/lease/revoke", #"{"ID":"\#(entry.lease)"}"#, isFree: true) { [weak self] result in
             switch result {
-            case .failure(let failure) where failure.kind != .missing:
-                self?.remove(entry, identity, "\(failure); \(rest)")
-            default: self?.remove(entry, identity, nil)
+            case .failure(let failure) where failure.kind != .missing: self?.tryAgain(entry, "\(failure)")
+            default: self?.remove(entry, nil)
             }
         }
     }
 
-    private func remove(_ entry: Entry, _ identity: Registration.Identity, _ reason: String?) {
+    private func tryAgain(_ entry: Entry, _ reason: String) {
+        let reason = "\(reason); it is listed until its lease ends, \(settings.leaseSeconds) s at most"
+        guard let pause = entry.withdrawal?.failed(reason) else { return remove(entry, reason) }
+        entry.retry = context.loop.schedule(after: pause) { [weak self] in self?.revoke(entry) }
+    }
+
+    private func remove(_ entry: Entry, _ reason: String?) {
+        let identity = entry.registration.identity
         if entries[identity] === entry { entries[identity] = nil }
-        let completion = entry.completion
-        entry.completion = nil
         // Never from within `deregister`.
-        context.loop.schedule(after: .zero) { completion?(reason) }
+        context.loop.schedule(after: .zero) { entry.withdrawal?.end(reason) }
     }
 }

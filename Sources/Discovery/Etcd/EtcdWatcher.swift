@@ -50,6 +50,10 @@ final class EtcdWatcher {
     private let context: DiscoveryContext
     private var state = State.idle
     private var pool: ServerPool
+    /// The leave to use the member that is being tried.
+    private var turn: ServerPool.Turn?
+    /// Holds attempts to connect after losses to a rate, whatever members answer.
+    private var rate: RateLimit
     private let history: EtcdHistory
     private var known = EtcdHistory.Known()
     private var positions: [EtcdSpan: Int64] = [:]
@@ -63,6 +67,8 @@ final class EtcdWatcher {
     private var openedAt: Int64 = 0
     /// Attempts and members lost since the watch was last confirmed.
     private var losses = 0
+    /// Counts attempts to connect: what was sent in an earlier one tells nothing about the member in use.
+    private(set) var attempt = 0
     private var isStopped = false
 
     init(_ settings: EtcdSettings, client: EtcdClient, url: String, context: DiscoveryContext) {
@@ -72,6 +78,7 @@ final class EtcdWatcher {
         history = EtcdHistory(client)
         health = RegistryHealth(url: url, logger: context.logger)
         pool = ServerPool(count: settings.servers.count, backoff: settings.serverBackoff)
+        rate = RateLimit(interval: settings.serverBackoff.cap, burst: settings.servers.count + 4)
     }
 
     /// A member is there that has a majority with it.
@@ -102,7 +109,11 @@ final class EtcdWatcher {
         let pause = openedAt + settings.reopenPause.nanoseconds - Clock.nanoseconds
         // A stream that watches nothing costs nothing to be given up.
         let wait = watches.isEmpty ? settings.gatherTime : max(settings.gatherTime, .nanoseconds(pause))
-        reopening = context.loop.schedule(after: wait) { [weak self] in
+        reopenSoon(after: wait)
+    }
+
+    private func reopenSoon(after time: Duration) {
+        reopening = context.loop.schedule(after: time) { [weak self] in
             self?.reopening = nil
             self?.reopen()
         }
@@ -120,19 +131,21 @@ final class EtcdWatcher {
     }
 
     /// The member in use cannot be used any more.
-    func lose(_ failure: EtcdFailure) { lose(failure, isFault: true) }
+    ///
+    /// - Parameter attempt: in which it was found out; nil: in the present one.
+    func lose(_ failure: EtcdFailure, in attempt: Int? = nil) {
+        if attempt ?? self.attempt == self.attempt { lose(failure, isFault: true) }
+    }
 
     // MARK: Connecting
 
     private func connect() {
         guard !isStopped else { return }
-        // One attempt at a time: none that is over holds a member.
-        pool.released(client.server)
         switch pool.choose(now: Clock.nanoseconds) {
         case .wait(let time): return wait(time)
-        case .probing: return wait(.milliseconds(50))
-        case .use(let server): client.server = server
+        case .use(let turn): (self.turn, client.server) = (turn, turn.server)
         }
+        attempt += 1
         state = .probing
         hedge = context.loop.schedule(after: settings.staleAfter) { [weak self] in self?.delegate.silent() }
         ask { [weak self] failure in
@@ -314,7 +327,9 @@ final class EtcdWatcher {
             limitKey: health.url)
         positions[span] = nil
         delegate.missed([span])
-        reopen()
+        guard reopening == nil else { return }
+        // Others of the same stream are cancelled at the same time.
+        reopenSoon(after: max(settings.gatherTime, rate.take(now: Clock.nanoseconds)))
     }
 
     private func ended(_ result: Result<HTTPResponse, HTTPError>) {
@@ -342,7 +357,7 @@ final class EtcdWatcher {
         losses += 1
         let isLast = losses >= settings.servers.count
         health.failed("\(client.address): \(failure)", isAway: isLast)
-        wait(.zero)
+        wait(rate.take(now: now))
         delegate.lost(failure.description, isLast)
     }
 
@@ -350,7 +365,7 @@ final class EtcdWatcher {
         feed?.stop()
         feed = nil
         if let stream { context.http.cancel(stream) }
-        stream = nil
+        (stream, turn) = (nil, nil)
         history.cancel()
         for timer in [timer, hedge, reopening] { context.loop.cancel(timer) }
         (timer, hedge, reopening) = (nil, nil, nil)

@@ -9,19 +9,24 @@ final class EurekaRegistrar {
     private var keeper: LeaseKeeper?
     /// The time stamp of each registration's last post. A server ignores a post with an older one than it has.
     private var stamps: [Registration.Identity: Int64] = [:]
+    /// What is known to be down and is being deleted: a further post would put back what a lost answer has deleted.
+    private var down: Set<Registration.Identity> = []
+
+    /// Longest time for an exchange: who stops does not wait for longer.
+    private static let timeout = Duration.seconds(5)
 
     init(_ settings: EurekaSettings, context: DiscoveryContext, reports: RegistryReports) {
         self.settings = settings
         self.reports = reports
         loop = context.loop
         calls = RegistrationCalls(
-            servers: settings.servers, headers: settings.headers, timeout: settings.timeout,
+            servers: settings.servers, headers: settings.headers, timeout: min(settings.timeout, Self.timeout),
             backoff: settings.serverBackoff, context: context)
         keeper = LeaseKeeper(
             loop: context.loop, period: settings.heartbeat, lifetime: settings.heartbeat * 3,
             backoff: Backoff(first: min(.seconds(1), settings.heartbeat), cap: settings.heartbeat),
             calls: LeaseKeeper.Calls(
-                publish: { [weak self] in self?.post($0, status: "UP", $1) },
+                publish: { [weak self] in self?.publish($0, $1) },
                 renew: { [weak self] in self?.renew($0, $1) },
                 withdraw: { [weak self] in self?.withdraw($0, $1) }),
             report: reports.registration)
@@ -47,6 +52,11 @@ final class EurekaRegistrar {
     func stop() {
         keeper?.stop()
         calls.stop()
+    }
+
+    private func publish(_ registration: Registration, _ completion: @escaping (String?) -> Void) {
+        down.remove(registration.identity)
+        post(registration, status: "UP", completion)
     }
 
     private func post(_ registration: Registration, status: String, _ completion: @escaping (String?) -> Void) {
@@ -80,18 +90,24 @@ final class EurekaRegistrar {
 
     /// Down first: whoever reads a list between the two must not send requests any more.
     private func withdraw(_ registration: Registration, _ completion: @escaping (String?) -> Void) {
-        guard stamps[registration.identity] != nil else { return completion(nil) }
-        post(registration, status: "DOWN") { [weak self] _ in
-            guard let self else { return }
-            stamps[registration.identity] = nil
-            let path = "\(Self.path(registration))/\(PercentEncoding.encode(Self.id(registration)))"
-            calls.send("DELETE", path) { result in
-                switch result {
-                case .failure(let error): completion(error.reason)
-                case .success((let response, _)):
-                    completion([200, 204, 404].contains(response.status) ? nil : Self.words(response))
-                }
+        guard !down.contains(registration.identity) else { return delete(registration, completion) }
+        post(registration, status: "DOWN") { [weak self] reason in
+            if reason == nil { self?.down.insert(registration.identity) }
+            self?.delete(registration, completion)
+        }
+    }
+
+    private func delete(_ registration: Registration, _ completion: @escaping (String?) -> Void) {
+        let path = "\(Self.path(registration))/\(PercentEncoding.encode(Self.id(registration)))"
+        calls.send("DELETE", path) { [weak self] result in
+            switch result {
+            case .failure(let error): return completion(error.reason)
+            case .success((let response, _)):
+                guard [200, 204, 404].contains(response.status) else { return completion(Self.words(response)) }
             }
+            self?.stamps[registration.identity] = nil
+            self?.down.remove(registration.identity)
+            completion(nil)
         }
     }
 

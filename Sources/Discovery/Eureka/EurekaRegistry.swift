@@ -60,6 +60,7 @@ public final class EurekaRegistry: Registry {
         }
         let application = service.name.lowercased()
         services[application, default: []].insert(service)
+        source.expect()
         source.start()
         context.loop.schedule(after: .zero) { [weak self] in self?.tellKnown(service, application) }
     }

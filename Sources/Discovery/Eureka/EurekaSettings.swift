@@ -24,6 +24,8 @@ struct EurekaSettings: Equatable {
     var serverBackoff = Backoff(cap: .seconds(5))
     /// How long a whole list is not read again because changes do not add up.
     var mismatchBackoff = Backoff(first: .seconds(10), cap: .seconds(120))
+    /// For how long the whole list is read in place of changes after a server has refused those.
+    var changesBackoff = Backoff(first: .seconds(60), cap: .seconds(3600))
     /// How long a registration waits between two heartbeats; the server forgets it after three times that.
     var heartbeat: Duration = .seconds(30)
 

@@ -41,7 +41,9 @@ final class EurekaSource {
     /// Whose list the table is.
     private var server: Int?
     private var needsAll = true
-    private var hasNoChanges = false
+    /// Until when changes are not asked for: the server has refused them.
+    private var noChangesBefore: Int64 = 0
+    private var changesBackoff: Backoff
     private var lastGoodAt: Int64 = 0
     private var nextAllAt: Int64 = 0
     private var nextPollAt: Int64 = 0
@@ -54,11 +56,16 @@ final class EurekaSource {
     /// A list that has lost much, until another server was asked.
     private var suspect: (table: EurekaTable, server: Int)?
     private var switchedAt: Int64?
-    /// Not before this time many doubts are answered by a whole list.
+    /// Not before this time many doubts are answered by a whole list: servers answer from a cache, and it is long.
     private var nextCheckAt: Int64 = 0
+
+    /// Holds questions to a rate, whatever servers answer.
+    private var rate: RateLimit
 
     /// More applications than this are asked for all at once.
     private static let mostSingle = 20
+    /// The same of those that are doubted.
+    private static let mostDoubted = 2
 
     init(_ settings: EurekaSettings, url: String, context: DiscoveryContext) {
         self.settings = settings
@@ -66,6 +73,8 @@ final class EurekaSource {
         health = RegistryHealth(url: url, logger: context.logger)
         pool = ServerPool(count: settings.servers.count, backoff: settings.serverBackoff)
         mismatches = settings.mismatchBackoff
+        changesBackoff = settings.changesBackoff
+        rate = RateLimit(interval: settings.poll / 5, burst: Self.mostSingle)
     }
 
     /// Begins to ask.
@@ -87,6 +96,9 @@ final class EurekaSource {
         if let call { context.http.cancel(call) }
         call = nil
     }
+
+    /// One more application will be asked for.
+    func expect() { rate.grant(1) }
 
     /// The hosts of an application are wanted that were not.
     func fetch(_ application: String) {
@@ -116,12 +128,13 @@ final class EurekaSource {
             let next = doubted.isEmpty ? nextPollAt : min(nextPollAt, nextCheckAt)
             return wake(after: .nanoseconds(next - now))
         }
+        let delay = rate.delay(now: now)
+        guard delay <= .zero else { return wake(after: delay) }
         if suspect != nil { return askAnother(.all, now: now) }
         if isDoubt(question) { return askAnother(question, now: now) }
         switch pool.choose(now: now) {
         case .wait(let time): wake(after: time)
-        case .probing: break
-        case .use(let index): ask(question, index, now: now)
+        case .use(let turn): ask(question, turn, now: now)
         }
     }
 
@@ -133,28 +146,29 @@ final class EurekaSource {
         if needsAll || suspect != nil { return .all }
         if wanted.count > Self.mostSingle { return .all }
         if let application = wanted.first { return .application(application) }
-        if doubted.count > Self.mostSingle {
-            // One list is an answer to all, but not more often than lists change.
+        if doubted.count > Self.mostDoubted {
+            // One list is an answer to all.
             if now >= nextCheckAt { return .all }
         } else if let application = doubted.first {
             return .doubted(application)
         }
         guard now >= nextPollAt else { return nil }
         let isGap = now - lastGoodAt > settings.longestGap.nanoseconds
-        return hasNoChanges || isGap || now >= nextAllAt ? .all : .changes
+        return now < noChangesBefore || isGap || now >= nextAllAt ? .all : .changes
     }
 
     /// Asks a server other than the one in use, if there is one that can be asked.
     private func askAnother(_ question: Question, now: Int64) {
-        guard case .use(let index) = pool.choose(now: now, skip: 1) else {
+        guard case .use(let turn) = pool.choose(now: now, skip: 1) else {
             if let suspect { return adopt(suspect.table, of: suspect.server) }
             return wake(after: .milliseconds(100))
         }
-        if let suspect, suspect.server == index { return adopt(suspect.table, of: index) }
-        ask(question, index, now: now)
+        if let suspect, suspect.server == turn.server { return adopt(suspect.table, of: suspect.server) }
+        ask(question, turn, now: now)
     }
 
-    private func ask(_ question: Question, _ index: Int, now: Int64) {
+    private func ask(_ question: Question, _ turn: ServerPool.Turn, now: Int64) {
+        let index = turn.server
         let isOpinion = suspect != nil || isDoubt(question)
         // Another server's changes do not go with this list.
         let question = isOpinion || index == server ? question : .all
@@ -162,9 +176,10 @@ final class EurekaSource {
             "GET", settings.servers[index] + Self.path(question), headers: settings.headers,
             timeout: settings.timeout, maximumBody: settings.largestAnswer)
         request.acceptsGzip = true
+        rate.use(now: now)
         call = context.http.send(request) { [weak self] result in
             self?.call = nil
-            self?.take(result, question, index, sentAt: now)
+            self?.take(result, question, turn, sentAt: now)
             self?.advance()
         }
     }
@@ -183,18 +198,19 @@ final class EurekaSource {
     }
 
     private func take(
-        _ result: Result<HTTPResponse, HTTPError>, _ question: Question, _ index: Int, sentAt: Int64
+        _ result: Result<HTTPResponse, HTTPError>, _ question: Question, _ turn: ServerPool.Turn, sentAt: Int64
     ) {
+        let index = turn.server
         switch result {
         case .failure(let error): lose(index, question, "\(error)", sentAt: sentAt)
         case .success(let response):
             switch (response.status, question) {
-            case (200, _): read(response.body, question, index, sentAt: sentAt)
+            case (200, _): read(response.body, question, turn, sentAt: sentAt)
             case (404, .application(let name)), (404, .doubted(let name)):
                 takeApplication(name, [], question, index)
             case (403...404, .changes), (410, .changes), (501, .changes):
-                // Servers can be told to keep no changes.
-                hasNoChanges = true
+                // Servers can be told to keep no changes; others say so once, as while they start.
+                noChangesBefore = Clock.nanoseconds + changesBackoff.failed().nanoseconds
                 needsAll = true
             default: lose(index, question, words(response), sentAt: sentAt)
             }
@@ -238,7 +254,8 @@ final class EurekaSource {
 
 extension EurekaSource {
     /// Reads an answer, a little at a time where it is long.
-    private func read(_ body: [UInt8], _ question: Question, _ index: Int, sentAt: Int64) {
+    private func read(_ body: [UInt8], _ question: Question, _ turn: ServerPool.Turn, sentAt: Int64) {
+        let index = turn.server
         var reader: EurekaReader
         do { reader = try EurekaReader(body) } catch {
             return lose(index, question, "\(error)", sentAt: sentAt)
@@ -272,17 +289,17 @@ extension EurekaSource {
                 }
             } catch {
                 work = nil
-                lose(index, question, "\(error)", sentAt: sentAt)
+                lose(turn.server, question, "\(error)", sentAt: sentAt)
                 advance()
                 return false
             }
             work = nil
             switch question {
-            case .all: takeAll(next, index)
+            case .all: takeAll(next, turn.server)
             case .changes:
                 applied = repeated
                 takeChanges(changed, reader.checksum)
-            case .application(let name), .doubted(let name): takeApplication(name, single, question, index)
+            case .application(let name), .doubted(let name): takeApplication(name, single, question, turn.server)
             }
             advance()
             return false
@@ -324,13 +341,13 @@ extension EurekaSource {
     private func adopt(_ next: EurekaTable, of index: Int) {
         let now = Clock.nanoseconds
         if let server, server != index { unsteadyAt = now }
-        if server != index { hasNoChanges = false }
+        if server != index { noChangesBefore = 0 }
         (table, server, suspect) = (next, index, nil)
         applied = []
         pool.prefer(index)
         needsAll = false
         lastGoodAt = now
-        nextCheckAt = now + min(settings.poll, .seconds(1)).nanoseconds
+        nextCheckAt = now + min(settings.poll, EurekaSettings.shortestPoll).nanoseconds
         nextAllAt = now + settings.fullPeriod.jittered.nanoseconds
         nextPollAt = now + settings.poll.jittered.nanoseconds
         let asked = Set(doubted)
@@ -345,6 +362,7 @@ extension EurekaSource {
         succeeded(server)
         let now = Clock.nanoseconds
         lastGoodAt = now
+        changesBackoff.succeeded()
         nextPollAt = now + settings.poll.jittered.nanoseconds
         if !changed.isEmpty { onChange(changed) }
         guard let checksum, checksum != table?.checksum else { return mismatches.succeeded() }

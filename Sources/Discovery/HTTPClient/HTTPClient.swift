@@ -84,15 +84,13 @@ public final class HTTPClient {
         let call = Call(number: nextNumber)
         nextNumber += 1
         let problem = multi == nil ? .invalidRequest("the client is closed") : HTTPTransfer.problem(with: request, tls)
-        if let problem {
-            loop.schedule(after: .zero) { completion(.failure(problem)) }
-            return call
-        }
         let origin = HTTPTransfer.origin(of: request.url)
         let transfer = HTTPTransfer(
             number: call.number, request: request, tls: tls, origin: origin, stream: stream,
             completion: completion)
-        if stream != nil || hosts[origin, default: Host()].active < connectionsPerHost {
+        if let problem {
+            refuse(transfer, problem)
+        } else if stream != nil || hosts[origin, default: Host()].active < connectionsPerHost {
             transfers[call.number] = transfer
             start(transfer)
         } else if waitingCount < maximumWaiting {
@@ -100,7 +98,7 @@ public final class HTTPClient {
             hosts[origin, default: Host()].waiting.append(call.number)
             waitingCount += 1
         } else {
-            loop.schedule(after: .zero) { completion(.failure(.overloaded)) }
+            refuse(transfer, .overloaded)
         }
         return call
     }
@@ -151,13 +149,18 @@ public final class HTTPClient {
         return try (result ?? .failure(.timedOut(request.timeout))).get()
     }
 
+    /// Ends an exchange that was not begun; it can be cancelled until then as any other.
+    private func refuse(_ transfer: HTTPTransfer, _ error: HTTPError) {
+        transfers[transfer.number] = transfer
+        loop.schedule(after: .zero) { [self] in
+            if transfers.removeValue(forKey: transfer.number) != nil { transfer.completion(.failure(error)) }
+        }
+    }
+
     private func start(_ transfer: HTTPTransfer) {
         guard let multi else { return }
+        guard let easy = idleHandles.popLast() ?? curl_easy_init() else { return refuse(transfer, .overloaded) }
         if transfer.stream == nil { hosts[transfer.origin, default: Host()].active += 1 }
-        guard let easy = idleHandles.popLast() ?? curl_easy_init() else {
-            finish(transfer, .failure(.overloaded))
-            return
-        }
         transfer.prepare(easy)
         let code = curl_multi_add_handle(multi, easy)
         if code != CURLM_OK {

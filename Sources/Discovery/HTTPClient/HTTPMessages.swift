@@ -75,6 +75,14 @@ public enum HTTPError: Error, Hashable, Sendable, CustomStringConvertible {
     /// Too many requests wait already.
     case overloaded
 
+    /// Nothing of the request can have arrived.
+    var isUnreachable: Bool {
+        switch self {
+        case .invalidRequest, .unresolved, .notConnected, .overloaded: true
+        case .timedOut, .tooLarge, .broken: false
+        }
+    }
+
     /// One line for the log.
     public var description: String {
         switch self {

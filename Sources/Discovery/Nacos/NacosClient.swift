@@ -11,6 +11,7 @@ final class NacosClient {
         fileprivate var completion: ((Result<[UInt8], NacosFailure>) -> Void)?
         fileprivate var call: HTTPClient.Call?
         fileprivate var server = 0
+        fileprivate var turn: ServerPool.Turn?
         fileprivate var api = NacosAPI.v1
         fileprivate var switches = 0
         fileprivate var logins = 0
@@ -88,8 +89,8 @@ final class NacosClient {
         guard let call = ticket.call else { return }  // It waits and is passed over when its turn comes.
         ticket.call = nil
         context.http.cancel(call)
+        ticket.turn = nil
         underWay -= 1
-        pool.released(ticket.server)
         pump()
     }
 
@@ -139,10 +140,9 @@ final class NacosClient {
             guard let ticket = first.front ?? later.front else { return }
             switch pool.choose(now: now, skip: ticket.skip) {
             case .wait(let time): return wake(after: time)
-            case .probing: return
-            case .use(let server):
+            case .use(let turn):
                 _ = first.isEmpty ? later.popFirst() : first.popFirst()
-                send(ticket, server, now: now)
+                send(ticket, turn, now: now)
             }
         }
     }
@@ -152,16 +152,16 @@ final class NacosClient {
         wakeUp = context.loop.schedule(after: time) { [weak self] in self?.pump() }
     }
 
-    private func send(_ ticket: Ticket, _ server: Int, now: Int64) {
+    private func send(_ ticket: Ticket, _ turn: ServerPool.Turn, now: Int64) {
         let token = session.token
         // The header every version takes. In the query the token would stand in access logs.
         let headers = token.map { [(name: "Authorization", value: "Bearer \($0)")] } ?? []
-        (ticket.server, ticket.api) = (server, api)
+        (ticket.server, ticket.turn, ticket.api) = (turn.server, turn, api)
         underWay += 1
         let target = ticket.question.target(api, settings)
         let request = HTTPRequest(
-            ticket.question.method(api), settings.servers[server] + target, headers: headers, timeout: settings.timeout,
-            maximumBody: settings.largestAnswer)
+            ticket.question.method(api), settings.servers[turn.server] + target, headers: headers,
+            timeout: settings.timeout, maximumBody: settings.largestAnswer)
         ticket.call = context.http.send(request) { [weak self] result in
             self?.take(result, ticket, token: token, sentAt: now)
             self?.pump()
@@ -170,7 +170,7 @@ final class NacosClient {
 
     private func take(_ result: Result<HTTPResponse, HTTPError>, _ ticket: Ticket, token: String?, sentAt: Int64) {
         underWay -= 1
-        ticket.call = nil
+        (ticket.call, ticket.turn) = (nil, nil)
         switch result {
         case .failure(let error): takeError(error, ticket, sentAt: sentAt)
         case .success(let response):
@@ -226,12 +226,10 @@ final class NacosClient {
 
     /// The question is refused, the server is not to blame.
     private func refuse(_ ticket: Ticket, _ reason: String) {
-        pool.released(ticket.server)
         complete(ticket, .failure(NacosFailure(kind: .refused, description: reason)))
     }
 
     private func refuseToken(_ ticket: Ticket, _ response: HTTPResponse, _ token: String?) {
-        pool.released(ticket.server)
         guard let token else {
             return refuse(ticket, refusal)
         }
@@ -243,7 +241,6 @@ final class NacosClient {
     }
 
     private func switchAPI(_ ticket: Ticket, _ response: HTTPResponse) {
-        pool.released(ticket.server)
         guard ticket.question.isInBothAPIs else {
             return complete(ticket, .failure(NacosFailure(kind: .unsupported, description: Excerpt.words(response))))
         }
@@ -266,17 +263,16 @@ final class NacosClient {
 
     /// Begins a login; false when no server can be asked.
     private func logIn(now: Int64) -> Bool {
-        let server: Int
+        let turn: ServerPool.Turn
         switch pool.choose(now: now) {
-        case .use(let index): server = index
+        case .use(let chosen): turn = chosen
         case .wait(let time):
             wake(after: time)
             return false
-        case .probing: return false
         }
-        let request = session.begin(settings.servers[server])
+        let request = session.begin(settings.servers[turn.server])
         login = context.http.send(request) { [weak self] result in
-            self?.takeLogin(result, server, sentAt: now)
+            self?.takeLogin(result, turn.server, sentAt: now)
             self?.pump()
         }
         return true
@@ -293,7 +289,6 @@ final class NacosClient {
             session.abandon(now: now)
             lose(server, "login: " + Excerpt.words(response), sentAt: sentAt)
         case .success(let response):
-            pool.released(server)
             guard let refusal = session.finish(response, now: now) else { return }
             health.failed("\(settings.servers[server]): \(refusal)", isAway: false)
         }

@@ -25,17 +25,23 @@ final class LeaseKeeper {
 
     private final class Entry {
         var registration: Registration
+        /// It was sent, so that the registry may have it, whatever was answered.
+        var isSent = false
         var isPublished = false
         /// Weight or labels differ from what is published.
         var isChanged = false
+        /// It is being published or renewed.
         var isBusy = false
+        var isWithdrawing = false
+        /// What was under way while it was taken out may have put it back.
+        var isWithdrawnTooEarly = false
         var renewedAt: Int64 = 0
         var timer: EventLoop.Timer?
         var backoff: Backoff
         /// What was told last.
         var told: String??
-        /// Those who want to know that it was taken out; nil: it is to stay.
-        var leaving: [(String?) -> Void]?
+        /// It is to be taken out; nil: it is to stay.
+        var leaving: Withdrawal?
         /// To be registered once this one was taken out.
         var successor: Registration?
 
@@ -44,6 +50,9 @@ final class LeaseKeeper {
             self.backoff = backoff
         }
     }
+
+    /// How long the end of what is under way is waited for before it is taken out nevertheless.
+    private static let grace = Duration.seconds(1)
 
     private let loop: EventLoop
     private let period: Duration
@@ -83,6 +92,8 @@ final class LeaseKeeper {
         }
         if entry.leaving != nil {
             entry.successor = registration
+            // Between two attempts nothing needs to be waited for: it is written over.
+            if !entry.isBusy && !entry.isWithdrawing { left(entry, "it is registered again") }
         } else if entry.registration != registration {
             entry.registration = registration
             entry.isChanged = true
@@ -93,8 +104,12 @@ final class LeaseKeeper {
     func deregister(_ identity: Registration.Identity, completion: @escaping (String?) -> Void) {
         guard let entry = entries[identity] else { return completion(nil) }
         entry.successor = nil
-        entry.leaving = (entry.leaving ?? []) + [completion]
-        advance(entry)
+        if let leaving = entry.leaving { return leaving.tell(completion) }
+        let leaving = Withdrawal(lifetime: lifetime)
+        leaving.tell(completion)
+        entry.leaving = leaving
+        guard entry.isBusy else { return withdraw(entry) }
+        entry.timer = loop.schedule(after: Self.grace) { [weak self] in self?.withdraw(entry) }
     }
 
     /// Ends all work; who waits is told.
@@ -103,17 +118,16 @@ final class LeaseKeeper {
         entries.removeAll()
         for entry in all {
             loop.cancel(entry.timer)
-            for completion in entry.leaving ?? [] { completion("stopped before the registry has confirmed it") }
+            entry.leaving?.end("stopped before the registry has confirmed it")
         }
     }
 
     private func advance(_ entry: Entry) {
-        guard !entry.isBusy, entries[entry.registration.identity] === entry else { return }
+        guard !entry.isBusy, entry.leaving == nil, entries[entry.registration.identity] === entry else { return }
         loop.cancel(entry.timer)
         entry.isBusy = true
-        if entry.leaving != nil { return withdraw(entry) }
         if entry.isPublished && !entry.isChanged { return renew(entry) }
-        entry.isChanged = false
+        (entry.isSent, entry.isChanged) = (true, false)
         calls.publish(entry.registration) { [weak self] reason in
             guard let self, ended(entry) else { return }
             if let reason {
@@ -140,18 +154,42 @@ final class LeaseKeeper {
         }
     }
 
+    /// Takes it out, again and again.
     private func withdraw(_ entry: Entry) {
+        guard entries[entry.registration.identity] === entry else { return }
+        loop.cancel(entry.timer)
+        guard entry.isSent else { return left(entry, nil) }
+        guard !entry.isWithdrawing else { return entry.isWithdrawnTooEarly = true }
+        entry.isWithdrawing = true
         calls.withdraw(entry.registration) { [weak self] reason in
-            guard let self, ended(entry) else { return }
-            entries[entry.registration.identity] = nil
-            for completion in entry.leaving ?? [] { completion(reason) }
-            if let successor = entry.successor { register(successor) }
+            guard let self, entries[entry.registration.identity] === entry else { return }
+            entry.isWithdrawing = false
+            if entry.isWithdrawnTooEarly {
+                entry.isWithdrawnTooEarly = false
+                return withdraw(entry)
+            }
+            // When that has ended it is taken out once more.
+            if entry.isBusy { return }
+            guard let reason, entry.successor == nil else { return left(entry, reason) }
+            guard let pause = entry.leaving?.failed(reason) else { return left(entry, reason) }
+            entry.timer = loop.schedule(after: pause) { [weak self] in self?.withdraw(entry) }
         }
     }
 
+    private func left(_ entry: Entry, _ reason: String?) {
+        loop.cancel(entry.timer)
+        entries[entry.registration.identity] = nil
+        entry.leaving?.end(reason)
+        if let successor = entry.successor { register(successor) }
+    }
+
+    /// What was under way has ended. False when that counts no more.
     private func ended(_ entry: Entry) -> Bool {
         entry.isBusy = false
-        return entries[entry.registration.identity] === entry
+        guard entries[entry.registration.identity] === entry else { return false }
+        guard entry.leaving != nil else { return true }
+        withdraw(entry)
+        return false
     }
 
     private func renewed(_ entry: Entry) {
@@ -168,12 +206,11 @@ final class LeaseKeeper {
     }
 
     private func schedule(_ entry: Entry, after time: Duration) {
-        if entry.leaving != nil { return advance(entry) }
         entry.timer = loop.schedule(after: time) { [weak self] in self?.advance(entry) }
     }
 
     private func tell(_ entry: Entry, _ reason: String?) {
-        guard entry.leaving == nil, entry.told != .some(reason) else { return }
+        guard entry.told != .some(reason) else { return }
         entry.told = .some(reason)
         report(entry.registration.identity, reason)
     }

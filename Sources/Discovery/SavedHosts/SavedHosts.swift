@@ -30,6 +30,8 @@ final class SavedHosts {
     private var pause: Duration
     private let shortestPause: Duration
 
+    private static let pauseAfterFailure = Duration.seconds(30)
+
     /// Begins to read what the last run has left.
     ///
     /// - Parameters:
@@ -78,6 +80,7 @@ final class SavedHosts {
     func stop() {
         loop.cancel(timer)
         work.finish()
+        loop.cancel(timer)
         guard isDirty, isLoaded else { return }
         do { _ = try writer().write() } catch { fail("\(error)") }
     }
@@ -117,7 +120,7 @@ final class SavedHosts {
             hasFailed = false
         case .failed(let reason):
             fail(reason)
-            if isLoaded { pause = max(pause, .seconds(30)) }
+            if isLoaded { (isDirty, pause) = (true, max(pause, Self.pauseAfterFailure)) }
         }
         if !isLoaded {
             isLoaded = true

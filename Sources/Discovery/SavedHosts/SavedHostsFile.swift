@@ -69,7 +69,7 @@ enum SavedHostsFile {
         guard words.count == 5 else { return nil }
         let texts = words.prefix(4).map { String(decoding: $0, as: UTF8.self) }
         guard let kind = ServiceKey.Kind(rawValue: texts[0]), let name = PercentEncoding.decode(texts[1]),
-            let savedAt = Int64(texts[2]), let count = Int(texts[3]), count >= 0
+            let savedAt = Int64(texts[2]), savedAt >= 0, let count = Int(texts[3]), count >= 0
         else { return nil }
         return Head(key: ServiceKey(kind: kind, name: name), savedAt: savedAt, count: count)
     }
@@ -95,8 +95,9 @@ enum SavedHostsFile {
 
         var instance: Instance? {
             guard let address = SocketAddress(address) else { return nil }
+            let weight = min(max(weight ?? 1, 0), 1_000_000)
             return Instance(
-                address: address, weight: weight ?? 1, available: available ?? true, metadata: Labels(metadata ?? [:]),
+                address: address, weight: weight, available: available ?? true, metadata: Labels(metadata ?? [:]),
                 interfaceVersion: interfaceVersion ?? "", group: group ?? "")
         }
     }

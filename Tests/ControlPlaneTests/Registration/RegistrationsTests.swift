@@ -33,6 +33,49 @@ struct RegistrationsTests {
         #expect(world.logged("event=registration.withdrawn") == 1)
     }
 
+    @Test("A reload that changes how an application is checked touches none of its entries")
+    func reloadOfChecks() throws {
+        let application = try StubApplication(isOpen: true)
+        func entry(_ name: String, _ failures: Int) -> RegistrationConfiguration {
+            .quick(name, .application(application.port), failures: failures)
+        }
+        let world = try RegistrationWorld([entry("a", 2), entry("b", 2)])
+        defer { world.stop() }
+        #expect(world.wait { world.isRegistered(0) && world.isRegistered(1) })
+        world.reload([entry("new", 3), entry("a", 3), entry("b", 3)])
+        #expect(world.wait { (0..<3).allSatisfy { world.isRegistered($0) } })
+        #expect(world.stubs[0].calls.count == 3 && !world.stubs[0].calls.contains { $0.hasPrefix("-") })
+        // It is checked all the same.
+        application.close()
+        #expect(world.wait { world.stubs[0].listed.isEmpty })
+    }
+
+    @Test("How long others have known counts from the last entry that was taken out, not from the last that was tried")
+    func withdrawnAt() throws {
+        let world = try RegistrationWorld(
+            registries: ["nacos://127.0.0.1:1", "zookeeper://127.0.0.1:2"], [.unchecked("web", 80)])
+        defer { world.stop() }
+        #expect(world.wait { world.isRegistered(in: 0) && world.isRegistered(in: 1) })
+        world.stubs[1].manner = .isSilent
+        var end: Int64?
+        let begin = Clock.nanoseconds
+        world.registrations.withdraw { _ in end = Clock.nanoseconds }
+        #expect(world.wait { end != nil })
+        let withdrawnAt = world.registrations.withdrawnAt
+        #expect(withdrawnAt >= begin && (end ?? 0) - withdrawnAt >= 200_000_000)
+    }
+
+    @Test("While another address is looked up the one that is listed stays")
+    func reloadOfAddress() throws {
+        let world = try RegistrationWorld([.unchecked("web", 80)], names: ["late": "127.0.0.9"])
+        defer { world.stop() }
+        #expect(world.wait { world.isRegistered() })
+        world.reload([.unchecked("web", 80) { $0.address = .named("late") }])
+        #expect(world.stubs[0].calls == ["+ web 127.0.0.1:80 1.0"])
+        #expect(world.wait { world.isRegistered() && world.state()?.host == "late" })
+        #expect(world.stubs[0].listed.keys.map(\.host) == ["late"])
+    }
+
     @Test("HTTP: 200 to 399 is well, all else and silence is not")
     func healthByHTTP() throws {
         let loop = try EventLoop()

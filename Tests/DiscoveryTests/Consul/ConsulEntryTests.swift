@@ -59,6 +59,12 @@ import Testing
         }
     }
 
+    @Test(arguments: ["nan", "\"nan\"", "-nan", "inf", "\"-inf\"", "1e999", "-9223372036854775808", "\"0x1p9999\""])
+    func weightsAreNumbers(text: String) throws {
+        let weight = try read(Entry(weights: "{\"Passing\":\(text),\"Warning\":1}")).http.get().instance.weight
+        #expect((0...1_000_000).contains(weight))
+    }
+
     @Test func warningsAreLeftOutOnDemand() throws {
         let warned = Entry(checks: [("a", "warning")])
         #expect(try read(warned).http.get().instance.weight == 1)

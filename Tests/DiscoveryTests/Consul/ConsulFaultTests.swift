@@ -161,6 +161,24 @@ import Testing
         registry.stop()
     }
 
+    static let extremes = ["18446744073709551615", "9223372036854775807", "9223372036854775808", "-1", "1"]
+
+    @Test(arguments: extremes)
+    func extremeIndicesAreSurvived(index: String) throws {
+        let registry = try fixture.consul(consul) { $0.wait = .milliseconds(200) }
+        registry.subscribe(order)
+        #expect(fixture.wait { fixture.told[order] != nil })
+        consul.fault = { _ in
+            .status(200, "[\(FakeConsul.Entry(address: "10.0.0.9").json)]", headers: [("X-Consul-Index", index)])
+        }
+        consul.touch("order")
+        #expect(fixture.wait { fixture.addresses(order) == ["10.0.0.9:8080"] })
+        consul.fault = { _ in nil }
+        consul.set("order", "10.0.0.8")
+        #expect(fixture.wait { fixture.addresses(order) == ["10.0.0.8:8080"] })
+        registry.stop()
+    }
+
     @Test func aRestartedForgetfulAgentIsNotWaitedFor() throws {
         let registry = try fixture.consul(consul)
         registry.subscribe(order)

@@ -39,6 +39,25 @@ import Testing
         registry.stop()
     }
 
+    @Test func doubtsAreAnsweredByTurns() throws {
+        let names = (0..<60).map { "s\($0)" }
+        for name in names { consul.set(name, "10.0.0.1") }
+        let registry = try fixture.consul(consul) { settings in
+            settings.mostBlocking = 20
+            settings.round = .milliseconds(600)
+            settings.shortestWait = .milliseconds(10)
+        }
+        for name in names { registry.subscribe(.http(name)) }
+        #expect(fixture.wait { fixture.told.count == names.count })
+        #expect(fixture.wait { names.allSatisfy { !consul.queries($0).filter { $0.query["index"] != nil }.isEmpty } })
+        let before = consul.server.requests.count
+        for name in names { registry.refresh(.http(name)) }
+        // Each is told again, and none is asked for beside its turn.
+        #expect(fixture.wait { fixture.told.values.allSatisfy { $0.count == 2 } })
+        #expect(consul.server.requests.dropFirst(before).allSatisfy { $0.query["index"] != nil })
+        registry.stop()
+    }
+
     @Test func anAgentThatTakesFewConnectionsGetsFewer() throws {
         let names = (0..<40).map { "s\($0)" }
         consul.fault = { [unowned consul] request in

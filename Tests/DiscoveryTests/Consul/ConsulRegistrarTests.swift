@@ -21,14 +21,16 @@ import Testing
         return registration
     }
 
-    private func registry(_ agents: FakeConsulAgent..., lifetime: Duration = .milliseconds(300)) throws
-        -> ConsulRegistry
-    {
+    private func registry(
+        _ agents: FakeConsulAgent..., lifetime: Duration = .milliseconds(300),
+        adjust: (inout ConsulSettings) -> Void = { _ in }
+    ) throws -> ConsulRegistry {
         var settings = ConsulSettings(agents: agents.map(\.consul.server.base))
         settings.agentBackoff = Backoff(first: .milliseconds(10), cap: .milliseconds(40))
         settings.timeToLive = lifetime
         settings.pace = .milliseconds(20)
         settings.token = "s3cret-token"
+        adjust(&settings)
         return try ConsulRegistry(settings, url: "consul://test", context: fixture.context, reports: fixture.reports)
     }
 
@@ -158,6 +160,44 @@ import Testing
         #expect(fixture.wait { fixture.told[echo]?.last?.first?.metadata["methods"]?.hasPrefix("say") == true })
         #expect(agent.bodies.last?.contains(#""Meta":{}"#) == true && fixture.log.contains("512"))
         #expect(fixture.addresses(echo) == ["10.0.0.6:20880"])
+        registry.stop()
+    }
+
+    @Test func whatWasAnsweredTooLateIsTakenOut() throws {
+        var attempts = 0
+        let registry = try registry(agent) { settings in settings.timeout = .milliseconds(100) }
+        agent.consul.fault = { [unowned agent] request in
+            guard request.path == "/v1/agent/service/register" else { return nil }
+            attempts += 1
+            // The first one is taken, and nobody hears of it.
+            if attempts == 1, case .status(200, _, _)? = agent.consul.register(request) { return .silence }
+            return .status(500, "rate limit reached, try again later")
+        }
+        let order = Self.order()
+        registry.register(order)
+        #expect(fixture.wait { attempts > 1 && agent.ids.count == 1 })
+        var outcome: String??
+        registry.deregister(order.identity) { outcome = .some($0) }
+        #expect(fixture.wait { outcome != nil })
+        #expect(outcome == .some(nil) && agent.ids.isEmpty)
+        registry.stop()
+    }
+
+    @Test func anAgentThatIsBusyIsToldAgain() throws {
+        let registry = try registry(agent, lifetime: .seconds(15))
+        let order = Self.order()
+        registry.register(order)
+        #expect(fixture.wait { agent.ids.count == 1 })
+        var refusals = 2
+        agent.consul.fault = { request in
+            guard request.path.contains("deregister"), refusals > 0 else { return nil }
+            refusals -= 1
+            return .status(503, "busy")
+        }
+        var outcome: String??
+        registry.deregister(order.identity) { outcome = .some($0) }
+        #expect(fixture.wait { outcome != nil })
+        #expect(outcome == .some(nil) && agent.ids.isEmpty)
         registry.stop()
     }
 }

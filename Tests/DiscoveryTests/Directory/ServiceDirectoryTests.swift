@@ -148,6 +148,41 @@ import Testing
         world.directory.stop()
     }
 
+    @Test func everyDoubtedServiceGetsItsTurn() throws {
+        let world = try World(registries: 1, most: 1000, confirm: .milliseconds(200))
+        let keys = (0..<300).map { ServiceKey.http("s\($0)") }
+        for key in keys {
+            world.directory.require(key)
+            world.say(0, key, "10.0.0.1")
+            world.say(0, key)
+        }
+        // Many at once would be a storm: the rate is held.
+        #expect(!world.fixture.wait(.milliseconds(500)) { world.stubs[0].refreshed.count > 200 })
+        #expect(world.fixture.wait { Set(world.stubs[0].refreshed).count == keys.count })
+        #expect(world.stubs[0].refreshed.count < 2 * keys.count)
+        world.directory.stop()
+    }
+
+    @Test func aRegistryThatIsAwayDoesNotOverruleWhatOthersHear() throws {
+        let world = try World(settle: .milliseconds(50))
+        world.directory.require(order)
+        world.say(0, order, "10.0.0.1", "10.0.0.2")
+        world.say(1, order, "10.0.0.1", "10.0.0.2")
+        #expect(world.told[order] == [["10.0.0.1:80 0", "10.0.0.2:80 0"]])
+        // That it is away changes nothing.
+        world.stubs[0].status.state = .failed
+        #expect(!world.fixture.wait(.milliseconds(600)) { world.told[order]?.count != 1 })
+        let address = SocketAddress(ip: "10.0.0.2", port: 80)!
+        let other = Instance(address: SocketAddress(ip: "10.0.0.1", port: 80)!, metadata: ["from": "1"])
+        world.stubs[1].reports.instances(order, [other, Instance(address: address, metadata: ["from": "new"])])
+        // Only what is new counts more than what was known.
+        #expect(world.told[order]?.last == ["10.0.0.1:80 0", "10.0.0.2:80 new"])
+        // When it is back and no doubts are left its word counts again.
+        world.stubs[0].status.state = .connected
+        #expect(world.fixture.wait { world.told[order]?.last == ["10.0.0.1:80 0", "10.0.0.2:80 0"] })
+        world.directory.stop()
+    }
+
     @Test func priorityTakesTheFirstRegistryThatListsHosts() throws {
         let world = try World()
         world.directory.adopt { $0.name == "order" ? .priority : .union }

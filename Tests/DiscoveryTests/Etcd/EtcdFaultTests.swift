@@ -196,6 +196,99 @@ import Testing
         #expect(pages[1].contains(Base64.encode(Array("/microservices/order/9001".utf8) + [0])))
     }
 
+    // MARK: Loops and waits
+
+    private func reads() -> Int { server.requests.count { $0.body.contains("limit") } }
+
+    @Test func historyThatIsGoneAgainAndAgainIsNotReadInALoop() throws {
+        gateway.fault = { request in
+            guard request.body.contains("limit") else { return nil }
+            let words = "etcdserver: mvcc: required revision has been compacted"
+            return .status(400, #"{"error":"\#(words)","message":"\#(words)","code":11}"#)
+        }
+        let registry = follow()
+        defer { registry.stop() }
+        #expect(fixture.wait { fixture.failures[order]?.contains("compacted") == true })
+        #expect(!fixture.wait(.milliseconds(500)) { reads() > 3 })
+        gateway.fault = { _ in nil }
+        #expect(fixture.wait { fixture.ports(order) == [9001] })
+    }
+
+    @Test func aWatchThatIsCancelledAgainAndAgainIsNotOpenedInALoop() throws {
+        let cancelled = #"{"result":{\#(gateway.header),"watch_id":"1","canceled":true,"compact_revision":"9"}}"# + "\n"
+        let created = #"{"result":{\#(gateway.header),"watch_id":"1","created":true}}"# + "\n"
+        gateway.opening = created + cancelled
+        let registry = follow { $0.serverBackoff = Backoff(first: .milliseconds(50), cap: .seconds(2)) }
+        defer { registry.stop() }
+        #expect(fixture.wait { watches() >= 5 })
+        #expect(!fixture.wait(.milliseconds(500)) { watches() > 7 })
+        gateway.opening = nil
+        let before = watches()
+        #expect(fixture.wait { watches() > before && fixture.ports(order) == [9001] })
+        server.push(FakeServer.chunk(gateway.line(9002)))
+        #expect(fixture.wait { fixture.ports(order) == [9001, 9002] })
+    }
+
+    @Test func aPageThatDoesNotGoOnIsNotAskedForInALoop() throws {
+        gateway.fault = { [gateway] request in
+            guard request.body.contains("limit") else { return nil }
+            let page = "{\"kvs\":[\(gateway.record(9001, 5))],\"more\":true}"
+            return .ok("{\(gateway.header),\"responses\":[{\"response_range\":\(page)}]}")
+        }
+        let registry = follow()
+        defer { registry.stop() }
+        #expect(fixture.wait { fixture.failures[order] != nil })
+        #expect(!fixture.wait(.milliseconds(300)) { reads() > 3 })
+        #expect(fixture.told[order] == nil)
+    }
+
+    @Test func aCopyThatCannotBeReadIsReadFromTheMajority() throws {
+        var copies = 0
+        gateway.fault = { request in
+            if request.body.contains("serializable") {
+                copies += 1
+                return .later(1)
+            }
+            // The question whether it is the cluster that is known is answered late.
+            return copies == 0 ? .later(0) : nil
+        }
+        let registry = follow { settings in
+            settings.staleAfter = .milliseconds(50)
+            settings.timeout = .seconds(5)
+        }
+        defer { registry.stop() }
+        #expect(fixture.wait { copies == 1 })
+        server.complete(0, .ok(#"{\#(gateway.header),"responses":[{"response_range":{}}]}"#))
+        #expect(fixture.wait { registry.status.state == .connected })
+        server.complete(1, .status(503, "not now"))
+        #expect(fixture.wait { fixture.ports(order) == [9001] })
+    }
+
+    static let extremes = [
+        "9223372036854775807", "9223372036854775806", "-9223372036854775808", "18446744073709551615", "-1",
+    ]
+
+    @Test(arguments: extremes)
+    func extremeNumbersAreSurvived(number: String) throws {
+        let header = #""header":{"cluster_id":"7","member_id":"\#(number)","revision":"\#(number)"}"#
+        gateway.fault = { [gateway] request in
+            if request.path == "/v3/watch" {
+                let lines = ["1", number].map { "{\"result\":{\(header),\"watch_id\":\"\($0)\",\"created\":true}}\n" }
+                return .raw(FakeServer.chunkedHead + FakeServer.chunk(lines.joined()), close: false)
+            }
+            let record = gateway.record(9001, 5).replacing("\"5\"", with: "\"\(number)\"")
+            return .ok("{\(header),\"responses\":[{\"response_range\":{\"kvs\":[\(record)]}}]}")
+        }
+        let registry = follow { $0.probePeriod = .milliseconds(50) }
+        defer { registry.stop() }
+        _ = fixture.wait(.milliseconds(200)) { false }
+        let members = #""watch_id":"1","compact_revision":"\#(number)","events":[{"kv":{}}]"#
+        server.push(FakeServer.chunk("{\"result\":{\(header),\(members)}}\n"))
+        _ = fixture.wait(.milliseconds(100)) { false }
+        gateway.fault = { _ in nil }
+        #expect(fixture.wait { fixture.ports(order) == [9001] && registry.status.state == .connected })
+    }
+
     /// Recorded from a real etcd.
     @Test func recordedStreams() throws {
         var seen: [String] = []

@@ -99,4 +99,50 @@ import Testing
         #expect(fixture.told[order]?.count == 1)
         registry.stop()
     }
+
+    @Test func aServerIsAskedAgainAfterItsTrialWasCancelled() throws {
+        first.fault = { _ in .status(503, "starting") }
+        let registry = fixture.eureka(first)
+        registry.subscribe(order)
+        #expect(fixture.wait { registry.status.failures > 0 })
+        let before = first.count("/apps")
+        first.fault = { _ in .silence }
+        #expect(fixture.wait { first.count("/apps") > before })
+        // The only service is let go while the server is being tried.
+        registry.unsubscribe(order)
+        first.fault = { _ in nil }
+        registry.subscribe(order)
+        #expect(fixture.wait { fixture.addresses(order) == all })
+        registry.stop()
+    }
+
+    @Test func changesAreAskedForAgainAfterTheyWereRefused() throws {
+        var refusals = 1
+        first.fault = { request in
+            guard request.path.hasSuffix("/delta"), refusals > 0 else { return nil }
+            refusals -= 1
+            return .status(404, "")
+        }
+        let registry = fixture.eureka(first) { $0.changesBackoff = Backoff(first: .milliseconds(60)) }
+        registry.subscribe(order)
+        #expect(fixture.wait { first.count("/apps/delta") > 5 })
+        #expect(registry.status.failures == 0)
+        registry.stop()
+    }
+
+    @Test func doubtsDoNotMakeMoreThanTheRate() throws {
+        let keys = (0..<10).map { ServiceKey.http("s\($0)") }
+        for number in 0..<10 { first.put("S\(number)", "10.0.0.1") }
+        let registry = fixture.eureka(first) { $0.poll = .milliseconds(500) }
+        for key in keys { registry.subscribe(key) }
+        #expect(fixture.wait { fixture.told.count == keys.count })
+        let before = (lists: first.count("/apps"), all: first.server.requests.count)
+        _ = fixture.wait(.milliseconds(1100)) {
+            for key in keys { registry.refresh(key) }
+            return false
+        }
+        #expect((1...3).contains(first.count("/apps") - before.lists))
+        #expect(first.server.requests.count - before.all <= 12)
+        registry.stop()
+    }
 }

@@ -111,4 +111,22 @@ import Testing
         #expect(fixture.wait { fixture.registrations[echo.identity]?.first??.contains("not interfaces") == true })
         registry.stop()
     }
+
+    @Test func takingOutIsTriedAgainAndPutsNothingBack() throws {
+        let registry = registry(eureka)
+        registry.register(order)
+        #expect(fixture.wait { fixture.registrations[order.identity] == [nil] })
+        var refusals = 2
+        eureka.fault = { request in
+            guard request.method == "DELETE", refusals > 0 else { return nil }
+            refusals -= 1
+            return .status(503, "")
+        }
+        var outcome: String??
+        registry.deregister(order.identity) { outcome = .some($0) }
+        #expect(fixture.wait { outcome != nil })
+        #expect(outcome == .some(nil) && eureka.registrations.isEmpty)
+        #expect(eureka.server.requests.suffix(4).map(\.method) == ["POST", "DELETE", "DELETE", "DELETE"])
+        registry.stop()
+    }
 }

@@ -49,6 +49,19 @@ import Testing
         #expect(server.requests[0].query == ["b": "1"])
     }
 
+    @Test func whatCannotBeSentIsToldUnlessItIsCancelled() throws {
+        let request = HTTPRequest("GET", "ftp://127.0.0.1/")
+        #expect(try failure(request) == .invalidRequest("the URL is neither http nor https"))
+        var isTold = false
+        let call = client.send(request) { _ in isTold = true }
+        client.cancel(call)
+        #expect(!loop.run(for: .milliseconds(20)) { isTold })
+        client.close()
+        guard case .invalidRequest = try failure(HTTPRequest("GET", "http://127.0.0.1/")) else {
+            throw TestFailure("a closed client sends")
+        }
+    }
+
     @Test func chunkedAnswersAndInterimAnswers() throws {
         let server = try FakeServer(loop: loop) { _ in
             .raw(

@@ -112,6 +112,64 @@ import Testing
         keeper.stop()
     }
 
+    @Test func whatCannotBeTakenOutIsTriedAgain() {
+        let keeper = script.keeper(loop)
+        var outcomes: [String?] = []
+        keeper.register(registration())
+        script.publish?("answered too late")
+        keeper.deregister(registration().identity) { outcomes.append($0) }
+        // It was sent, so it may be there.
+        #expect(script.calls == ["publish 1.0", "withdraw"])
+        for count in 3...4 {
+            script.withdraw?("busy")
+            #expect(outcomes.isEmpty && loop.run(for: .seconds(10)) { script.calls.count == count })
+            #expect(script.calls.last == "withdraw")
+        }
+        script.withdraw?(nil)
+        #expect(outcomes == [nil])
+        #expect(!loop.run(for: .milliseconds(100)) { script.calls.count > 4 })
+        keeper.stop()
+    }
+
+    @Test func whoWaitsForWhatCannotBeTakenOutIsToldInTime() {
+        let keeper = script.keeper(loop, lifetime: .seconds(60))
+        var outcomes: [String?] = []
+        keeper.register(registration())
+        script.publish?(nil)
+        let begin = Clock.nanoseconds
+        keeper.deregister(registration().identity) { outcomes.append($0) }
+        let isTold = loop.run(for: .seconds(20)) {
+            script.withdraw?("busy")
+            script.withdraw = nil
+            return !outcomes.isEmpty
+        }
+        #expect(isTold && outcomes == ["busy"] && Clock.nanoseconds - begin < 6_000_000_000)
+        // It is tried on beyond that, until it is wanted again.
+        let count = script.calls.count
+        #expect(loop.run(for: .seconds(10)) { script.calls.count > count })
+        script.withdraw?("busy")
+        keeper.register(registration(5))
+        #expect(script.calls.last == "publish 5.0")
+        keeper.stop()
+    }
+
+    @Test func whatHangsDoesNotKeepItFromBeingTakenOut() {
+        let keeper = script.keeper(loop)
+        var outcomes: [String?] = []
+        keeper.register(registration())
+        keeper.deregister(registration().identity) { outcomes.append($0) }
+        #expect(script.calls == ["publish 1.0"])
+        #expect(wait("publish 1.0", "withdraw"))
+        script.withdraw?(nil)
+        // What was sent before may arrive after that.
+        #expect(outcomes.isEmpty)
+        script.publish?("no answer")
+        #expect(script.calls == ["publish 1.0", "withdraw", "withdraw"])
+        script.withdraw?(nil)
+        #expect(outcomes == [nil])
+        keeper.stop()
+    }
+
     @Test func stoppingTellsWhoWaits() {
         let keeper = script.keeper(loop)
         var outcome: String??

@@ -121,6 +121,44 @@ import Testing
         #expect(fixture.log.split(separator: "\n").count { $0.contains("saved_hosts.failed") } == 1)
     }
 
+    @Test func whatCouldNotBeWrittenIsWrittenAtTheEnd() throws {
+        let store = try store()
+        rmdir(folder.path + "/state")
+        try folder.write("state", "a file")
+        store.current = { hosts }
+        store.changed()
+        #expect(fixture.wait { fixture.log.contains("saved_hosts.failed") })
+        unlink(folder.path + "/state")
+        mkdir(folder.path + "/state", 0o700)
+        store.stop()
+        let next = try self.store()
+        #expect(next.count(of: order) == 2)
+        next.stop()
+    }
+
+    @Test(arguments: ["-9223372036854775808", "9223372036854775807", "0"])
+    func extremeTimesAndWeightsAreSurvived(time: String) throws {
+        let path = try write()
+        var lines = String(decoding: try TemporaryDirectory.read(path), as: UTF8.self).split(separator: "\n")
+            .dropLast().map(String.init)
+        for index in lines.indices.dropFirst() {
+            var words = lines[index].split(separator: " ", maxSplits: 4).map(String.init)
+            words[2] = time
+            lines[index] = words.joined(separator: " ").replacing("\"weight\":2.5", with: "\"weight\":1e300")
+        }
+        var checksum = Checksum()
+        for line in lines { checksum.add(line.utf8) }
+        let text = lines.joined(separator: "\n") + "\n"
+        try folder.write(
+            String(path.dropFirst(folder.path.utf8.count + 1)),
+            text + String(decoding: checksum.lastLine(count: lines.count - 1), as: UTF8.self))
+        let store = try store()
+        let found = store.hosts(of: order)
+        #expect(found.map { $0.age >= 0 && $0.hosts.allSatisfy { $0.weight <= 1_000_000 } } ?? time.hasPrefix("-"))
+        store.changed()
+        store.stop()
+    }
+
     // MARK: With a directory
 
     private func directory(_ stub: @escaping (RegistryReports) -> any Registry) throws -> ServiceDirectory {

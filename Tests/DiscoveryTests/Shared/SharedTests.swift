@@ -7,26 +7,37 @@ import Testing
 
 @testable import Discovery
 
+extension ServerPool {
+    /// Chooses a server; nil where there is none.
+    fileprivate mutating func turn(now: Int64, skip: Int = 0) -> Turn? {
+        guard case .use(let turn) = choose(now: now, skip: skip) else { return nil }
+        return turn
+    }
+
+    /// Chooses a server and lets its turn go.
+    fileprivate mutating func server(now: Int64, skip: Int = 0) -> Int? { turn(now: now, skip: skip)?.server }
+}
+
 @Suite struct ServerPoolTests {
     private let second: Int64 = 1_000_000_000
 
     @Test func staysWithAServerUntilItFails() {
         var pool = ServerPool(count: 3)
-        #expect(pool.choose(now: 0) == .use(0))
+        #expect(pool.server(now: 0) == 0)
         pool.failed(0, sentAt: 0, now: second)
-        #expect(pool.choose(now: second) == .use(1))
+        #expect(pool.server(now: second) == 1)
         // The first one may be asked again, and is not.
-        #expect(pool.choose(now: 100 * second) == .use(1))
+        #expect(pool.server(now: 100 * second) == 1)
         pool.failed(1, sentAt: 100 * second, now: 100 * second)
-        #expect(pool.choose(now: 100 * second) == .use(2))
-        #expect(pool.choose(now: 100 * second, skip: 1) == .use(2))
+        #expect(pool.server(now: 100 * second) == 2)
+        #expect(pool.server(now: 100 * second, skip: 1) == 2)
     }
 
     @Test func passesOverServersForOneQuestion() {
         var pool = ServerPool(count: 3)
-        var choices: [ServerPool.Choice] = []
-        for skip in 1...4 { choices.append(pool.choose(now: 0, skip: skip)) }
-        #expect(choices == [.use(1), .use(2), .use(0), .use(1)])
+        var choices: [Int?] = []
+        for skip in 1...4 { choices.append(pool.server(now: 0, skip: skip)) }
+        #expect(choices == [1, 2, 0, 1])
         #expect(pool.current == 0)
     }
 
@@ -35,15 +46,28 @@ import Testing
         pool.failed(0, sentAt: 0, now: 0)
         guard case .wait(let time) = pool.choose(now: 0) else { throw TestFailure("no wait") }
         #expect(time >= .milliseconds(250) && time <= .milliseconds(500))
-        #expect(pool.choose(now: second) == .use(0))
-        #expect(pool.choose(now: second) == .probing)
-        pool.released(0)
-        #expect(pool.choose(now: second) == .use(0))
+        guard case .use(let turn) = pool.choose(now: second) else { throw TestFailure("no turn") }
+        // Whoever comes meanwhile asks again soon, so that nobody waits for a word that never comes.
+        guard case .wait(let pause) = pool.choose(now: second) else { throw TestFailure("two at a time") }
+        #expect(turn.server == 0 && pause > .zero && pause <= .milliseconds(100) && pool.isAway(now: second))
         let hadFailed = pool.succeeded(0)
         #expect(hadFailed)
-        #expect(pool.choose(now: second) == .use(0) && pool.choose(now: second) == .use(0))
+        #expect(pool.server(now: second) == 0 && pool.server(now: second) == 0)
         let hadFailedAgain = pool.succeeded(0)
         #expect(!hadFailedAgain)
+    }
+
+    @Test func aTurnThatIsLetGoIsGivenBack() throws {
+        var pool = ServerPool(count: 1)
+        pool.failed(0, sentAt: 0, now: 0)
+        for _ in 0..<3 {
+            var turn = pool.turn(now: second)
+            let isTried = turn != nil
+            #expect(isTried && pool.isAway(now: second) && pool.server(now: second) == nil)
+            // The request was cancelled, or its owner has gone.
+            turn = nil
+            #expect(!pool.isAway(now: second))
+        }
     }
 
     @Test func requestsThatWereUnderWayTogetherCountOnce() throws {
@@ -51,6 +75,20 @@ import Testing
         for _ in 0..<50 { pool.failed(0, sentAt: 0, now: 10) }
         guard case .wait(let time) = pool.choose(now: 10) else { throw TestFailure("no wait") }
         #expect(time <= .milliseconds(500))
+    }
+
+    @Test func aRateLetsSoManyFollowAndThenOneEachInterval() {
+        var rate = RateLimit(interval: .seconds(1), burst: 3)
+        var delays = (0..<5).map { _ in rate.take(now: second) }
+        #expect(delays == [.zero, .zero, .zero, .seconds(1), .seconds(2)])
+        // What is granted counts beside that.
+        rate.grant(2)
+        rate.grant(-7)
+        delays = (0..<3).map { _ in rate.take(now: second) }
+        #expect(delays == [.zero, .zero, .seconds(3)])
+        // What was not used is not saved up beyond that many.
+        delays = (0..<4).map { _ in rate.take(now: 1000 * second) }
+        #expect(delays == [.zero, .zero, .zero, .seconds(1)])
     }
 
     @Test func backoffGrowsToItsCapWithJitter() {

@@ -30,6 +30,7 @@ final class NacosPush {
     private var currentNumber = 0
     /// The connection that is being made.
     private var next: NacosConnection?
+    private var nextTurn: ServerPool.Turn?
     private var retired: [NacosConnection] = []
     private var timer: EventLoop.Timer?
     private var attempts = 0
@@ -127,8 +128,7 @@ final class NacosPush {
         let index: Int
         switch pool.choose(now: now) {
         case .wait(let time): return connect(after: time)
-        case .probing: return
-        case .use(let server): index = server
+        case .use(let turn): (index, nextTurn) = (turn.server, turn)
         }
         let server = settings.pushServers[index]
         switch address(of: server) {
@@ -144,7 +144,7 @@ final class NacosPush {
         case .failure(let failure):
             if failure.kind == .starting {
                 // The name is being looked up; the resolver tells.
-                pool.released(index)
+                nextTurn = nil
             } else {
                 failed(index, failure.description, startedAt: now)
             }

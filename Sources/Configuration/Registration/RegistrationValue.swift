@@ -98,9 +98,6 @@ enum RegistrationValue {
 extension SocketAddress {
     /// `0.0.0.0` or `::`: all addresses of this machine, or none.
     public var isUnspecified: Bool { high == 0 && low == (isIPv6 ? 0 : 0xffff_0000_0000) }
-
-    /// `127.0.0.0/8` or `::1`: only this machine reaches it.
-    public var isLoopback: Bool { isIPv6 ? high == 0 && low == 1 : low >> 24 & 0xff == 127 }
 }
 
 extension PublishedAddress {

@@ -129,7 +129,7 @@ struct WrongFile: CustomTestStringConvertible, Sendable {
             ":1: version.request: has more than 1000 entries"),
         WrongFile(
             "access_log: {}", ":1: access_log: the key \"path\" is missing; leave access_log out to write none"),
-        WrongFile("access_log: {path: \"\"}", #":1: access_log.path: "" is not a file's path"#),
+        WrongFile("access_log: {path: \"\"}", #":1: access_log.path: "" is not a path"#),
     ]
 
     static let services: [WrongFile] = [

@@ -55,10 +55,17 @@ public final class AdminServer {
                 guard let self else { return }
                 respond(self.metrics(traffic).response(on: control.loop))
             }
-        case .services: control.collectTraffic { [weak self] in respond(.pretty(self?.services($0) ?? .null)) }
+        case .services:
+            control.collectTraffic { [weak self] traffic in
+                guard let self else { return }
+                respond(self.services(traffic).response(on: control.loop))
+            }
         case .clusters:
             let service = request.query["service"]
-            control.collectTraffic { [weak self] in respond(.pretty(self?.clusters($0, of: service) ?? .null)) }
+            control.collectTraffic { [weak self] traffic in
+                guard let self else { return }
+                respond(self.clusters(traffic, of: service).response(on: control.loop))
+            }
         case .registries: respond(.pretty(registries()))
         case .registrations: respond(.pretty(registrations()))
         case .configuration: respond(.pretty(configuration()))

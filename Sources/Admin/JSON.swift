@@ -35,6 +35,13 @@ enum JSON: Equatable, ExpressibleByStringLiteral, ExpressibleByBooleanLiteral, E
         return text + "\n"
     }
 
+    /// The value as it stands at this indent.
+    func text(indent: String) -> String {
+        var text = ""
+        write(into: &text, indent: indent)
+        return text
+    }
+
     private func write(into text: inout String, indent: String) {
         switch self {
         case .null: text += "null"

@@ -6,73 +6,84 @@ import Runtime
 
 extension AdminServer {
     /// Every service that is watched, by name.
-    func services(_ traffic: Traffic) -> JSON {
+    func services(_ traffic: Traffic) -> JSONPage {
         let now = Clock.nanoseconds
-        return .object([
-            "services": .array(
-                control.directory.statuses.map { status in
-                    let versions = control.snapshots[status.key]?.clusters.map(\.identity.version) ?? []
-                    return .object([
-                        "service": .text(status.key.name), "protocol": .text(status.key.kind.rawValue),
-                        "state": .text(status.state.rawValue), "configured": .bool(status.isRequired),
-                        "hosts": .count(status.instances), "usable": .count(status.usable),
-                        "held": .bool(status.isHeld),
-                        "versions": .texts(Set(versions).filter { !$0.isEmpty }.sorted()),
-                        "requests": .unsigned(traffic.services[status.key]?.requests ?? 0),
-                        "changedMillisecondsAgo": status.changedAt.map { .integer((now - $0) / 1_000_000) } ?? .null,
-                    ])
-                })
-        ])
+        let page = JSONPage()
+        page.begin(.object)
+        page.begin(.array, named: "services")
+        page.add(control.directory.statuses) { layout, text, status in
+            let versions = self.control.snapshots[status.key]?.clusters.map(\.identity.version) ?? []
+            let service: JSON = .object([
+                "service": .text(status.key.name), "protocol": .text(status.key.kind.rawValue),
+                "state": .text(status.state.rawValue), "configured": .bool(status.isRequired),
+                "hosts": .count(status.instances), "usable": .count(status.usable),
+                "held": .bool(status.isHeld),
+                "versions": .texts(Set(versions).filter { !$0.isEmpty }.sorted()),
+                "requests": .unsigned(traffic.services[status.key]?.requests ?? 0),
+                "changedMillisecondsAgo": status.changedAt.map { .integer((now - $0) / 1_000_000) } ?? .null,
+            ])
+            layout.value(service, &text)
+        }
+        page.end()
+        page.end()
+        return page
     }
 
     /// The clusters of one service, or of all, by name.
-    func clusters(_ traffic: Traffic, of name: String?) -> JSON {
+    func clusters(_ traffic: Traffic, of name: String?) -> JSONPage {
         let snapshots = control.snapshots.values
             .filter { name == nil || $0.key.name == name }
             .sorted { ($0.key.name, $0.key.kind.rawValue) < ($1.key.name, $1.key.kind.rawValue) }
-        return .object([
-            "services": .array(
-                snapshots.map { snapshot in
-                    .object([
-                        "service": .text(snapshot.key.name), "protocol": .text(snapshot.key.kind.rawValue),
-                        "policy": .policy(snapshot.policy),
-                        "clusters": .array(snapshot.clusters.map { cluster(snapshot.key, $0, traffic) }),
-                    ])
-                })
-        ])
+        let page = JSONPage()
+        page.begin(.object)
+        page.begin(.array, named: "services")
+        for snapshot in snapshots { add(snapshot, traffic, to: page) }
+        page.end()
+        page.end()
+        return page
     }
 
-    private func cluster(_ key: ServiceKey, _ cluster: VersionCluster, _ traffic: Traffic) -> JSON {
-        let available = availableHosts(key, cluster.identity)
-        return .object([
-            "name": .text(cluster.name), "version": .text(cluster.identity.version),
-            "interfaceVersion": .text(cluster.identity.interfaceVersion), "group": .text(cluster.identity.group),
-            "hosts": .array(
-                cluster.hosts.map { host in
-                    let counters = traffic.host(key.kind, host.address)
-                    return .object([
-                        "address": .text("\(host.address)"), "weight": .integer(Int64(host.weight)),
-                        "available": .bool(available.contains(host.address)),
-                        "active": .count(counters.active), "connections": .count(counters.connections),
-                        "ejectedMilliseconds": .integer(counters.pauseMilliseconds),
-                        "draining": .bool(counters.isDraining),
-                        "requests": .unsigned(counters.requests), "failures": .unsigned(counters.failures),
-                    ])
-                }),
-        ])
-    }
-
-    /// Hosts that the registry says can serve; those with weight 0 are among them.
-    private func availableHosts(_ key: ServiceKey, _ identity: VersionCluster.Identity) -> Set<SocketAddress> {
-        guard let instances = control.directory.instances(of: key) else {
-            // The application behind an inbound listener is in no registry.
-            return Set(control.snapshots[key]?.clusters.flatMap { $0.hosts.map(\.address) } ?? [])
+    private func add(_ snapshot: ServiceSnapshot, _ traffic: Traffic, to page: JSONPage) {
+        let key = snapshot.key
+        let available = AvailableHosts()
+        // The application behind an inbound listener is in no registry.
+        if let instances = control.directory.instances(of: key) {
+            page.prepare(instances) { available.add($0) }
+        } else {
+            available.areAll = true
         }
-        return Set(
-            instances.lazy.filter {
-                $0.available && $0.group == identity.group
-                    && ServiceSnapshot.meaningful($0.interfaceVersion) == identity.interfaceVersion
-            }.map(\.address))
+        page.begin(.object)
+        page.members([
+            "service": .text(key.name), "protocol": .text(key.kind.rawValue), "policy": .policy(snapshot.policy),
+        ])
+        page.begin(.array, named: "clusters")
+        for cluster in snapshot.clusters {
+            page.begin(.object)
+            page.members([
+                "name": .text(cluster.name), "version": .text(cluster.identity.version),
+                "interfaceVersion": .text(cluster.identity.interfaceVersion), "group": .text(cluster.identity.group),
+            ])
+            page.begin(.array, named: "hosts")
+            page.add(cluster.hosts) { layout, text, host in
+                let isAvailable = available.contains(host.address, cluster.identity)
+                layout.value(Self.host(host, traffic.host(key.kind, host.address), isAvailable), &text)
+            }
+            page.end()
+            page.end()
+        }
+        page.end()
+        page.end()
+    }
+
+    private static func host(_ host: Host, _ counters: Traffic.Host, _ isAvailable: Bool) -> JSON {
+        .object([
+            "address": .text("\(host.address)"), "weight": .integer(Int64(host.weight)),
+            "available": .bool(isAvailable),
+            "active": .count(counters.active), "connections": .count(counters.connections),
+            "ejectedMilliseconds": .integer(counters.pauseMilliseconds),
+            "draining": .bool(counters.isDraining),
+            "requests": .unsigned(counters.requests), "failures": .unsigned(counters.failures),
+        ])
     }
 
     /// The registries, in the order of the configuration.
@@ -103,5 +114,31 @@ extension AdminServer {
                     ])
                 })
         ])
+    }
+}
+
+/// Hosts that the registry says can serve; those with weight 0 are among them.
+private final class AvailableHosts {
+    private struct Entry: Hashable {
+        let address: SocketAddress
+        let interfaceVersion: String
+        let group: String
+    }
+
+    var areAll = false
+    private var entries: Set<Entry> = []
+
+    func add(_ instance: Instance) {
+        guard instance.available else { return }
+        entries.insert(
+            Entry(
+                address: instance.address, interfaceVersion: ServiceSnapshot.meaningful(instance.interfaceVersion),
+                group: instance.group))
+    }
+
+    func contains(_ address: SocketAddress, _ identity: VersionCluster.Identity) -> Bool {
+        areAll
+            || entries.contains(
+                Entry(address: address, interfaceVersion: identity.interfaceVersion, group: identity.group))
     }
 }

@@ -23,6 +23,14 @@ public enum Command: Equatable, Sendable {
     case help(Verb?)
     /// Print the program's version.
     case version
+
+    /// It serves until a signal ends it, and takes signals as events.
+    var isServing: Bool {
+        switch self {
+        case .run, .registry: true
+        default: false
+        }
+    }
 }
 
 /// A listener as a flag says it.

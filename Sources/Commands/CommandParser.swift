@@ -96,8 +96,8 @@ extension Invocation {
         options.dubbo = try raw.read("dubbo", listener)
         options.admin = try raw.read("admin", SettingValue.address)
         options.workers = try raw.read("workers", SettingValue.workers)
-        options.state = raw.text("state")
-        options.accessLog = raw.text("access-log")
+        options.state = try raw.read("state", SettingValue.path)
+        options.accessLog = try raw.read("access-log", SettingValue.path)
         options.logLevel = try raw.read("log-level", SettingValue.logLevel)
         return options
     }

@@ -5,6 +5,7 @@ enum Environment {
     /// Several values of a flag in one variable.
     static func values(_ text: String, of flag: Flag) -> [String] {
         if flag.name == "registry" { return registries(text) }
+        if flag.name == "register" { return registrations(text) }
         return text.split { $0.isWhitespace || $0 == "," }.map(String.init)
     }
 
@@ -24,6 +25,35 @@ enum Environment {
             }
         }
         return urls
+    }
+
+    /// Several registrations in one variable, separated by blanks or commas. A comma also stands within a parameter's value
+    /// (`registry=consul,etcd`): behind the parameters of one only what says SERVICE@ is the next one.
+    static func registrations(_ text: String) -> [String] {
+        var found: [String] = []
+        for word in text.split(whereSeparator: \.isWhitespace) {
+            var isWithinParameters = false
+            for piece in word.split(separator: ",") {
+                if isWithinParameters, !beginsRegistration(piece) {
+                    found[found.count - 1] += ",\(piece)"
+                } else {
+                    found.append(String(piece))
+                    isWithinParameters = piece.contains("?")
+                }
+            }
+        }
+        return found
+    }
+
+    /// `SERVICE@…`, and neither `NAME=VALUE` nor the URL of a registry.
+    private static func beginsRegistration(_ piece: Substring) -> Bool {
+        guard let sign = piece.firstIndex(of: "@") else { return false }
+        if let scheme = piece.firstRange(of: "://").map({ piece[..<$0.lowerBound] }),
+            RegistryURL.Scheme(rawValue: String(scheme)) != nil
+        {
+            return false
+        }
+        return !piece[..<sign].contains(where: "=&?".contains)
     }
 
     /// A line for each variable that looks like ours and is not, in alphabetical order.

@@ -37,6 +37,7 @@ public struct Program {
         do {
             let invocation = try Invocation(arguments, environment: environment)
             for warning in invocation.warnings { errors("greymesh: \(warning)") }
+            if !invocation.command.isServing { Signals.unblock(Signals.served) }
             return try execute(invocation.command)
         } catch let error as UsageError {
             errors("greymesh: \(error.message)")
@@ -64,7 +65,8 @@ public struct Program {
         case .explain(let client, let question):
             return try ClientCommands(output: output).explain(client, question) ? Exit.success : Exit.failure
         case .registry(let address):
-            Signals.block([SIGTERM, SIGINT])
+            // It reads no files that could be read anew.
+            Signals.unblock([SIGHUP])
             try DevelopmentRegistry.run(listen: address)
         }
         return Exit.success

@@ -29,6 +29,8 @@ final class Connection {
     private var outputSent = 0
     private var interest: Readiness?
     private var isPumping = false
+    /// Takes up the requests that are still in the buffer in a later turn of the loop.
+    private var continuation: EventLoop.Timer?
     private var peerIsDone = false
     private var closesWhenIdle = false
     private var keepsAlive = true
@@ -69,6 +71,7 @@ final class Connection {
     func close() {
         guard state != .closed else { return }
         state = .closed
+        loop.cancel(continuation)
         loop.unwatch(descriptor)
         server?.forget(self)
         Socket.close(descriptor)
@@ -108,14 +111,28 @@ final class Connection {
         if state == .lingering || isIdle { close() }
     }
 
-    /// Takes up requests while there are any and the answers get away.
+    /// Takes up requests while there are any and the answers get away, and leaves the others on the loop their turns.
     private func pump() {
-        guard !isPumping else { return }
+        guard !isPumping, continuation == nil else { return }
         isPumping = true
-        while state == .reading && pendingBytes < Self.outputMark { if !takeRequest() { break } }
+        let deadline = Clock.nanoseconds + EventLoop.slice.nanoseconds
+        var isMore = true
+        while isMore && state == .reading && pendingBytes < Self.outputMark && Clock.nanoseconds < deadline {
+            isMore = takeRequest()
+        }
         isPumping = false
         flush()
+        // Where answers wait for the peer, the socket says when to go on.
+        if isMore && state == .reading && pendingBytes < Self.outputMark { pumpLater() }
         updateInterest()
+    }
+
+    private func pumpLater() {
+        continuation = loop.schedule(after: .zero) { [weak self] in
+            guard let self else { return }
+            continuation = nil
+            pump()
+        }
     }
 
     /// False when the next request is not complete.
@@ -263,7 +280,9 @@ final class Connection {
     private func updateInterest() {
         guard state != .closed else { return }
         var wanted: Readiness = pendingBytes > 0 ? .writable : []
-        if (state == .reading || state == .lingering) && !peerIsDone { wanted.insert(.readable) }
+        // What is in the buffer comes first, or a peer that never stops would fill it.
+        let isBehind = continuation != nil || state == .reading && pendingBytes >= Self.outputMark
+        if (state == .reading || state == .lingering) && !peerIsDone && !isBehind { wanted.insert(.readable) }
         if wanted == interest { return }
         interest = wanted
         loop.watch(descriptor, wanted) { [weak self] in self?.ready($0) }

@@ -1,5 +1,8 @@
 import Commands
 import Glibc
+import Runtime
+
+Signals.block(Signals.served)
 
 /// The process's variables, read once before there is a second thread.
 func environment() -> [String: String] {

@@ -45,7 +45,7 @@ func run(_ words: [String]) throws -> Int32 {
 }
 
 func complain(_ error: any Error) {
-    Logger.writeToStandardError("greymesh-sample: \(error)\n")
+    LineOutput().write("greymesh-sample: \(error)\n") { _ in "" }
 }
 
 Signals.block([SIGTERM, SIGINT])

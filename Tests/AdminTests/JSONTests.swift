@@ -1,10 +1,30 @@
 import FoundationEssentials
 import Model
 import Testing
+
 @testable import Admin
 
 @Suite("JSON of the admin API")
 struct JSONTests {
+    @Test("A value that comes in parts is laid out as a whole one")
+    func parts() {
+        let value = JSON.object([
+            "a": .array([.object(["b": 1, "c": .array([1, 2])]), 5]), "d": .array([]), "e": "x",
+        ])
+        var layout = JSONLayout()
+        var text: [UInt8] = []
+        layout.begin(.object, &text)
+        layout.begin(.array, named: "a", &text)
+        layout.value(.object(["b": 1, "c": .array([1, 2])]), &text)
+        layout.value(5, &text)
+        layout.end(&text)
+        layout.begin(.array, named: "d", &text)
+        layout.end(&text)
+        layout.members(["e": "x"], &text)
+        layout.end(&text)
+        #expect(String(decoding: text, as: UTF8.self) == value.pretty)
+    }
+
     @Test("Members keep their order; empty ones stay on one line")
     func layout() {
         let value = JSON.object([

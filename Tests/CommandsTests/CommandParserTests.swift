@@ -47,6 +47,16 @@ private func runOptions(_ line: String, _ environment: [String: String] = [:]) t
         #expect(try parse(line) == parse("run " + line))
     }
 
+    @Test(arguments: [
+        ("http://shop@9001?health=off&registry=consul,etcd&address=10.0.0.5", [["consul", "etcd"]]),
+        ("a@1?registry=consul,etcd,b@2?registry=nacos c@3", [["consul", "etcd"], ["nacos"], []]),
+        ("a@1?registry=consul://:t@h:1,etcd,b@2", [["consul://:t@h:1", "etcd"], []]),
+    ])
+    func aCommaWithinAParameterIsNoNextRegistration(text: String, registries: [[String]]) throws {
+        let options = try runOptions("run", ["GREYMESH_REGISTER": text])
+        #expect(options.registrations.map(\.registries) == registries)
+    }
+
     @Test func readsAllVariablesOfRun() throws {
         let variables = [
             "GREYMESH_CONFIG": "f.yaml", "GREYMESH_REGISTRY": "nacos://a,b:1 file:x,nacos://c,nacos:2 ",

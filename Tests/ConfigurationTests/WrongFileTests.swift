@@ -92,6 +92,11 @@ struct WrongFile: CustomTestStringConvertible, Sendable {
         WrongFile("version: {request: [a, A]}", #":1: version.request: "a" is given twice"#),
         WrongFile("version: {request: [\"a b\"]}", #":1: version.request[0]: "a b" is not a header name"#),
         WrongFile("version: {instance: []}", ":1: version.instance: needs at least one name"),
+        WrongFile("version: {instance: }", ":1: version.instance: needs at least one name"),
+        WrongFile("state: \"\"", ":1: state: \"\" is not a path"),
+        WrongFile(
+            "register: [{service: a, port: 80, registries: }]",
+            ":1: register[0].registries: needs at least one; leave the key out for all"),
         WrongFile("version: {instance: [[a]]}", ":1: version.instance[0]: must be one value, not a list"),
         WrongFile(
             "version: {instance: [a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q]}",
@@ -124,7 +129,7 @@ struct WrongFile: CustomTestStringConvertible, Sendable {
             ":1: version.request: has more than 1000 entries"),
         WrongFile(
             "access_log: {}", ":1: access_log: the key \"path\" is missing; leave access_log out to write none"),
-        WrongFile("access_log: {path: \"\"}", #":1: access_log.path: "" is not a file's path"#),
+        WrongFile("access_log: {path: \"\"}", #":1: access_log.path: "" is not a path"#),
     ]
 
     static let services: [WrongFile] = [

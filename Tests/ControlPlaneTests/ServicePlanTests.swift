@@ -1,5 +1,6 @@
 import Configuration
 import Model
+import Runtime
 import TestSupport
 import Testing
 
@@ -114,12 +115,34 @@ struct ProcessLimitsTests {
     func quota(text: String, expected: Int?) throws {
         let directory = try TemporaryDirectory()
         let file = try directory.write("cpu.max", text)
-        #expect(ProcessLimits.quota(file) == expected)
+        #expect(ControlGroup.quota(file) == expected)
     }
 
     @Test func limits() {
         #expect(ProcessLimits.processors >= 1)
         #expect(ProcessLimits.raiseDescriptorLimit() >= 256)
-        #expect(ProcessLimits.quota("/nowhere") == nil)
+        #expect(ControlGroup.quota("/nowhere") == nil)
+    }
+
+    @Test(
+        "The tightest group counts, of either version",
+        arguments: [
+            (["cpu.max": "150000 100000\n"], "", 2),
+            (["cpu.max": "max 100000\n", "a/cpu.max": "400000 100000", "a/b/cpu.max": "max 100000"], "0::/a/b\n", 4),
+            (["cpu/cpu.cfs_quota_us": "50000\n", "cpu/cpu.cfs_period_us": "100000\n"], "", 1),
+            (["cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"], "4:cpu,cpuacct:/\n", nil),
+            (
+                ["cpu,cpuacct/d/cpu.cfs_quota_us": "250000\n", "cpu,cpuacct/d/cpu.cfs_period_us": "100000\n"],
+                "5:memory:/x\n4:cpu,cpuacct:/d\n0::/y\n", 3
+            ),
+        ] as [([String: String], String, Int?)])
+    func groups(files: [String: String], membership: String, expected: Int?) throws {
+        let directory = try TemporaryDirectory()
+        for (name, text) in files {
+            try Folder.make(directory.path(of: String(name[..<(name.lastIndex(of: "/") ?? name.startIndex)])))
+            try directory.write(name, text)
+        }
+        let file = try directory.write("membership", membership)
+        #expect(ControlGroup.processors(root: directory.path, membership: file) == expected)
     }
 }

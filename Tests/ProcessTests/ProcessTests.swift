@@ -59,6 +59,50 @@ struct ProcessTests {
         #expect(away.errors.contains("no running greymesh answers on \(admin[1])"))
     }
 
+    @Test("A signal while the configuration is being read is not lost, and kills nobody", arguments: [SIGTERM, SIGHUP])
+    func signalsAtTheStart(signal: Int32) throws {
+        let directory = try TemporaryDirectory()
+        try directory.write("services.yaml", "services: {}\n")
+        let file = directory.path(of: "config.yaml")
+        try #require(mkfifo(file, 0o600) == 0)
+        let process = try GreymeshProcess(
+            ["run", "--config", file, "--http", "127.0.0.1:0", "--dubbo", "off", "--admin", "127.0.0.1:0"])
+        defer { process.child.terminate() }
+        // It can be opened when somebody reads it.
+        func offer(_ text: String, signal: Int32?) {
+            var descriptor: Int32 = -1
+            #expect(
+                waitUntil(within: .seconds(10)) {
+                    descriptor = open(file, O_WRONLY | O_NONBLOCK)
+                    return descriptor >= 0
+                })
+            if let signal { process.child.signal(signal) }
+            #expect(write(descriptor, text, text.utf8.count) == text.utf8.count)
+            close(descriptor)
+        }
+        let text = "registries: [\"file:\(directory.path(of: "services.yaml"))\"]\n"
+        offer(text, signal: signal)
+        try process.waitForLog("event=ready")
+        if signal == SIGTERM {
+            #expect(try process.child.waitForExit() == .status(0))
+        } else {
+            // It reads the file anew.
+            offer(text, signal: nil)
+            try process.waitForLog("event=configuration.loaded")
+        }
+    }
+
+    @Test("A nested state folder is made")
+    func folders() throws {
+        let directory = try TemporaryDirectory()
+        try directory.write("services.yaml", "services: {}\n")
+        let process = try GreymeshProcess.run(
+            ["--registry", "file:services.yaml", "--state", "a/b/c"], directory: directory.path)
+        defer { process.child.terminate() }
+        var information = stat()
+        #expect(waitUntil(within: .seconds(10)) { stat(directory.path(of: "a/b/c"), &information) == 0 })
+    }
+
     @Test("SIGTERM lets a slow request end")
     func drains() throws {
         let directory = try TemporaryDirectory()

@@ -55,6 +55,25 @@ struct WebServerTests {
         #expect(!client.text.contains("twice") && !client.isEnded)
     }
 
+    /// More than is kept waiting for a slow reader, while this one takes everything at once.
+    @Test func veryManyPipelinedRequestsAreAllAnswered() throws {
+        let client = try connect()
+        let count = 6000
+        client.send(
+            String(repeating: "GET /a HTTP/1.1\r\nHost: a\r\n\r\n", count: count) + "GET /z HTTP/1.1\r\nHost: a\r\n\r\n"
+        )
+        #expect(client.expect("GET /z |"))
+        #expect(seen.requests.count == count + 1)
+    }
+
+    @Test func othersGetTheirTurnBesideAPeerThatNeverStops() throws {
+        let (busy, other) = (try connect(), try connect())
+        busy.send(String(repeating: "GET /a HTTP/1.1\r\nHost: a\r\n\r\n", count: 3000))
+        other.send("GET /other HTTP/1.1\r\nHost: a\r\n\r\n")
+        #expect(other.expect("GET /other |"))
+        #expect(seen.requests.count < 3001)
+    }
+
     @Test func requestsArriveInAnyPieces() throws {
         let client = try connect()
         for byte in "POST /p?x=1 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello" {

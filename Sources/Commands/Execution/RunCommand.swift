@@ -8,15 +8,11 @@ import Runtime
 struct RunCommand {
     let options: RunOptions
 
-    private static let stopSignals = [SIGTERM, SIGINT]
-
-    /// Serves; returns the exit code.
+    /// Serves; returns the exit code. Signals are blocked since the process began.
     func run() throws -> Int32 {
         let startedAt = Clock.nanoseconds
         let configuration = try options.configuration()
         ProcessLimits.raiseDescriptorLimit()
-        // Before there is a second thread: threads inherit what is blocked.
-        Signals.block(Self.stopSignals + [SIGHUP])
         let logger = Logger(minimum: configuration.logLevel)
         let loop = try EventLoop()
         let reload = options.file == nil ? nil : options.configuration
@@ -51,7 +47,7 @@ struct RunCommand {
 
     /// The first signal drains, the second one ends at once.
     private func watchSignals(_ control: ControlPlane, _ loop: EventLoop, _ logger: Logger) throws {
-        try Signals.watch(Self.stopSignals + [SIGHUP], on: loop) { signal in
+        try Signals.watch(Signals.served, on: loop) { signal in
             if signal == SIGHUP { return control.reloadConfiguration() }
             if control.isDraining {
                 logger.log(.warning, "stop.forced", ["signal": "\(signal)"])

@@ -12,7 +12,7 @@ enum ConfigurationKeys {
             },
             Key("registries", each: "[].", keys: registry, read: readRegistries),
             Key("state") { node, path, reader, draft in
-                guard let folder = reader.text(node, path) else { return }
+                guard let folder = reader.value(node, path, SettingValue.path) else { return }
                 draft.configuration.state = FilePath.resolved(folder, in: draft.folder)
             },
             Key("listeners", each: "[].", keys: listener, read: readListeners),
@@ -46,9 +46,8 @@ enum ConfigurationKeys {
                 version.request = limited(names, to: 16, node, path, reader)
             },
             Key("instance") { node, path, reader, version in
-                guard let names = reader.values(node, path, metadataKey) else { return }
-                version.instance = limited(names, to: 16, node, path, reader)
-                if case .sequence([]) = node.content { reader.fail(node.line, path, "needs at least one name") }
+                let names = reader.values(node, path, emptiness: "needs at least one name", metadataKey)
+                if let names { version.instance = limited(names, to: 16, node, path, reader) }
             },
             Key("tell", bare: \.tell, SettingValue.boolean),
         ]
@@ -212,12 +211,7 @@ extension ConfigurationKeys {
 
     private static var accessLog: [SettingKey<AccessLogDraft>] {
         [
-            Key("path", \.path) { text throws(InvalidValue) in
-                guard !text.isEmpty, text.utf8.allSatisfy({ $0 >= 0x20 }) else {
-                    throw InvalidValue("\(text.shown) is not a file's path")
-                }
-                return text
-            }
+            Key("path", \.path) { text throws(InvalidValue) in try SettingValue.path(text) }
         ]
     }
 

@@ -37,11 +37,10 @@ extension ConfigurationKeys {
             SettingKey("weight", bare: \.settings.weight, RegistrationValue.weight),
             noting("metadata", read: readMetadata),
             noting("registries") { node, path, reader, draft in
-                guard let names = reader.values(node, path, { text throws(InvalidValue) in text }) else { return }
-                draft.settings.registries = names.map(\.value)
-                if names.isEmpty, case .sequence = node.content {
-                    reader.fail(node.line, path, "needs at least one; leave the key out for all")
-                }
+                let names = reader.values(
+                    node, path, emptiness: "needs at least one; leave the key out for all"
+                ) { text throws(InvalidValue) in text }
+                if let names { draft.settings.registries = names.map(\.value) }
             },
             SettingKey("health", each: ".", keys: health) { node, path, reader, draft in
                 draft.lines["health.path"] = node.line

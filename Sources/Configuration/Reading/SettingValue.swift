@@ -65,6 +65,14 @@ public enum SettingValue {
         return value
     }
 
+    /// The path of a file or folder.
+    public static func path(_ text: String) throws(InvalidValue) -> String {
+        guard !text.isEmpty, text.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7f }) else {
+            throw InvalidValue("\(text.shown) is not a path")
+        }
+        return text
+    }
+
     /// A number of worker threads, 1 to 1024.
     public static func workers(_ text: String) throws(InvalidValue) -> Int { try integer(text, in: 1...1024) }
 

@@ -86,10 +86,17 @@ public final class SettingsReader {
     }
 
     /// A list of values that have a notation of their own, without repetition.
+    ///
+    /// - Parameter emptiness: what is wrong with a list of none, however it is written; nil where there may be none.
     public func values(
-        _ node: YAMLNode, _ path: String, _ parse: (String) throws(InvalidValue) -> String
+        _ node: YAMLNode, _ path: String, emptiness: String? = nil,
+        _ parse: (String) throws(InvalidValue) -> String
     ) -> [(value: String, line: Int)]? {
         guard let items = items(node, path) else { return nil }
+        if items.isEmpty, let emptiness {
+            fail(node.line, path, emptiness)
+            return nil
+        }
         var values: [(value: String, line: Int)] = []
         for (index, item) in items.enumerated() {
             guard let value = value(item, "\(path)[\(index)]", parse) else { continue }

@@ -9,6 +9,27 @@ struct HealthTarget: Hashable, CustomStringConvertible {
     var path: String?
     /// Longest time for each address.
     var timeout: Duration
+    /// This machine's addresses are asked as well, when no other answers.
+    var own = OwnAddresses.none
+
+    /// Those of which this machine has the one that is listed.
+    enum OwnAddresses: Hashable {
+        case none
+        case interface(String)
+        case all
+    }
+
+    /// What they are now.
+    var ownAddresses: [SocketAddress] {
+        let found: [SocketAddress]
+        switch own {
+        case .none: found = []
+        case .interface(let name): found = NetworkInterface.addresses(of: name) ?? []
+        case .all: found = NetworkInterface.all.filter { !$0.isLoopback }.sorted()
+        }
+        let port = addresses.first?.port ?? 0
+        return found.map { $0.with(port: port) }.filter { !addresses.contains($0) }
+    }
 
     var description: String {
         let address = addresses.first?.description ?? ""
@@ -26,6 +47,8 @@ final class HealthProbe {
     private var timer: EventLoop.Timer?
     private var call: HTTPClient.Call?
     private var firstReason: String?
+    private var addresses: [SocketAddress]
+    private var hasOwnAddresses = false
 
     /// Begins to ask. `completion` is called once, with nil or why it does not serve, unless the probe is cancelled.
     init(_ target: HealthTarget, loop: EventLoop, http: HTTPClient, completion: @escaping (String?) -> Void) {
@@ -33,6 +56,7 @@ final class HealthProbe {
         self.loop = loop
         self.http = http
         self.completion = completion
+        addresses = target.addresses
         ask(0)
     }
 
@@ -44,7 +68,11 @@ final class HealthProbe {
 
     private func ask(_ index: Int) {
         guard completion != nil else { return }
-        guard index < target.addresses.count else { return finish(firstReason ?? "there is no address to ask") }
+        if index == addresses.count, !hasOwnAddresses {
+            hasOwnAddresses = true
+            addresses += target.ownAddresses
+        }
+        guard index < addresses.count else { return finish(firstReason ?? "there is no address to ask") }
         if let path = target.path { get(path, index) } else { connect(index) }
     }
 
@@ -64,7 +92,7 @@ final class HealthProbe {
 
     private func connect(_ index: Int) {
         do {
-            descriptor = try Socket.connect(to: target.addresses[index])
+            descriptor = try Socket.connect(to: addresses[index])
         } catch {
             // Never from within `init`.
             loop.schedule(after: .zero) { [weak self] in self?.next(after: index, "\(error)") }
@@ -74,7 +102,7 @@ final class HealthProbe {
         timer = loop.schedule(after: target.timeout) { [weak self] in
             guard let self else { return }
             release()
-            next(after: index, "\(target.addresses[index]) has not taken a connection in time")
+            next(after: index, "\(addresses[index]) has not taken a connection in time")
         }
     }
 
@@ -82,7 +110,7 @@ final class HealthProbe {
         let error = Socket.connectError(descriptor)
         release()
         if error == 0 { return finish(nil) }
-        next(after: index, "\(SystemError("connect to \(target.addresses[index])", code: error))")
+        next(after: index, "\(SystemError("connect to \(addresses[index])", code: error))")
     }
 
     private func release() {
@@ -97,7 +125,7 @@ final class HealthProbe {
     // MARK: HTTP
 
     private func get(_ path: String, _ index: Int) {
-        let address = target.addresses[index]
+        let address = addresses[index]
         let request = HTTPRequest(
             "GET", "http://\(address)\(path)", headers: [("User-Agent", "greymesh")], connectTimeout: target.timeout,
             timeout: target.timeout, maximumBody: 1 << 20)

@@ -94,18 +94,24 @@ struct RegistrationPlan {
     ) -> ApplicationWatch.Key? {
         guard let settings = wanted.health else { return nil }
         var addresses: [SocketAddress]
+        var own = HealthTarget.OwnAddresses.none
         if let forward = listener?.forward {
             addresses = [forward]
         } else {
             addresses = [SocketAddress(ip: "127.0.0.1", port: port)!, SocketAddress(ip: "::1", port: port)!]
-            if case .named(let name) = wanted.address, let own = SocketAddress(ip: name, port: port),
-                !addresses.contains(own)
-            {
-                addresses.append(own)
+            switch wanted.address {
+            case .detected: own = .all
+            case .named(let name):
+                if let listed = SocketAddress(ip: name, port: port) {
+                    if !addresses.contains(listed) { addresses.append(listed) }
+                } else {
+                    // A host's name stands for addresses that only others may be able to look up.
+                    own = NetworkInterface.addresses(of: name) == nil ? .all : .interface(name)
+                }
             }
         }
         if let port = settings.port { addresses = addresses.map { $0.with(port: port) } }
-        let target = HealthTarget(addresses: addresses, path: settings.path, timeout: settings.timeout)
+        let target = HealthTarget(addresses: addresses, path: settings.path, timeout: settings.timeout, own: own)
         return ApplicationWatch.Key(target: target, settings: settings)
     }
 }

@@ -34,7 +34,8 @@ final class SavedPublications {
         written = SavedPublicationsFile.write([])
         work = try BackgroundWork(loop: loop)
         work.onOutcome = { [weak self] in self?.ended($0) }
-        mkdir(folder, 0o700)
+        // What is wrong with it shows with the first write.
+        try? Folder.make(folder)
     }
 
     /// What the last run has left; nothing where that cannot be read.

@@ -35,7 +35,7 @@ struct DubboApplication: Equatable {
         let listed = metadata["dubbo.endpoints"]
         guard listed != nil || metadata["dubbo.metadata.revision"] != nil else { return nil }
         self.name = name
-        self.host = host
+        self.host = HostText.bare(host)
         let single = [Endpoint(scheme: metadata["dubbo.protocol"] ?? metadata["protocol"] ?? "dubbo", port: port)]
         endpoints = listed.map { Self.endpoints($0) ?? [] } ?? single
         let revision = metadata["dubbo.metadata.revision"] ?? ""
@@ -100,7 +100,7 @@ extension DubboApplication {
     func providers(of interface: String, _ metadata: DubboMetadata?) -> Providers {
         var providers = Providers()
         guard let metadata else {
-            for endpoint in endpoints { providers.add(endpoint.scheme, endpoint.port, self, labels, "", "") }
+            for endpoint in endpoints { providers.add(endpoint.scheme, endpoint.port, self, labels, "", "", interface) }
             if endpoints.isEmpty { providers.unused[.unreadable] = 1 }
             return providers
         }
@@ -110,7 +110,7 @@ extension DubboApplication {
                 providers.unused[.unreadable, default: 0] += 1
                 continue
             }
-            providers.add(service.scheme, port, self, parameters, service.version, service.group)
+            providers.add(service.scheme, port, self, parameters, service.version, service.group, interface)
         }
         return providers
     }
@@ -127,13 +127,13 @@ extension DubboApplication {
 extension DubboApplication.Providers {
     fileprivate mutating func add(
         _ scheme: String, _ port: UInt16, _ application: DubboApplication, _ parameters: [String: String],
-        _ version: String, _ group: String
+        _ version: String, _ group: String, _ interface: String
     ) {
         if let reason = DubboProvider.dropReason(scheme: scheme, parameters) {
             unused[reason, default: 0] += 1
             return
         }
-        var labels = DubboProvider.labels(parameters)
+        var labels = DubboProvider.labels(parameters, interface: interface)
         labels["application"] = application.name
         let instance = Instance(
             address: .unknown, weight: DubboProvider.weight(parameters), metadata: Labels(labels),

@@ -16,16 +16,33 @@ enum DubboProvider {
     /// memory than all others together.
     private static let unused: Set<String> = [
         "REGISTRY_CLUSTER", "anyhost", "background", "bind.ip", "bind.port", "deprecated", "dubbo", "dynamic",
-        "executor-management-mode", "file-cache", "generic", "interface", "metadata-type", "methods", "path", "pid",
+        "executor-management-mode", "file-cache", "generic", "interface", "metadata-type", "methods", "pid",
         "qos.enable", "register-mode", "register.ip", "revision", "service-name-mapping", "service.name", "side",
         "unloadClusterRelated",
     ]
 
-    /// What is kept of a provider's parameters.
-    static func labels(_ parameters: [String: String]) -> [String: String] { parameters.filter { isKept($0.key) } }
+    /// What is kept of a provider's parameters. Its path is one where it is not the interface: calls have to name it then.
+    static func labels(_ parameters: [String: String], interface: String) -> [String: String] {
+        var labels = parameters.filter { isKept($0.key) }
+        if labels["path"] == interface || labels["path"] == "" { labels["path"] = nil }
+        return labels
+    }
 
     /// Whether a parameter is kept.
     static func isKept(_ name: String) -> Bool { !unused.contains(name) }
+
+    /// The parameters as consumers of Dubbo 2.5 to 2.7.1 read them: what a provider of that time says for all its services
+    /// stands as `default.KEY`, and counts where there is no `KEY`.
+    static func withDefaults(_ parameters: [String: String]) -> [String: String] {
+        guard parameters.keys.contains(where: { $0.hasPrefix("default.") }) else { return parameters }
+        var result = parameters
+        for (key, value) in parameters where key.hasPrefix("default.") {
+            let name = String(key.dropFirst("default.".count))
+            if result[name]?.isEmpty ?? true { result[name] = value }
+            result[key] = nil
+        }
+        return result
+    }
 
     /// Why a provider with these parameters is not used; nil when it is.
     static func dropReason(scheme: String, _ parameters: [String: String]) -> DropReason? {
@@ -60,9 +77,12 @@ extension DubboURL {
         if let reason = DubboProvider.dropReason(scheme: scheme, parameters), reason != .disabled {
             return .failure(reason)
         }
+        var labels = parameters
+        labels["path"] = path
+        labels = DubboProvider.labels(labels, interface: interface)
         let instance = Instance(
             address: .unknown, weight: DubboProvider.weight(parameters),
-            metadata: Labels(DubboProvider.labels(parameters)),
+            metadata: Labels(labels),
             interfaceVersion: version, group: group)
         return .success(ListedHost(host: host, port: port, instance: instance))
     }

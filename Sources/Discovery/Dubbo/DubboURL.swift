@@ -1,3 +1,5 @@
+import Runtime
+
 /// A URL by which Dubbo describes a provider: `dubbo://10.0.0.1:20880/com.acme.Echo?version=1.0.0&group=g&weight=100`.
 ///
 /// It stands, once percent-encoded as a whole, in the names of nodes in ZooKeeper and keys in etcd, and plainly elsewhere.
@@ -11,7 +13,7 @@ struct DubboURL: Equatable {
     /// Without its first slash.
     let path: String
     /// In Dubbo's own reading: values are decoded once more where they still hold an escape. Of a parameter given twice the
-    /// last counts.
+    /// last counts, and `default.KEY` where there is no `KEY`.
     let parameters: [String: String]
 
     /// Reads a node's name: the percent-encoded URL (Java's `URLEncoder`, where a blank is `+`).
@@ -36,7 +38,7 @@ struct DubboURL: Equatable {
             let value = pair.count == 2 ? String(pair[1]) : ""
             parameters[String(pair[0])] = value.contains("%") ? Self.decode(value) ?? value : value
         }
-        self.parameters = parameters
+        self.parameters = DubboProvider.withDefaults(parameters)
     }
 
     /// The interface: a path can have a context in front of it, the parameter has not.
@@ -59,7 +61,7 @@ struct DubboURL: Equatable {
         }
         if host.hasPrefix("["), host.hasSuffix("]") { host = host.dropFirst().dropLast() }
         guard host.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f }) else { return nil }
-        return (String(host), port)
+        return (HostText.bare(String(host)), port)
     }
 
     /// Undoes Java's `URLEncoder`; nil where an escape is broken.

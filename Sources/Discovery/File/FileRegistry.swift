@@ -21,6 +21,8 @@ public final class FileRegistry: Registry {
     private var subscriptions: Set<ServiceKey> = []
     private var new: [ServiceKey] = []
     private var isStopped = false
+    /// Why the file is not used; nil where it is.
+    private var refusal: String?
 
     /// Loads the file and watches it.
     ///
@@ -97,13 +99,21 @@ public final class FileRegistry: Registry {
     private func load() {
         let next: ServiceFile
         do throws(ConfigurationErrors) {
-            next = try ServiceFile.parse(try Self.read(path), file: path)
+            let (bytes, isAtRest) = try Self.read(path)
+            guard isAtRest else {
+                watcher?.lookAgain()
+                return
+            }
+            next = try ServiceFile.parse(bytes, file: path)
         } catch {
+            // What hinders may end without a change of the file.
+            if error.errors.first?.line == 0 { watcher?.lookAgain() }
             return refuse(error)
         }
         let before = file?.services ?? [:]
         let isFirst = file == nil
         file = next
+        refusal = nil
         byInterface = Dictionary(grouping: next.services.keys, by: { ServiceFile.dubboName($0).interface })
         byLowerCase = Dictionary(
             next.services.keys.sorted().lazy.map { ($0.lowercased(), $0) }.filter { $0 != $1 },
@@ -130,11 +140,14 @@ public final class FileRegistry: Registry {
     private func refuse(_ errors: ConfigurationErrors) {
         let shown = errors.errors.prefix(3).map(\.description).joined(separator: "; ")
         let more = errors.errors.count > 3 ? "; and \(errors.errors.count - 3) more" : ""
-        health.failed(shown + more, isAway: true, isNew: true)
+        let reason = shown + more
+        health.failed(reason, isAway: true, isNew: reason != refusal)
+        refusal = reason
         if file == nil { for service in Array(subscriptions) { report(service) } }
     }
 
-    private static func read(_ path: String) throws(ConfigurationErrors) -> [UInt8] {
+    /// Reads the file; `isAtRest` is false where it was written to or replaced meanwhile, so that parts of two can be mixed.
+    private static func read(_ path: String) throws(ConfigurationErrors) -> (bytes: [UInt8], isAtRest: Bool) {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else { throw failure(path, SystemError.text(of: errno)) }
         defer { close(descriptor) }
@@ -142,17 +155,19 @@ public final class FileRegistry: Registry {
         guard fstat(descriptor, &information) == 0, information.st_mode & S_IFMT == S_IFREG else {
             throw failure(path, "it is not a plain file")
         }
+        let before = FileWatcher.Signature(of: descriptor)
         var bytes: [UInt8] = []
         bytes.reserveCapacity(Int(clamping: information.st_size))
         var buffer = [UInt8](repeating: 0, count: 65_536)
         // One byte more than is allowed is enough to be refused.
         while bytes.count <= YAMLDocument.largestFile {
             let count = Glibc.read(descriptor, &buffer, buffer.count)
+            if count < 0 && errno == EINTR { continue }
             guard count >= 0 else { throw failure(path, SystemError.text(of: errno)) }
             if count == 0 { break }
             bytes += buffer[0..<count]
         }
-        return bytes
+        return (bytes, FileWatcher.Signature(of: descriptor) == before)
     }
 
     private static func failure(_ path: String, _ reason: String) -> ConfigurationErrors {

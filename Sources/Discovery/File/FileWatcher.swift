@@ -5,26 +5,46 @@ import Runtime
 /// Tells when a file may have new content: written, replaced, removed, or reached by other symbolic links.
 ///
 /// It watches directories, not the file: most tools put a new file into the place of the old one. A file that is just being
-/// written is left alone until its writer has closed it. Where the kernel tells nothing (network file systems), looking
-/// every few seconds does, once the file has not changed between two looks.
+/// written is left alone until its writer has closed it, or has been silent for long. Where the kernel tells nothing (network
+/// file systems), looking every few seconds does, once the file has not changed between two looks.
 final class FileWatcher {
     /// What tells one state of a file from another.
     struct Signature: Equatable {
         var device: UInt64 = 0
         var inode: UInt64 = 0
         var size: Int64 = -1
-        var seconds: Int = 0
-        var nanoseconds: Int = 0
+        /// Of the content.
+        var written = Time()
+        /// Of rights and owner as well.
+        var changed = Time()
+
+        struct Time: Equatable {
+            var seconds = 0
+            var nanoseconds = 0
+        }
+
+        /// Of no file.
+        init() {}
 
         /// Follows symbolic links; a file that is not there has the size -1.
         init(of path: String) {
             var information = stat()
-            guard stat(path, &information) == 0 else { return }
+            self.init(stat(path, &information) == 0 ? information : nil)
+        }
+
+        /// Of a file that is open.
+        init(of descriptor: Int32) {
+            var information = stat()
+            self.init(fstat(descriptor, &information) == 0 ? information : nil)
+        }
+
+        private init(_ information: stat?) {
+            guard let information else { return }
             device = UInt64(information.st_dev)
             inode = UInt64(information.st_ino)
             size = Int64(information.st_size)
-            seconds = information.st_mtim.tv_sec
-            nanoseconds = information.st_mtim.tv_nsec
+            written = Time(seconds: information.st_mtim.tv_sec, nanoseconds: information.st_mtim.tv_nsec)
+            changed = Time(seconds: information.st_ctim.tv_sec, nanoseconds: information.st_ctim.tv_nsec)
         }
     }
 
@@ -41,20 +61,35 @@ final class FileWatcher {
     private let descriptor: Int32
     private var names: Set<String> = []
     private var concern = Concern.none
+    /// Until when a file that is open for writing is left alone; nil for one that is not.
+    private var busyUntil: Int64?
     private var watched: [Int32: String] = [:]
     private var seen: Signature
     private var lookedAt: Signature
     private var lookTimer: EventLoop.Timer?
     private var settleTimer: EventLoop.Timer?
 
-    private static let lookPeriod = Duration.seconds(2)
+    private let lookPeriod: Duration
+    /// A writer that is silent for so long has left the file as it is to be.
+    private let longestSilence: Duration
     /// Several steps of one change come within this time.
     private static let settleTime = Duration.milliseconds(20)
+    private static let writing = UInt32(IN_MODIFY)
     private static let mask =
         UInt32(IN_CLOSE_WRITE) | UInt32(IN_MOVED_TO) | UInt32(IN_MOVED_FROM) | UInt32(IN_CREATE) | UInt32(IN_DELETE)
+        | UInt32(IN_ATTRIB) | writing
 
     /// Watches from now on; the file need not exist.
-    init(path: String, loop: EventLoop, onChange: @escaping () -> Void) {
+    ///
+    /// - Parameters:
+    ///   - lookPeriod: between two looks at the file.
+    ///   - longestSilence: how long a writer can be silent before the file counts as complete.
+    init(
+        path: String, loop: EventLoop, lookPeriod: Duration = .seconds(2), longestSilence: Duration = .seconds(30),
+        onChange: @escaping () -> Void
+    ) {
+        self.lookPeriod = lookPeriod
+        self.longestSilence = longestSilence
         self.path = path
         self.loop = loop
         self.onChange = onChange
@@ -78,6 +113,9 @@ final class FileWatcher {
         loop.unwatch(descriptor)
         close(descriptor)
     }
+
+    /// What was told could not be read, or was another file at its end: it is told again with the next look that finds it at rest.
+    func lookAgain() { seen = Signature() }
 
     /// Watches the directories in which the file, and what its links lead to, stand now. Adding one twice is harmless.
     private func arm() {
@@ -118,7 +156,7 @@ final class FileWatcher {
                 offset = end
             }
         }
-        guard concern > .none, settleTimer == nil else { return }
+        guard concern > .none, busyUntil == nil, settleTimer == nil else { return }
         settleTimer = loop.schedule(after: Self.settleTime) { [weak self] in
             self?.settleTimer = nil
             self?.check()
@@ -126,9 +164,21 @@ final class FileWatcher {
     }
 
     private func meaning(of event: inotify_event, _ name: String) -> Concern {
-        if event.mask & UInt32(IN_Q_OVERFLOW) != 0 { return .certain }
+        // Nobody knows what is missing, and whether somebody is just writing: the next look tells.
+        if event.mask & UInt32(IN_Q_OVERFLOW) != 0 {
+            lookAgain()
+            return .none
+        }
         let isCreated = event.mask & UInt32(IN_CREATE) != 0
-        if names.contains(name) && !isCreated { return .certain }
+        if names.contains(name) && !isCreated {
+            guard event.mask & Self.writing != 0 else {
+                // New rights do not mean that the writer is done.
+                if event.mask & UInt32(IN_ATTRIB) == 0 { busyUntil = nil }
+                return .certain
+            }
+            busyUntil = Clock.nanoseconds + longestSilence.nanoseconds
+            return .none
+        }
         // A link that was set or moved, in the file's place or on the way to it. A plain file that was only created has
         // its content still to come.
         let isSet = isCreated || event.mask & UInt32(IN_MOVED_TO) != 0
@@ -140,6 +190,8 @@ final class FileWatcher {
 
     private func check() {
         arm()
+        // Somebody has begun to write meanwhile.
+        guard busyUntil == nil else { return }
         let now = Signature(of: path)
         // Time stamps are coarse: two writes within some milliseconds can look the same.
         let isCertain = concern == .certain
@@ -151,7 +203,7 @@ final class FileWatcher {
     }
 
     private func scheduleLook() {
-        lookTimer = loop.schedule(after: Self.lookPeriod) { [weak self] in
+        lookTimer = loop.schedule(after: lookPeriod) { [weak self] in
             self?.look()
             self?.scheduleLook()
         }
@@ -160,6 +212,9 @@ final class FileWatcher {
     private func look() {
         let now = Signature(of: path)
         defer { lookedAt = now }
-        if now == lookedAt { check() } else { arm() }
+        let isBusy = busyUntil.map { $0 > Clock.nanoseconds } ?? false
+        guard now == lookedAt, !isBusy else { return arm() }
+        busyUntil = nil
+        check()
     }
 }

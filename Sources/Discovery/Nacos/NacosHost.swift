@@ -19,8 +19,8 @@ struct NacosHost: Equatable {
         self.port = port
         self.weight = weight
         self.isUsable = isUsable
-        self.metadata = metadata
-        labels = Self.labels(metadata)
+        self.metadata = metadata["protocol"] == nil ? metadata : DubboProvider.withDefaults(metadata)
+        labels = Self.labels(self.metadata)
     }
 }
 
@@ -99,32 +99,6 @@ extension NacosHost: Decodable {
         let enabled = (try? values.decode(Bool.self, forKey: .enabled)) ?? true
         self.init(
             ip: ip, port: port, weight: weight.isFinite ? min(max(weight, 0), 10_000) : 1,
-            isUsable: healthy && enabled, metadata: Self.metadata(values))
-    }
-
-    private static func metadata(_ values: KeyedDecodingContainer<Key>) -> [String: String] {
-        if let strings = try? values.decode([String: String].self, forKey: .metadata) { return strings }
-        let labels = (try? values.decode([String: Label].self, forKey: .metadata)) ?? [:]
-        return labels.compactMapValues(\.text)
-    }
-
-    /// A metadata value that is not simply text.
-    private struct Label: Decodable {
-        let text: String?
-
-        init(from decoder: any Decoder) throws {
-            let value = try decoder.singleValueContainer()
-            if let string = try? value.decode(String.self) {
-                text = string
-            } else if let flag = try? value.decode(Bool.self) {
-                text = String(flag)
-            } else if let number = try? value.decode(Int64.self) {
-                text = String(number)
-            } else if let number = try? value.decode(Double.self) {
-                text = String(number)
-            } else {
-                text = nil
-            }
-        }
+            isUsable: healthy && enabled, metadata: values.labels(forKey: .metadata))
     }
 }

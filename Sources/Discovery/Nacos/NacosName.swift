@@ -39,6 +39,7 @@ extension NacosHost {
         // A Dubbo 3 application registers under the same name as its web port; only Spring's entry speaks HTTP.
         let isSpring = metadata["preserved.register.source"] == "SPRING_CLOUD"
         if metadata["dubbo.endpoints"] != nil && !isSpring { return .failure(.unsupportedProtocol) }
+        if SpringLabels.isSecure(metadata) { return .failure(.unsupportedProtocol) }
         return .success(listed(Instance(address: .unknown, weight: weight, metadata: Labels(labels))))
     }
 
@@ -65,6 +66,7 @@ extension NacosHost {
         let labels =
             metadata.keys.contains { $0.hasPrefix("preserved.") }
             ? metadata.filter { !$0.key.hasPrefix("preserved.") } : metadata
-        return metadata["protocol"] == "dubbo" ? DubboProvider.labels(labels) : labels
+        return metadata["protocol"] == "dubbo"
+            ? DubboProvider.labels(labels, interface: metadata["interface"] ?? metadata["path"] ?? "") : labels
     }
 }

@@ -49,6 +49,7 @@ public final class NacosRegistry: Registrar {
         client.onReturn = { [weak self] in self?.push.hurry() }
         watcher.onChange = { [weak self] in self?.changed($0) }
         watcher.onConfirmed = { [weak self] in self?.confirmed($0) }
+        watcher.onGivenUp = { [weak self] in self?.gaveUp($0) }
         watcher.onFailure = { [weak self] in for service in $0.users { self?.report(service) } }
         listing.onChange = { [weak self] in self?.namesChanged($0) }
         listing.onFailure = { [weak self] reason in self?.failUnanswered(reason, of: .dubbo) }
@@ -175,13 +176,21 @@ public final class NacosRegistry: Registrar {
     private func setNames(of service: ServiceKey, _ names: Set<String>) {
         let before = services[service] ?? []
         services[service] = names
-        for name in names.subtracting(before) { watcher.watch(name).users.insert(service) }
+        for name in names.subtracting(before) { join(watcher.watch(name), service) }
         for name in before.subtracting(names) {
             guard let watched = watcher.services[name] else { continue }
             watched.users.remove(service)
             if !watched.users.contains(where: { $0.kind == .dubbo }) { applications.setRevisions([], of: name) }
             if watched.users.isEmpty { watcher.unwatch(watched) }
         }
+    }
+
+    /// Makes a service a user of a Nacos service. Of one that is known already nothing new may come for long.
+    private func join(_ watched: NacosService, _ service: ServiceKey) {
+        watched.users.insert(service)
+        guard watched.isAnswered || watched.failure != nil else { return }
+        if service.kind == .dubbo { applications.setRevisions(watched.storedRevisions, of: watched.name) }
+        due.add(service)
     }
 
     /// The Nacos services of an interface, as far as they are known.
@@ -199,6 +208,16 @@ public final class NacosRegistry: Registrar {
         for service in watched.users {
             let others = services[service]?.compactMap { watcher.services[$0] } ?? []
             if !others.contains(where: \.isDoubted) { report(service) }
+        }
+    }
+
+    /// A doubted service cannot be read: it holds the others of its users up no longer. An interface is told when at least one
+    /// of its names was read.
+    private func gaveUp(_ watched: NacosService) {
+        for service in watched.users {
+            let others = services[service]?.compactMap { watcher.services[$0] } ?? []
+            let isRead = others.contains { $0.failure == nil && $0.isAnswered }
+            if isRead && !others.contains(where: \.isDoubted) { report(service) }
         }
     }
 

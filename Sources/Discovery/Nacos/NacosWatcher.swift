@@ -9,6 +9,8 @@ final class NacosWatcher {
     var onChange: (NacosService) -> Void = { _ in }
     /// A list that was doubted is as before.
     var onConfirmed: (NacosService) -> Void = { _ in }
+    /// A list that was doubted is refused.
+    var onGivenUp: (NacosService) -> Void = { _ in }
     /// A service that never was read could not be read.
     var onFailure: (NacosService) -> Void = { _ in }
 
@@ -279,6 +281,10 @@ final class NacosWatcher {
         }
         let wait = service.refused(reason)
         if !service.isAnswered { onFailure(service) }
+        if service.isDoubted {
+            service.isDoubted = false
+            onGivenUp(service)
+        }
         return wait
     }
 }

@@ -49,7 +49,8 @@ final class SavedHosts {
         shortestPause = pause
         work = try BackgroundWork(loop: loop)
         work.onOutcome = { [weak self] in self?.take($0) }
-        mkdir(folder, 0o700)
+        // What is wrong with it shows with the first write.
+        try? Folder.make(folder)
         work.run("load-hosts", failed: Outcome.failed) { [path] in
             do {
                 return .loaded(try SavedHostsIndex.read(path: path, url: url))

@@ -10,9 +10,9 @@ public struct ListedHost: Hashable, Sendable {
     /// What is reported when the address is known; its own address does not count.
     public var instance: Instance
 
-    /// A host; `instance`'s address is filled in later.
+    /// A host; `instance`'s address is filled in later. Brackets and zone of an IPv6 address are left out.
     public init(host: String, port: UInt16, instance: Instance) {
-        self.host = host
+        self.host = HostText.bare(host)
         self.port = port
         self.instance = instance
     }
@@ -63,7 +63,7 @@ final class InstanceReporter {
 
     /// A list of which the addresses are read, a piece at a time.
     private final class Reading {
-        let unused: [DropReason: Int]
+        private(set) var unused: [DropReason: Int]
         private(set) var named: [ListedHost] = []
         private(set) var others: [Instance] = []
         private var left: ArraySlice<ListedHost>
@@ -79,6 +79,8 @@ final class InstanceReporter {
             for listed in left.prefix(limit) {
                 if let address = SocketAddress(ip: listed.host, port: listed.port) {
                     others.append(listed.instance(at: address))
+                } else if HostText.isNumber(listed.host) {
+                    unused[.unreadable, default: 0] += 1
                 } else {
                     named.append(listed)
                 }
@@ -148,6 +150,9 @@ final class InstanceReporter {
 
     /// What was told of a service last; nil where nothing was.
     func reported(_ key: ServiceKey) -> [Instance]? { services[key]?.reported }
+
+    /// The hosts of the last list that are given by name.
+    func named(_ key: ServiceKey) -> [ListedHost] { services[key]?.named?.hosts ?? [] }
 
     /// Fills in what the status says about hosts.
     func describe(_ status: inout RegistryStatus) {

@@ -41,14 +41,17 @@ public final class NameResolver {
     private let lookup: @Sendable (String) -> Answer
 
     private static let longestRetry = Duration.seconds(5)
+    /// Lookups a second of all names together.
+    private static let mostLookupsPerSecond = 50
 
     /// Creates a resolver on a loop; threads are started with the first name.
     ///
     /// - Parameters:
-    ///   - lifetime: after this time a name is looked up again.
+    ///   - lifetime: after this time a name is looked up again; later where there are so many that it would be too much
+    ///     for the name servers.
     ///   - lookup: how a name is looked up, on any thread; the system's way by default.
     public init(
-        loop: EventLoop, lifetime: Duration = .seconds(30),
+        loop: EventLoop, lifetime: Duration = .seconds(5),
         lookup: @escaping @Sendable (String) -> Answer = NameResolver.ask
     ) {
         self.loop = loop
@@ -107,8 +110,9 @@ public final class NameResolver {
         guard var entry = entries[outcome.name] else { return }
         let before = entry.answer
         entry.isUnderWay = false
-        var wait = lifetime
-        let retry = min(lifetime, Self.longestRetry)
+        let spread = Duration.nanoseconds(entries.count * (1_000_000_000 / Self.mostLookupsPerSecond))
+        var wait = max(lifetime, spread)
+        let retry = max(min(lifetime, Self.longestRetry), spread)
         switch (outcome.answer, before) {
         case (.failed, .addresses): wait = retry  // The known addresses stay.
         case (.failed, _):
@@ -135,6 +139,7 @@ public final class NameResolver {
 
     /// Asks the system: files, DNS, whatever it is set up for. Blocks.
     public static let ask: @Sendable (String) -> Answer = { name in
+        guard !HostText.isNumber(name) else { return .failed("not an address") }
         var hints = addrinfo()
         hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
         hints.ai_family = AF_UNSPEC

@@ -10,6 +10,8 @@ struct CuratorInstance: Equatable {
     /// An address or a name.
     var host: String
     var port: UInt16
+    /// It listens for TLS only.
+    var isSecure = false
     /// Switched off where false.
     var isEnabled = true
     /// Null values are left out.
@@ -37,16 +39,16 @@ extension CuratorInstance: Decodable {
         name = (try? values.decode(String.self, forKey: .name)) ?? ""
         id = (try? values.decode(String.self, forKey: .id)) ?? ""
         host = try values.decode(String.self, forKey: .address)
-        let ports = [Key.port, .sslPort].compactMap { try? values.decode(UInt16.self, forKey: $0) }
-        port = ports.first { $0 > 0 } ?? 0
+        let plain = (try? values.decode(UInt16.self, forKey: .port)) ?? 0
+        port = plain > 0 ? plain : (try? values.decode(UInt16.self, forKey: .sslPort)) ?? 0
         guard port > 0, !host.isEmpty, host.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f }) else {
             throw DecodingError.dataCorruptedError(forKey: .address, in: values, debugDescription: "no address")
         }
         isEnabled = (try? values.decode(Bool.self, forKey: .enabled)) ?? true
         if let payload = try? values.nestedContainer(keyedBy: PayloadKey.self, forKey: .payload) {
-            let labels = (try? payload.decode([String: String?].self, forKey: .metadata)) ?? [:]
-            metadata = labels.compactMapValues { $0 }
+            metadata = payload.labels(forKey: .metadata)
         }
+        isSecure = plain == 0 || SpringLabels.isSecure(metadata)
     }
 }
 
@@ -79,7 +81,7 @@ extension CuratorInstance {
     var httpHost: Result<ListedHost, DropReason> {
         guard isEnabled, metadata["instance_status"].map({ $0 == "UP" }) ?? true else { return .failure(.disabled) }
         // A Dubbo 3 application registers in the same place; only Spring's entry speaks HTTP.
-        guard dubbo == nil else { return .failure(.unsupportedProtocol) }
+        guard dubbo == nil, !isSecure else { return .failure(.unsupportedProtocol) }
         let given = metadata["weight"].flatMap(Double.init) ?? 1
         let weight = given.isFinite ? min(max(given, 0), 10_000) : 1
         let instance = Instance(address: .unknown, weight: weight, metadata: Labels(metadata))

@@ -6,8 +6,9 @@ final class ZooKeeperApplication {
     /// One node below the application.
     private enum Entry {
         case waiting
-        /// Gone again before it could be read, or not allowed to be read.
+        /// Gone again before it could be read.
         case none
+        /// Broken, or not allowed to be read.
         case unreadable
         case instance(CuratorInstance, DubboApplication?)
 
@@ -137,7 +138,7 @@ final class ZooKeeperApplication {
             let node = tree.watch("\(settings.services)/\(self.name)/\(name)", .data) { [weak self] _, content in
                 self?.take(name, content)
             } onFailure: { [weak self] _, _ in
-                self?.set(name, .none)
+                self?.refused(name)
             }
             entries[name] = (node, .waiting)
         }
@@ -152,6 +153,12 @@ final class ZooKeeperApplication {
         if hashes.updateValue(hash, forKey: name) == hash { return }
         guard let instance = CuratorInstance(bytes) else { return set(name, .unreadable) }
         set(name, .instance(instance, instance.dubbo))
+    }
+
+    /// The server does not let it be read; what is known of it stays.
+    private func refused(_ name: String) {
+        if case .instance = entries[name]?.entry { return }
+        set(name, .unreadable)
     }
 
     private func set(_ name: String, _ entry: Entry) {

@@ -37,6 +37,8 @@ final class ZooKeeperClient {
     private var first = Fifo<(ZooKeeperRequest, Completion)>()
     private var later = Fifo<(ZooKeeperRequest, Completion)>()
     private var underWay = 0
+    /// How many want each path watched: a server takes the watches of all of them back at once.
+    private var users: [String: Int] = [:]
 
     /// Requests sent and not yet answered, at most: enough to keep a server busy, few enough for an urgent one not to wait.
     static let mostUnderWay = 64
@@ -87,6 +89,18 @@ final class ZooKeeperClient {
         if isUrgent { first.append((request, completion)) } else { later.append((request, completion)) }
         pump()
     }
+
+    /// Somebody wants a path watched, until it is released as often as it was retained.
+    func retain(_ path: String) { users[path, default: 0] += 1 }
+
+    /// Takes one `retain` back.
+    func release(_ path: String) {
+        let others = users[path, default: 1] - 1
+        users[path] = others > 0 ? others : nil
+    }
+
+    /// Somebody wants a path watched.
+    func isUsed(_ path: String) -> Bool { users[path] != nil }
 
     private func pump() {
         guard isReady, let connection else { return }

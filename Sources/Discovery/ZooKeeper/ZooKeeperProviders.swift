@@ -16,6 +16,10 @@ final class ZooKeeperProviders {
     private let box: Box
     private static let namesPerStep = 16
     private var work: SlicedWork?
+    /// A list that has come while one was being read. That one is read to its end, or quick changes would never be seen.
+    private var next: JuteNames?
+    /// Between two lists, so that the first is told.
+    private static let pause = Duration.milliseconds(50)
 
     /// Lets the node's callbacks reach the object, which has the node.
     private final class Box {
@@ -39,11 +43,15 @@ final class ZooKeeperProviders {
         box.owner = self
     }
 
-    /// `entries` are those of the last read.
+    /// `entries` are those of the last list that was begun.
     var isKnown: Bool { list.state != .waiting && work?.isDone != false }
 
     private func take(_ names: JuteNames) {
-        work?.cancel()
+        guard work?.isDone != false else {
+            next = names
+            return
+        }
+        next = nil
         var parsed: [Int: Entry] = [:]
         parsed.reserveCapacity(names.count)
         var left = names.makeIterator()
@@ -62,8 +70,18 @@ final class ZooKeeperProviders {
 
     private func finish(_ parsed: [Int: Entry]) -> Bool {
         entries = parsed
-        loop.schedule(after: .zero) { [weak self] in self?.onChange() }
+        loop.schedule(after: .zero) { [weak self] in
+            guard let self else { return }
+            onChange()
+            if next != nil { loop.schedule(after: Self.pause) { [weak self] in self?.takeNext() } }
+        }
         return false
+    }
+
+    private func takeNext() {
+        guard let names = next else { return }
+        next = nil
+        take(names)
     }
 }
 
@@ -79,6 +97,8 @@ final class ZooKeeperNames {
     private var node: ZooKeeperNode?
     private let loop: EventLoop
     private var work: SlicedWork?
+    /// A list that has come while one was being read.
+    private var next: JuteNames?
 
     /// - Parameters:
     ///   - service: the service of a name; nil where it is of no interest.
@@ -110,12 +130,15 @@ final class ZooKeeperNames {
         if let node { tree.forget(node) }
         node = nil
         work?.cancel()
-        byService = nil
+        (byService, next) = (nil, nil)
     }
 
-    /// Takes a list in pieces: there can be as many names as there are services. A newer list takes its place.
+    /// Takes a list in pieces: there can be as many names as there are services. A newer one is taken behind it.
     private func take(_ names: JuteNames) {
-        work?.cancel()
+        guard work?.isDone != false else {
+            next = names
+            return
+        }
         let known = byService ?? [:]
         var found: [String: [String]] = [:]
         var changed: Set<String> = []
@@ -144,6 +167,9 @@ final class ZooKeeperNames {
         let isFirst = byService == nil
         byService = found
         if isFirst { onChange(nil) } else if !changed.isEmpty { onChange(changed) }
+        guard let names = next else { return }
+        next = nil
+        loop.schedule(after: .zero) { [weak self] in if self?.node != nil { self?.take(names) } }
     }
 
     private static func insert(_ name: String, _ names: inout [String]) {

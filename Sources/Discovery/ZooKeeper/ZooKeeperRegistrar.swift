@@ -153,7 +153,11 @@ final class ZooKeeperRegistrar {
             entry.data = [1]
         }
         entry.former.remove(entry.path)
-        if !before.isEmpty && before != entry.path { entry.former.insert(before) }
+        guard before != entry.path else { return }
+        client.retain(entry.path)
+        if before.isEmpty { return }
+        client.release(before)
+        entry.former.insert(before)
     }
 
     private func instance(_ entry: Entry) -> CuratorInstance {
@@ -282,7 +286,7 @@ final class ZooKeeperRegistrar {
     private func finish(_ entry: Entry, _ reason: String?) {
         entry.isWorking = false
         guard watches[entry.watch] === entry || entry.deregistered != nil else { return }
-        watches[entry.watch] = nil
+        if watches.removeValue(forKey: entry.watch) != nil { client.release(entry.path) }
         let completion = entry.deregistered
         entry.deregistered = nil
         completion?(reason)

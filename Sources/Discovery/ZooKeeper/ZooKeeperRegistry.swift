@@ -94,19 +94,20 @@ public final class ZooKeeperRegistry: Registrar {
         guard let known = services[service], refreshing.insert(service).inserted else { return }
         let lists = known.lists
         var left = lists.count
-        var isGood = true
+        var isLost = false
         let finish = { [weak self] in
             guard let self, services[service] === known else { return }
             refreshing.remove(service)
-            guard isGood else { return }
+            guard !isLost else { return }
             reporter.doubt(service)
             due.add(service)
         }
         if lists.isEmpty { context.loop.schedule(after: .zero, finish) }
         for list in lists {
-            tree.refresh(list) { wasRead in
+            tree.refresh(list) { reading in
                 left -= 1
-                isGood = isGood && wasRead
+                // A list that cannot be read leaves the others alone.
+                isLost = isLost || reading == .lost
                 if left == 0 { finish() }
             }
         }

@@ -19,6 +19,15 @@ final class ZooKeeperNode {
         }
     }
 
+    /// How a read has ended.
+    enum Reading {
+        case good
+        /// The server does not let it be read, or nobody wants it any more: nothing better will come.
+        case impossible
+        /// The connection was lost.
+        case lost
+    }
+
     /// What is known of it.
     enum State: Equatable {
         /// It was not read yet.
@@ -49,8 +58,8 @@ final class ZooKeeperNode {
     fileprivate var busyTime: Int64 = 0
     fileprivate var busyUntil: Int64 = 0
     fileprivate var timer: EventLoop.Timer?
-    /// Called once after the next whole read: true when it was good.
-    fileprivate var onceRead: [(Bool) -> Void] = []
+    /// Called once after the next whole read.
+    fileprivate var onceRead: [(Reading) -> Void] = []
 
     fileprivate init(
         id: UInt64, path: String, kind: Kind, onRead: @escaping (ZooKeeperNode, Content) -> Void,
@@ -73,8 +82,6 @@ final class ZooKeeperTree {
     private let loop: EventLoop
     private let chroot: String
     private var nodes: [UInt64: ZooKeeperNode] = [:]
-    /// How many nodes are kept known at each path.
-    private var users: [String: Int] = [:]
     private var nextID: UInt64 = 1
     private var rereading: SlicedWork?
 
@@ -101,7 +108,7 @@ final class ZooKeeperTree {
         let node = ZooKeeperNode(id: nextID, path: path, kind: kind, onRead: onRead, onFailure: onFailure)
         nextID += 1
         nodes[node.id] = node
-        users[path, default: 0] += 1
+        client.retain(chroot + path)
         read(node, isUrgent: false)
         return node
     }
@@ -110,16 +117,15 @@ final class ZooKeeperTree {
     func forget(_ node: ZooKeeperNode) {
         guard nodes.removeValue(forKey: node.id) != nil else { return }
         node.isForgotten = true
-        let others = users[node.path, default: 1] - 1
-        users[node.path] = others > 0 ? others : nil
-        node.onceRead = []
+        client.release(chroot + node.path)
         loop.cancel(node.timer)
         if node.isWatched { takeWatchBack(node) }
+        complete(node, .impossible)
     }
 
-    /// Reads a node now. `completion` is called once, unless it is forgotten: true when a read begun after this was good.
-    func refresh(_ node: ZooKeeperNode, completion: @escaping (Bool) -> Void) {
-        guard !node.isForgotten else { return }
+    /// Reads a node now. `completion` is called once, with how a read begun after this has ended.
+    func refresh(_ node: ZooKeeperNode, completion: @escaping (ZooKeeperNode.Reading) -> Void) {
+        guard !node.isForgotten else { return completion(.impossible) }
         node.onceRead.append(completion)
         loop.cancel(node.timer)
         node.timer = nil
@@ -153,7 +159,6 @@ final class ZooKeeperTree {
             loop.cancel(node.timer)
         }
         nodes.removeAll()
-        users.removeAll()
     }
 
     private func fired(_ id: UInt64) {
@@ -173,7 +178,7 @@ final class ZooKeeperTree {
     private func read(_ node: ZooKeeperNode, isUrgent: Bool) {
         guard client.isReady else {
             // After the reconnect everything is read.
-            return finish(node, isGood: false)
+            return finish(node, .lost)
         }
         guard !node.isReading else {
             node.isStale = true
@@ -225,20 +230,25 @@ final class ZooKeeperTree {
         node.busyUntil = Clock.nanoseconds
         // Reading the answer is not measured; it goes with the size.
         node.busyTime = node.busyUntil - started + content.count * Self.timePerName
-        finish(node, isGood: true)
+        finish(node, .good)
     }
 
     private func failed(_ result: Result<ZooKeeperReply, ZooKeeperError>, _ node: ZooKeeperNode) {
         node.isReading = false
         guard !node.isForgotten else { return }
-        if case .failure(let error) = result, error != .lost {
-            let reason = "\(node.path): \(error)"
+        guard case .failure(.lost) = result else {
+            let reason = "\(node.path): \(Self.text(result))"
             client.health.failed(reason, isAway: false)
             if node.state != .known { node.state = .failed(reason) }
             node.onFailure(node, reason)
             retryLater(node)
+            return finish(node, .impossible)
         }
-        finish(node, isGood: false)
+        finish(node, .lost)
+    }
+
+    private static func text(_ result: Result<ZooKeeperReply, ZooKeeperError>) -> String {
+        if case .failure(let error) = result { "\(error)" } else { "an answer to something else" }
     }
 
     /// Nothing would tell when reading becomes allowed.
@@ -251,21 +261,25 @@ final class ZooKeeperTree {
         }
     }
 
-    private func finish(_ node: ZooKeeperNode, isGood: Bool) {
+    private func finish(_ node: ZooKeeperNode, _ reading: ZooKeeperNode.Reading) {
         if node.isStale {
             node.isStale = false
             // Who waits for a read waits for this one: it may have asked after the last one was sent.
             return read(node, isUrgent: true)
         }
+        complete(node, reading)
+    }
+
+    private func complete(_ node: ZooKeeperNode, _ reading: ZooKeeperNode.Reading) {
         let waiting = node.onceRead
         node.onceRead = []
-        for completion in waiting { completion(isGood) }
+        for completion in waiting { completion(reading) }
     }
 
     private func takeWatchBack(_ node: ZooKeeperNode) {
-        // All watches of the path would go.
-        guard client.isReady, users[node.path] == nil else { return }
         let path = chroot + node.path
+        // All watches of the path would go.
+        guard client.isReady, !client.isUsed(path) else { return }
         let isChildren = node.kind == .children && !node.isMissing
         client.send(.forget(path, isChildren: isChildren), isUrgent: false) { _ in }
     }

@@ -31,9 +31,15 @@ public final class Logger: Sendable {
 
     /// Creates a logger; `write` gets whole lines with their line end and can be called from any thread.
     public convenience init(
-        minimum: LogLevel = .info, write: @escaping @Sendable (String) -> Void = Logger.writeToStandardError
+        minimum: LogLevel = .info, write: @escaping @Sendable (String) -> Void
     ) {
         self.init(minimum: minimum, now: { Clock.nanoseconds }, write: write)
+    }
+
+    /// Creates a logger that writes to standard error and never waits for who reads it.
+    public convenience init(minimum: LogLevel = .info) {
+        let output = LineOutput()
+        self.init(minimum: minimum) { output.write($0, note: Logger.lostLines) }
     }
 
     /// A logger whose limits go by this clock.
@@ -66,6 +72,11 @@ public final class Logger: Sendable {
         for (key, value) in fields { line += " \(key)=\(Self.quoted(value))" }
         if suppressed > 0 { line += " suppressed=\(suppressed)" }
         write(line + "\n")
+    }
+
+    /// The line that says how many were not taken by whoever reads the log.
+    static let lostLines: @Sendable (UInt64) -> String = { count in
+        "time=\(timestamp(Clock.wallNanoseconds)) level=warning event=log.lost lines=\(count)\n"
     }
 
     /// Nil: leave the line out. Otherwise how many were left out before it.
@@ -121,20 +132,5 @@ public final class Logger: Sendable {
         strftime(&text, text.count, "%Y-%m-%dT%H:%M:%S", &parts)
         let milliseconds = String(1000 + nanoseconds / 1_000_000 % 1000).dropFirst()
         return text.withUnsafeBufferPointer { String(cString: $0.baseAddress!) } + ".\(milliseconds)Z"
-    }
-
-    /// The default sink.
-    public static let writeToStandardError: @Sendable (String) -> Void = { line in
-        var line = line
-        line.withUTF8 { bytes in
-            var rest = bytes[...]
-            while !rest.isEmpty {
-                let count = Glibc.write(2, UnsafeBufferPointer(rebasing: rest).baseAddress, rest.count)
-                if count < 0 && errno == EINTR { continue }
-                // A full pipe that nobody reads must not stop the process: the rest of the line is lost.
-                guard count > 0 else { return }
-                rest = rest.dropFirst(count)
-            }
-        }
     }
 }

@@ -3,11 +3,21 @@ import Glibc
 
 /// Signals as events of a loop.
 public enum Signals {
-    /// Blocks the signals for this thread and those it will start, and ignores SIGPIPE. Call it first in `main`.
+    /// Those that a process which serves takes as events.
+    public static let served = [SIGTERM, SIGINT, SIGHUP]
+
+    /// Blocks the signals for this thread and those it will start, and ignores SIGPIPE. Call it first in `main`: what comes
+    /// before would end the process, or be lost where it is the first one of a container.
     public static func block(_ signals: [Int32]) {
         signal(SIGPIPE, SIG_IGN)
         var set = makeSet(signals)
         pthread_sigmask(SIG_BLOCK, &set, nil)
+    }
+
+    /// Lets the signals do what they usually do, also those that have come meanwhile.
+    public static func unblock(_ signals: [Int32]) {
+        var set = makeSet(signals)
+        pthread_sigmask(SIG_UNBLOCK, &set, nil)
     }
 
     /// Calls `handler` on the loop for each of the blocked signals that arrives.

@@ -25,7 +25,7 @@ public final class OwnAddresses {
         let now = Clock.nanoseconds
         if let readAt, now - readAt < Self.lifetime { return interfaces }
         readAt = now
-        interfaces = Set(NetworkInterface.all)
+        interfaces = NetworkInterface.all
         return interfaces
     }
 }
@@ -36,7 +36,7 @@ extension SocketAddress {
     ///
     /// - Parameter interfaces: the addresses of this machine, with port 0.
     public func leads(
-        to listener: SocketAddress, interfaces: () -> Set<SocketAddress> = { Set(NetworkInterface.all) }
+        to listener: SocketAddress, interfaces: () -> Set<SocketAddress> = { NetworkInterface.all }
     ) -> Bool {
         let address = unmapped
         guard port != 0, port == listener.port, address.isIPv6 == listener.isIPv6 else { return false }
@@ -48,9 +48,6 @@ extension SocketAddress {
 
     /// `0.0.0.0` or `::`: all addresses of this machine, or none.
     public var isUnspecified: Bool { high == 0 && low == (isIPv6 ? 0 : 0xffff_0000_0000) }
-
-    /// `127.0.0.0/8` or `::1`: only this machine reaches it.
-    public var isLoopback: Bool { isIPv6 ? high == 0 && low == 1 : low >> 24 & 0xff == 127 }
 
     /// `::ffff:10.0.0.1` is how IPv6 writes `10.0.0.1`.
     private var unmapped: SocketAddress {

@@ -75,6 +75,9 @@ public struct SocketAddress: Hashable, Sendable {
         self = address
     }
 
+    /// `127.0.0.0/8` or `::1`: only this machine reaches it.
+    public var isLoopback: Bool { isIPv6 ? high == 0 && low == 1 : low >> 24 & 0xff == 127 }
+
     /// AF_INET or AF_INET6.
     public var family: Int32 { isIPv6 ? AF_INET6 : AF_INET }
 

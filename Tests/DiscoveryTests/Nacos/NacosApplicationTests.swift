@@ -54,6 +54,22 @@ import Testing
         registry.stop()
     }
 
+    @Test(arguments: [true, false])
+    func oneThatJoinsLaterIsToldWhatIsKnown(isHTTPFirst: Bool) throws {
+        nacos.hasV1 = true
+        nacos.services["shop"]?.append(
+            .init(ip: "10.0.0.2", port: 8080, metadata: #"{"preserved.register.source":"SPRING_CLOUD"}"#))
+        let registry = registry(isPushed: false)
+        let shop = ServiceKey.http("shop")
+        for service in isHTTPFirst ? [shop, echo] : [echo, shop] {
+            registry.subscribe(service)
+            #expect(fixture.wait { fixture.told[service]?.last?.isEmpty == false })
+        }
+        #expect(fixture.addresses(shop) == ["10.0.0.2:8080"])
+        #expect(fixture.wait { fixture.told[echo]?.last?.first?.interfaceVersion == "1.0.0" })
+        registry.stop()
+    }
+
     @Test func theInterfacesOwnEntryGoesBefore() throws {
         nacos.set(
             "providers:a.Echo:1.0.0:", "10.0.0.1", "10.0.0.2", metadata: #"{"protocol":"dubbo","dubbo.tag":"own"}"#)

@@ -37,6 +37,27 @@ import Testing
         ("no HTTP", .raw("SSH-2.0-OpenSSH_9.2\r\n", close: true)), ("closed", .raw("", close: true)),
     ]
 
+    /// A refresh of an interface is answered although one of its names is refused for ever.
+    @Test func aBadNameLeavesTheOthersAlone() throws {
+        let echo = ServiceKey.dubbo("a.Echo")
+        for version in ["1", "2"] {
+            nacos.set("providers:a.Echo:\(version):", "10.0.0.\(version)", metadata: #"{"protocol":"dubbo"}"#)
+        }
+        nacos.fault = { request in
+            let name = request.query["serviceName"] ?? ""
+            return name.hasSuffix("a.Echo:2:") ? .status(400, "Param 'serviceName' is illegal") : nil
+        }
+        let registry = quick(nacos)
+        defer { registry.stop() }
+        registry.subscribe(echo)
+        #expect(fixture.wait { fixture.addresses(echo) == ["10.0.0.1:8080"] })
+        nacos.services["providers:a.Echo:1:"] = []
+        #expect(fixture.wait { fixture.addresses(echo) == [] })
+        let count = fixture.told[echo]?.count ?? 0
+        registry.refresh(echo)
+        #expect(fixture.wait { fixture.told[echo]?.count ?? 0 > count })
+    }
+
     @Test(arguments: faults.indices)
     func faultsChangeNothingForKnownHosts(index: Int) throws {
         let (name, fault) = Self.faults[index]

@@ -28,6 +28,30 @@ import Testing
         #expect(DubboURL("dubbo://h:1/a?v=%zz")?.parameters["v"] == "%zz")
     }
 
+    @Test func whatAnOldProviderSaysForAllItsServicesCountsWhereTheServiceSaysNothing() throws {
+        let old = "dubbo://h:1/a.Echo?default.group=g&default.version=2.0&default.weight=40&default.tag=&weight="
+        let host = try #require(DubboURL(old)).provider.get()
+        #expect(host.instance.group == "g" && host.instance.interfaceVersion == "2.0" && host.instance.weight == 0.4)
+        let own = try #require(DubboURL("dubbo://h:1/a.Echo?default.group=g&group=own")).provider.get()
+        #expect(own.instance.group == "own" && own.instance.metadata.dictionary == ["group": "own"])
+    }
+
+    @Test(arguments: [
+        ("dubbo://[2001:db8::1%25eth0]:1/a", "2001:db8::1"),
+        ("dubbo://2001:db8:0:0:0:0:0:1%eth0:1/a", "2001:db8:0:0:0:0:0:1"),
+        ("dubbo://[::1]:1/a", "::1"),
+    ])
+    func aZoneIsLeftOut(text: String, host: String) throws {
+        #expect(try #require(DubboURL(text)).provider.get().host == host)
+    }
+
+    @Test func aPathOfItsOwnIsKept() throws {
+        let own = try #require(DubboURL("dubbo://h:1/orders/v1?interface=a.Orders")).provider.get()
+        #expect(own.instance.metadata["path"] == "orders/v1")
+        let usual = try #require(DubboURL("dubbo://h:1/a.Orders?interface=a.Orders&path=a.Orders")).provider.get()
+        #expect(usual.instance.metadata["path"] == nil)
+    }
+
     @Test(arguments: ["", "x", "://h:1", "dubbo://h:99999/a", "dubbo://h:x/a", "dubbo://a b:1/x", "%zz", "dubbo%3A%2F"])
     func refusesWhatIsNoURL(name: String) { #expect(DubboURL(encoded: name) == nil) }
 

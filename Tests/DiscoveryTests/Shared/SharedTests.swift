@@ -128,6 +128,23 @@ extension ServerPool {
         resolver.stop()
     }
 
+    @Test(arguments: ["010.0.0.1", "127.0.0.010", "0x7f.1", "2130706433"])
+    func aNumberIsNoName(text: String) {
+        #expect(HostText.isNumber(text) && NameResolver.ask(text) == .failed("not an address"))
+    }
+
+    @Test(arguments: ["127.0.0.1", "::1", "localhost", "web.1", "10.example", "a"])
+    func namesAndAddressesAreNoNumbers(text: String) { #expect(!HostText.isNumber(text)) }
+
+    @Test(arguments: [
+        ("[2001:db8::1]", "2001:db8::1"), ("fe80::1%eth0", "fe80::1"), ("[fe80::1%2]", "fe80::1"), ("a", "a"),
+        ("10.0.0.1", "10.0.0.1"),
+    ])
+    func addressesLoseTheirBracketsAndZones(text: String, bare: String) {
+        #expect(HostText.bare(text) == bare)
+        #expect(ListedHost(host: text, port: 1, instance: Instance(address: .unknown)).host == bare)
+    }
+
     @Test func asksTheSystem() throws {
         let loop = try EventLoop()
         let resolver = NameResolver(loop: loop)

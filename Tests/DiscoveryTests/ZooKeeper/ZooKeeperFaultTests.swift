@@ -50,6 +50,49 @@ import Testing
         #expect(fixture.log.contains("registry.session_expired"))
     }
 
+    /// An application that may not be read does not keep a doubted list of its interface from being confirmed.
+    @Test func anUnreadableApplicationLeavesTheOthersAlone() throws {
+        let zookeeper = try ZooKeeperFixture()
+        let fixture = zookeeper.fixture
+        let writer = try zookeeper.writer()
+        try zookeeper.writer(credentials: "u:p").create("/services/closed")
+        try writer.create("/dubbo/mapping/demo.Echo", "closed")
+        let provider = ZooKeeperFixture.provider("demo.Echo", 9001)
+        try writer.create(provider)
+        let registry = try zookeeper.registry()
+        defer { registry.stop() }
+        registry.subscribe(echo)
+        zookeeper.expect(echo, ["127.0.0.1:9001"])
+        try writer.delete(provider)
+        zookeeper.expect(echo, [])
+        let count = fixture.told[echo]?.count ?? 0
+        registry.refresh(echo)
+        #expect(fixture.wait { fixture.told[echo]?.count ?? 0 > count })
+    }
+
+    /// Who waits for a read of a node hears of it when the node is forgotten.
+    @Test func aForgottenNodeCompletesThoseWhoWait() throws {
+        let zookeeper = try ZooKeeperFixture()
+        let relay = try FreezingRelay(to: zookeeper.server.address)
+        let settings = try ZooKeeperSettings(RegistryURL("zookeeper://\(relay.address)"))
+        let client = ZooKeeperClient(settings, url: "z", context: zookeeper.fixture.context)
+        defer { client.stop() }
+        let tree = ZooKeeperTree(client: client, loop: zookeeper.fixture.loop, chroot: "")
+        client.onReady = { _ in tree.readAll() }
+        client.start()
+        let node = tree.watch("/", .children) { _, _ in
+        } onFailure: { _, _ in
+        }
+        #expect(zookeeper.fixture.wait { node.state == .known })
+        relay.freeze()
+        var readings: [ZooKeeperNode.Reading] = []
+        tree.refresh(node) { readings.append($0) }
+        #expect(readings.isEmpty)
+        tree.forget(node)
+        tree.refresh(node) { readings.append($0) }
+        #expect(readings == [.impossible, .impossible])
+    }
+
     /// A server that grants much less than was asked for hears from a quiet client in time.
     @Test func keepsAShortSessionAlive() throws {
         let zookeeper = try ZooKeeperFixture(tick: 100, longestSession: 800)

@@ -56,6 +56,26 @@ import Testing
         #expect(fixture.wait { outcome == [nil, nil] })
     }
 
+    /// The service that is let go has the registrar's node among its own.
+    @Test func keepsItsWatchWhenTheServiceIsLetGo() throws {
+        let zookeeper = try ZooKeeperFixture()
+        let writer = try zookeeper.writer()
+        let registry = try zookeeper.registry()
+        defer { registry.stop() }
+        let shop = ServiceKey.http("shop")
+        registry.register(Registration(service: shop, host: "127.0.0.1", port: 8001))
+        registry.subscribe(shop)
+        zookeeper.expect(shop, ["127.0.0.1:8001"])
+        let name = try #require(try writer.children("/services/shop").first)
+        registry.unsubscribe(shop)
+        // What follows is behind the taking back of watches.
+        let other = ServiceKey.http("other")
+        registry.subscribe(other)
+        zookeeper.expect(other, [])
+        try writer.delete("/services/shop/\(name)")
+        try expectChildren(writer, zookeeper, "/services/shop", [name])
+    }
+
     @Test func registersHTTPApplications() throws {
         let zookeeper = try ZooKeeperFixture()
         let fixture = zookeeper.fixture

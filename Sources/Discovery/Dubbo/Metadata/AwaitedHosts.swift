@@ -10,6 +10,7 @@ extension InstanceReporter {
             guard let reported = reported(key) else { return }
             hosts += reported.lazy.map { ListedHost(host: $0.address.ip, port: $0.address.port, instance: $0) }
                 .filter { found.awaited.contains($0.hostPort) }
+            hosts += named(key).filter { found.awaited.contains($0.hostPort) }
             if hosts.isEmpty { return }
         }
         report(key, hosts, unused: found.unused)

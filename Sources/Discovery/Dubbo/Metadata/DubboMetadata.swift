@@ -80,7 +80,7 @@ final class DubboMetadata {
             let members = [
                 ("group", JSONWriter.quote(service.group)), ("version", JSONWriter.quote(service.version)),
                 ("protocol", JSONWriter.quote(service.scheme)), ("port", "\(service.port)"),
-                ("params", JSONWriter.object(DubboProvider.labels(service.parameters))),
+                ("params", JSONWriter.object(DubboProvider.labels(service.parameters, interface: service.interface))),
             ]
             count += 1
             text += JSONWriter.object(members).utf8
@@ -90,7 +90,7 @@ final class DubboMetadata {
 
     private struct Entry: Decodable {
         private enum Key: String, CodingKey {
-            case group, version, `protocol`, port, params
+            case group, version, `protocol`, port, path, params
         }
 
         let group: String?
@@ -101,12 +101,13 @@ final class DubboMetadata {
 
         init(from decoder: any Decoder) throws {
             let values = try decoder.container(keyedBy: Key.self)
-            parameters =
-                (try? values.decode([String: String?].self, forKey: .params))?.compactMapValues { $0 } ?? [:]
+            var parameters = values.labels(forKey: .params)
+            if let path = try? values.decode(String.self, forKey: .path) { parameters["path"] = path }
             group = (try? values.decode(String.self, forKey: .group)) ?? parameters["group"]
             version = (try? values.decode(String.self, forKey: .version)) ?? parameters["version"]
             scheme = try values.decode(String.self, forKey: .protocol)
             port = (try? values.decode(Int.self, forKey: .port)) ?? 0
+            self.parameters = parameters
         }
 
         func service(_ interface: String) -> Service {

@@ -164,6 +164,7 @@ struct DubboMetadataAnswer: DubboMetadataReading {
                 if let name = document.text(key), let text = document.text(entry) { parameters[name] = text }
             }
         }
+        if let path = member("path") { parameters["path"] = path }
         let port = document.member("port", of: value).flatMap { document.integer($0) }
         return DubboMetadata.Service(
             interface: member("name") ?? "", version: DubboProvider.version(member("version") ?? parameters["version"]),

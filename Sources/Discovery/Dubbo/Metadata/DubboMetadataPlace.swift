@@ -34,6 +34,6 @@ extension DubboMetadataPlace {
         case ("tri", _, "2.0.0"): way = .triple
         default: return nil
         }
-        self.host = HostPort(host: host, port: port)
+        self.host = HostPort(host: HostText.bare(host), port: port)
     }
 }

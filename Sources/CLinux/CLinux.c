@@ -8,8 +8,8 @@
 static int release_segments(struct dl_phdr_info *object, size_t size, void *context)
 {
     (void)size;
-    // The program itself and the C library are in use all the time.
-    if (!object->dlpi_name || !*object->dlpi_name || strstr(object->dlpi_name, "/libc.so"))
+    // The C library is in use all the time. Of the program itself much is for its start alone.
+    if (object->dlpi_name && strstr(object->dlpi_name, "/libc.so"))
         return 0;
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
     for (int index = 0; index < object->dlpi_phnum; index++) {

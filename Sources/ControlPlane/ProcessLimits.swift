@@ -18,7 +18,7 @@ public enum ProcessLimits {
         return UInt64(limit.rlim_cur)
     }
 
-    /// Gives the memory of library code that only loading needed back to the system: three dozen libraries come along with
+    /// Gives the memory of code that only loading and starting needed back to the system: three dozen libraries come along with
     /// libcurl, and serving hardly touches them.
     public static func releaseLibraryCode() { _ = clinux_release_library_pages() }
 

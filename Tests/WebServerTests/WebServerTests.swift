@@ -82,7 +82,7 @@ struct WebServerTests {
         }
         #expect(client.expect("POST /p?x=1 hello|"))
         client.send("POST /c HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3;e=1\r\nabc\r\n2\r")
-        client.send("\nde\r\n0\r\nTrailer: t\r\n\r\nGET /next HTTP/1.1\r\nHost: a\r\n\r\n")
+        client.send("\nde\r\n0\r\nX-Sum: t\r\n\r\nGET /next HTTP/1.1\r\nHost: a\r\n\r\n")
         #expect(client.expect("POST /c abcde|") && client.expect("GET /next |"))
     }
 

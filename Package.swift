@@ -44,6 +44,10 @@ let package = Package(
         .executableTarget(name: "sample", dependencies: ["Configuration", "Discovery", "Runtime", "WebServer"]),
 
         // Tests
+        .executableTarget(
+            name: "simulate",
+            dependencies: ["Balancing", "Configuration", "Discovery", "Proxy", "Runtime"],
+            path: "Tests/Simulation"),
         .target(name: "TestSupport", dependencies: ["CLinux", "Runtime"], path: "Tests/TestSupport"),
         .testTarget(
             name: "AdminTests",

@@ -80,6 +80,7 @@ let package = Package(
         .testTarget(name: "RoutingTests", dependencies: ["Routing"]),
         .testTarget(name: "RuntimeTests", dependencies: ["CLinux", "Runtime"]),
         .testTarget(name: "SampleTests", dependencies: ["DevelopmentRegistry", "Runtime", "WebServer", "sample"]),
+        .testTarget(name: "SimulationTests", dependencies: ["CLinux", "Runtime", "simulate"]),
         .testTarget(name: "TestSupportTests", dependencies: ["TestSupport"]),
         .testTarget(name: "WebServerTests", dependencies: ["Runtime", "WebServer"]),
     ],

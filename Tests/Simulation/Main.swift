@@ -1,54 +1,96 @@
 import Glibc
 import Runtime
 
-/// `simulate --runs N --seed S [--seconds T]`: runs one seed after the other until one fails.
+/// Runs one seed after the other until one fails, or one of them with some of its steps. `scripts/simulate` is what people start.
 @main
 enum Main {
     static func main() throws {
         let options = Options(CommandLine.arguments)
-        if let steps = options.steps {
-            return finish(try Run.run(seed: options.seed, salt: options.salt, steps: steps), options.seed)
-        }
+        if options.isDescribing { return describe(options) }
+        if let steps = options.steps { return try replay(options, steps) }
         let begin = Clock.nanoseconds
-        var requests = 0
-        var kinds: [String: (count: Int, seed: UInt64, text: String)] = [:]
-        var done = 0
+        var tally = Tally()
         for number in 0..<options.runs {
-            let seed = options.seed + UInt64(number)
-            let result = try Run.run(seed: seed)
-            requests += result.requests
-            done += 1
-            if let failure = result.failure {
-                kinds[failure.kind, default: (0, seed, failure.text)].count += 1
-                if !options.isCounting { break }
-            }
+            let seed = options.seed &+ UInt64(number)
+            options.progress?.write(seed)
+            tally.add(try Run.run(seed: seed), seed)
+            if !tally.failures.isEmpty && !options.isCounting { break }
             if Clock.nanoseconds - begin > options.seconds * 1_000_000_000 { break }
         }
-        let seconds = Double(Clock.nanoseconds - begin) / 1e9
-        print("\(done) runs, \(requests) requests, \(Int(Double(done) / seconds)) runs a second")
-        for (kind, found) in kinds.sorted(by: { $0.value.count > $1.value.count }) {
-            print("\(found.count) x \(kind), first seed \(found.seed): \(found.text)")
-        }
-        if !kinds.isEmpty { exit(1) }
+        tally.tell(seconds: Double(Clock.nanoseconds - begin) / 1e9)
+        if !tally.failures.isEmpty { exit(1) }
     }
 
-    private static func finish(_ result: Run.Result, _ seed: UInt64) {
-        if let failure = result.failure {
-            print("seed \(seed): \(failure.kind): \(failure.text)")
-            exit(1)
+    private static func replay(_ options: Options, _ steps: [Int]) throws {
+        let result = try Run.run(seed: options.seed, salt: options.salt, steps: steps)
+        guard let failure = result.failure else { return print("fine: \(result.requests) requests") }
+        print("\(failure.kind): \(failure.text)")
+        exit(1)
+    }
+
+    private static func describe(_ options: Options) {
+        let plan = Generator.plan(seed: options.seed)
+        for (number, service) in plan.services.enumerated() {
+            print("service \(number): \(service.kind.rawValue) \(service.name), hosts \(service.hosts)")
         }
-        print("seed \(seed): fine, \(result.requests) requests")
+        for index in options.steps ?? Array(plan.steps.indices) where plan.steps.indices.contains(index) {
+            print("\(index)".padded(4) + "\(plan.steps[index])")
+        }
+    }
+}
+
+/// What many runs have found.
+struct Tally {
+    struct Found {
+        var count = 0
+        let seed: UInt64
+        let text: String
+    }
+
+    private(set) var failures: [String: Found] = [:]
+    private var runs = 0
+    private var requests = 0
+
+    mutating func add(_ result: Run.Result, _ seed: UInt64) {
+        runs += 1
+        requests += result.requests
+        guard let failure = result.failure else { return }
+        failures[failure.kind, default: Found(seed: seed, text: failure.text)].count += 1
+    }
+
+    func tell(seconds: Double) {
+        print("\(runs) runs, \(requests) requests, \(Int(Double(runs) / seconds)) runs a second")
+        for (kind, found) in failures.sorted(by: { $0.value.count > $1.value.count }) {
+            print("seed \(found.seed): \(kind): \(found.text)" + (found.count > 1 ? " (and \(found.count - 1) more)" : ""))
+        }
+    }
+}
+
+/// Tells another process which seed is run, in case that this one ends on the way.
+struct Progress {
+    private let descriptor: Int32
+
+    init?(path: String) {
+        descriptor = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0o644)
+        if descriptor < 0 { return nil }
+    }
+
+    func write(_ seed: UInt64) {
+        let text = Array("\(seed)".padded(24).utf8)
+        pwrite(descriptor, text, text.count, 0)
     }
 }
 
 struct Options {
-    var runs = 1000
+    var runs = Int.max
     var seed: UInt64 = 1
-    var seconds: Int64 = 3600
+    var seconds: Int64 = 60
     var salt: UInt64 = 0
     var steps: [Int]?
     /// Goes on after a failure and counts each kind.
     var isCounting = false
+    var isDescribing = false
+    var progress: Progress?
 
     init(_ arguments: [String]) {
         var rest = arguments.dropFirst()
@@ -59,9 +101,15 @@ struct Options {
             case "--seconds": seconds = rest.popFirst().flatMap { Int64($0) } ?? seconds
             case "--salt": salt = rest.popFirst().flatMap { UInt64($0) } ?? salt
             case "--steps": steps = (rest.popFirst() ?? "").split(separator: ",").compactMap { Int($0) }
+            case "--progress": progress = rest.popFirst().flatMap { Progress(path: $0) }
             case "--count": isCounting = true
+            case "--describe": isDescribing = true
             default: print("simulate: \(name) is not known")
             }
         }
     }
+}
+
+extension String {
+    fileprivate func padded(_ width: Int) -> String { self + String(repeating: " ", count: max(0, width - count)) }
 }

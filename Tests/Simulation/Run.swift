@@ -14,7 +14,7 @@ enum Run {
     }
 
     /// The log's lines go to the kernel; this only says that there is one.
-    nonisolated(unsafe) private static let log = try? AccessLog(path: "/dev/null")
+    private static let log = try? AccessLog(path: "/dev/null")
 
     /// More turns than any run needs.
     static let mostTurns = 2_000_000
@@ -34,6 +34,7 @@ enum Run {
             if turns > mostTurns { world.fail("never ends", "after \(turns) turns", world.open.first) }
         }
         if world.failure == nil {
+            world.finish()
             if let request = world.open.first { world.fail("drain", "a request is cut off", request) }
             worker.tearDown()
             if world.kernel.openCount > 0 { world.fail("left over", "\(world.kernel.openCount) descriptors", nil) }

@@ -4,7 +4,7 @@ extension World {
         switch outcome {
         case .given: return
         case .unanswered:
-            if request.isDoomed || drainedAt != nil { return }
+            if request.isDoomed || drainedAt != nil && request.seen.isEmpty { return }
             fail("unanswered", "the connection ended instead", request)
         case .cut:
             let mayBeCut = request.seen.contains { isBroken($0.reaction) || hosts[$0.host].faults.contains(.broken) }
@@ -95,7 +95,7 @@ extension World {
         let all = epochs(request)
         if all.isEmpty || all.contains(where: { !canServe(request, $0.listing) }) { errors.insert(503) }
         if !isRouted(request, throughout: true) { errors.formUnion([503, 404]) }
-        if shortages.contains(where: { $0 >= start }) || !kernel.connectFailures.isEmpty { errors.insert(503) }
+        if kernel.failedAt >= start { errors.insert(503) }
         if hasHostTrouble(request) { errors.formUnion([502, 503, 504]) }
         let waited = now - start + 10_000_000
         if waited >= timeout(request, start) && (!request.seen.isEmpty || plan.isHeldBack || request.lostTime > 0) {

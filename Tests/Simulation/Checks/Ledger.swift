@@ -86,7 +86,7 @@ extension World {
         if case .name = request.plan.target {} else if !isRouted(request, throughout: true) { return "not routed" }
         if isConnecting(to: service) { return "a connect" }
         if hosts.contains(where: { $0.service == service && $0.mode == .hanging }) { return "a host hangs" }
-        if shortages.contains(where: { now - $0 < 1_100_000_000 }) { return "a listener pauses" }
+        if now - kernel.failedAt < 1_100_000_000 { return "a listener pauses" }
         if !request.seen.isEmpty && request.plan.wantsUpgrade { return tunnelReason(request) }
         return nil
     }

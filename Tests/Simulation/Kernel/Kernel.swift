@@ -34,13 +34,14 @@ final class Kernel {
     /// Errors that the next connects and accepts meet.
     var connectFailures: [Int32] = []
     var acceptFailures: [Int32] = []
+    /// When one of them was last met.
+    private(set) var failedAt: Int64 = 0
     /// Of 256 reads and writes so many are cut short, and so many find nothing though something is there.
     var shortness: UInt64 = 0
     var emptiness: UInt64 = 0
     var bufferSize = 65_536
     /// Whole lines of the access log.
     private(set) var log: [UInt8] = []
-    private(set) var calls: UInt64 = 0
 
     private var table: [Entry?] = []
     private var mailboxes: [(descriptor: Int32, token: UInt64, isReady: Bool)] = []
@@ -91,8 +92,10 @@ final class Kernel {
     func endOutput(_ descriptor: Int32) { socket(descriptor)?.endOutput() }
 
     func connect(to address: SocketAddress) -> Int32 {
-        calls &+= 1
-        if !connectFailures.isEmpty { return -connectFailures.removeFirst() }
+        if !connectFailures.isEmpty {
+            failedAt = now
+            return -connectFailures.removeFirst()
+        }
         let socket = VirtualSocket(capacity: bufferSize)
         socket.phase = .connecting
         surroundings.connect(socket, to: address)
@@ -105,7 +108,10 @@ final class Kernel {
         let nobody = SocketAddress(ipv4: 0, port: 0)
         guard case .listener(let listener)? = entry(descriptor)?.kind else { return (-EBADF, nobody) }
         if listener.waiting.isEmpty { return (-EAGAIN, nobody) }
-        if !acceptFailures.isEmpty { return (-acceptFailures.removeFirst(), nobody) }
+        if !acceptFailures.isEmpty {
+            failedAt = now
+            return (-acceptFailures.removeFirst(), nobody)
+        }
         let (socket, peer) = listener.waiting.removeFirst()
         return (insert(.socket(socket)), peer)
     }

@@ -85,13 +85,19 @@ final class World: Surroundings {
         let next = peers.compactMap(\.nextTime).min() ?? .max
         if let end = script.timeEnd, now < end { return pass(until: min(limit, next, end)) }
         script.timeEnd = nil
-        if let step = script.next(), next == .max || kernel.random.below(2) == 0 {
+        if next == .max || kernel.random.below(2) == 0, let step = script.next() {
             performAll(from: step)
             return true
         }
         if script.isDone && advanceEnding() { return true }
         if ending.pausesWorker { return false }
         return pass(until: min(limit, next))
+    }
+
+    /// The worker has ended; what it wrote is read.
+    func finish() {
+        heal()
+        while act(eagerness: 256) {}
     }
 
     private func pass(until time: Int64) -> Bool {
@@ -220,7 +226,7 @@ final class World: Surroundings {
         )
         guard let listener = listeners[kind], ending.isDrained == false, drainedAt == nil else { return }
         VirtualSocket.connect(inner, outer)
-        listener.waiting.append((inner, SocketAddress(ipv4: 0x7f00_0001, port: UInt16(1000 + number))))
+        listener.waiting.append((inner, SocketAddress(ipv4: 0x7f00_0001, port: UInt16(1000 + number % 50_000))))
         let client: any Client = kind == .http ? HTTPClient(outer, self) : DubboClient(outer, self)
         clients[number] = client
         peers.append(client)

@@ -22,7 +22,8 @@ enum Main {
     }
 
     private static func replay(_ options: Options, _ steps: [Int]) throws {
-        let result = try Run.run(seed: options.seed, salt: options.salt, steps: steps)
+        let trace: ((String) -> Void)? = options.isTracing ? { print($0) } : nil
+        let result = try Run.run(seed: options.seed, salt: options.salt, steps: steps, trace: trace)
         guard let failure = result.failure else { return print("fine: \(result.requests) requests") }
         print("\(failure.kind): \(failure.text)")
         exit(1)
@@ -90,6 +91,7 @@ struct Options {
     /// Goes on after a failure and counts each kind.
     var isCounting = false
     var isDescribing = false
+    var isTracing = false
     var progress: Progress?
 
     init(_ arguments: [String]) {
@@ -103,6 +105,7 @@ struct Options {
             case "--steps": steps = (rest.popFirst() ?? "").split(separator: ",").compactMap { Int($0) }
             case "--progress": progress = rest.popFirst().flatMap { Progress(path: $0) }
             case "--count": isCounting = true
+            case "--trace": isTracing = true
             case "--describe": isDescribing = true
             default: print("simulate: \(name) is not known")
             }

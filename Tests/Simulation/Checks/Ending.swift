@@ -123,6 +123,7 @@ extension World {
     func inspect(_ inventory: Inventory) {
         var rest = inventory
         rest.services = 0
+        rest.updates = 0
         if ending.phase == .left {
             // Dubbo hosts keep their connection while they are listed.
             rest.endpoints = 0

@@ -23,7 +23,7 @@ extension World {
     }
 
     private func epochs(_ request: Request) -> [ListingHistory.Epoch] {
-        listings[request.plan.service].during(request.startedAt ?? now, now)
+        listings[request.plan.service].during(request.headSentAt ?? now, now)
     }
 
     // MARK: A host's answer
@@ -81,7 +81,7 @@ extension World {
     /// Errors that there is a reason for; an answer of a host is always good, too.
     private func allowedErrors(_ request: Request) -> Set<Int> {
         var errors: Set<Int> = []
-        let start = request.startedAt ?? now
+        let start = request.headSentAt ?? now
         let plan = request.plan
         for (_, reaction) in request.seen {
             switch reaction {

@@ -22,7 +22,7 @@ extension World {
         if let start = request.startedAt, request.plan.timeoutMilliseconds > 0 {
             let late = now - start - Int64(request.plan.timeoutMilliseconds) * 1_000_000 - request.lostTime
             // Bytes that wait in a host's socket are the host's business.
-            if late > tick && host.faults.isEmpty && host.mode == .up {
+            if late > tick && host.faults.isEmpty && host.mode == .up && kernel.failedAt < start {
                 fail("sent too late", "\(late / 1_000_000) ms after its own deadline", request)
             }
         }
@@ -124,7 +124,7 @@ extension World {
             }
         }
         if case .name = request.plan.target { return true }
-        let start = request.startedAt ?? now
+        let start = request.headSentAt ?? now
         let end = request.endedAt ?? now
         var during: [Bool] = []
         for (index, epoch) in routes.enumerated() {

@@ -40,6 +40,8 @@ final class Kernel {
     var shortness: UInt64 = 0
     var emptiness: UInt64 = 0
     var bufferSize = 65_536
+    /// Told what the worker asks for, line by line.
+    var trace: ((String) -> Void)?
     /// Whole lines of the access log.
     private(set) var log: [UInt8] = []
 
@@ -64,6 +66,12 @@ final class Kernel {
     // MARK: Calls
 
     func receive(_ descriptor: Int32, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int) -> Int {
+        let result = read(descriptor, bytes, count)
+        trace?("receive(\(descriptor), \(count)) = \(result)")
+        return result
+    }
+
+    private func read(_ descriptor: Int32, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int) -> Int {
         guard let socket = socket(descriptor) else { return -Int(EBADF) }
         if random.below(256) < emptiness { return -Int(random.below(4) == 0 ? EINTR : EAGAIN) }
         switch socket.receive(atMost: shorten(count)) {
@@ -78,8 +86,10 @@ final class Kernel {
 
     func send(_ descriptor: Int32, _ bytes: UnsafePointer<UInt8>, _ count: Int) -> Int {
         guard let socket = socket(descriptor) else { return -Int(EBADF) }
-        // The peer's room decides, and sometimes chance; what was cut short is full for the moment.
-        return socket.send(bytes, shorten(count))
+        // The peer's room decides, and sometimes chance.
+        let result = socket.send(bytes, shorten(count))
+        trace?("send(\(descriptor), \(count)) = \(result)")
+        return result
     }
 
     private func shorten(_ count: Int) -> Int {
@@ -89,7 +99,10 @@ final class Kernel {
 
     func isQuiet(_ descriptor: Int32) -> Bool { socket(descriptor).map { !$0.hasNews && !$0.isReset } ?? false }
 
-    func endOutput(_ descriptor: Int32) { socket(descriptor)?.endOutput() }
+    func endOutput(_ descriptor: Int32) {
+        trace?("endOutput(\(descriptor))")
+        socket(descriptor)?.endOutput()
+    }
 
     func connect(to address: SocketAddress) -> Int32 {
         if !connectFailures.isEmpty {
@@ -99,7 +112,9 @@ final class Kernel {
         let socket = VirtualSocket(capacity: bufferSize)
         socket.phase = .connecting
         surroundings.connect(socket, to: address)
-        return insert(.socket(socket))
+        let descriptor = insert(.socket(socket))
+        trace?("connect(\(address)) = \(descriptor)")
+        return descriptor
     }
 
     func connectError(_ descriptor: Int32) -> Int32 { socket(descriptor)?.takeError().code ?? EBADF }
@@ -113,11 +128,14 @@ final class Kernel {
             return (-acceptFailures.removeFirst(), nobody)
         }
         let (socket, peer) = listener.waiting.removeFirst()
-        return (insert(.socket(socket)), peer)
+        let accepted = insert(.socket(socket))
+        trace?("accept() = \(accepted)")
+        return (accepted, peer)
     }
 
     func close(_ descriptor: Int32, asReset: Bool = false) {
         guard let entry = entry(descriptor) else { return complain("descriptor \(descriptor) is closed twice") }
+        trace?("close(\(descriptor)\(asReset ? ", as reset" : ""))")
         switch entry.kind {
         case .socket(let socket): asReset ? socket.reset() : socket.close()
         case .listener(let listener): for (socket, _) in listener.waiting { socket.reset() }
@@ -133,6 +151,7 @@ final class Kernel {
     // MARK: Readiness
 
     func watch(_ descriptor: Int32, _ interest: Readiness, _ token: UInt64) {
+        trace?("watch(\(descriptor), \(interest.rawValue))")
         if descriptor < Self.firstDescriptor {
             mailboxes.append((descriptor, token, true))
         } else if entry(descriptor) != nil {
@@ -155,6 +174,7 @@ final class Kernel {
             while events.isEmpty && surroundings.whileIdle(until: limit) { collect() }
         }
         if events.count > 1 { choose() }
+        trace?("wait(\(milliseconds)) = \(events.map { String($0.readiness.rawValue, radix: 16) }) at \(now / 1_000_000) ms")
         now += Int64(random.below(20_000))
         return events.count
     }

@@ -27,6 +27,7 @@ final class DubboClient: Peer, Client {
     private func sent(_ request: Request, _ id: Int64) {
         unsent.removeAll { $0 === request }
         request.isSent = true
+        request.headSentAt = world.now
         world.begin(request)
         if request.plan.isOneWay { return world.end(request, .given) }
         calls[id] = request

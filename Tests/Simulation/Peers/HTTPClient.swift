@@ -69,7 +69,10 @@ final class HTTPClient: Peer, Client {
 
     /// A request is in flight from when its head is sent and the one before it is answered.
     private func begin(_ request: Request, hasHead: Bool) {
-        if hasHead { sentHeads += 1 }
+        if hasHead {
+            sentHeads += 1
+            request.headSentAt = world.now
+        }
         guard let index = requests.firstIndex(where: { $0 === request }), index < sentHeads, index == 0 else { return }
         world.begin(request)
     }
@@ -121,11 +124,12 @@ final class HTTPClient: Peer, Client {
         self.head = nil
         check(request, head)
         let host = head.field("x-host").flatMap { Int($0) }
-        if head.field("connection")?.lowercased() == "close" || reader.endsWithConnection { isLast = true }
+        let closes = head.field("connection")?.lowercased() == "close"
+        if closes { isLast = true }
         // What it has not sent is not wanted any more.
-        if !request.isSent && isLast { dropOutput() }
+        if !request.isSent && closes { dropOutput() }
         finishFirst(.answered(status: status, host: host))
-        if isLast { leave() }
+        if closes || isLast && requests.isEmpty { leave() }
     }
 
     private func check(_ request: Request, _ head: HTTPReader.Head) {

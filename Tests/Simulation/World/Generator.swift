@@ -237,8 +237,11 @@ struct Generator {
 
     private mutating func fillHTTP(_ request: inout RequestPlan) {
         request.method = pick(["GET", "GET", "GET", "HEAD", "POST", "POST", "PUT"])
-        if chance(10) { request.target = .path(stranger: below(2)) }
-        if chance(10) { request.target = .alias }
+        // Routes lead to the first HTTP service.
+        if plan.services[..<request.service].allSatisfy({ $0.kind == .dubbo }) {
+            if chance(10) { request.target = .path(stranger: below(2)) }
+            if chance(10) { request.target = .alias }
+        }
         if request.method == "POST" || request.method == "PUT" {
             request.framing = chance(60) ? .length : .chunked
             request.bodySize = pick([0, 10, 1000, 1000, 30_000, 200_000])

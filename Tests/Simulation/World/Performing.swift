@@ -6,6 +6,7 @@ extension World {
     }
 
     private func perform(_ index: Int, _ action: Action) {
+        kernel.trace?("-- \(index) \(action)")
         switch action {
         case .open(let client, let kind): addClient(client, kind)
         case .request(let client, let plan): send(index, plan, by: client)

@@ -14,7 +14,9 @@ final class Request {
     let number: Int
     let plan: RequestPlan
     let client: Int
-    /// Its turn has come on its connection and its head is sent.
+    /// Its head is sent; the worker may have it from then on.
+    var headSentAt: Int64?
+    /// Its turn has come on its connection, too.
     var startedAt: Int64?
     /// Its last byte is sent.
     var isSent = false

@@ -60,6 +60,7 @@ final class World: Surroundings {
 
     func fail(_ kind: String, _ text: String, _ request: Request?) {
         if failure != nil { return }
+        kernel.trace?("FAILURE \(kind)")
         let about = request.map { " (request \($0.number): \($0.plan.method), seen by \($0.seen.map(\.host)))" } ?? ""
         failure = Failure(kind: kind, text: text + about)
     }

@@ -22,7 +22,7 @@ extension World {
         if let start = request.startedAt, request.plan.timeoutMilliseconds > 0 {
             let late = now - start - Int64(request.plan.timeoutMilliseconds) * 1_000_000 - request.lostTime
             // Bytes that wait in a host's socket are the host's business.
-            if late > tick && host.faults.isEmpty && host.mode == .up && kernel.failedAt < start {
+            if late > tick && host.faults.isEmpty && host.mode == .up && kernel.failedAt + 1_100_000_000 < start {
                 fail("sent too late", "\(late / 1_000_000) ms after its own deadline", request)
             }
         }

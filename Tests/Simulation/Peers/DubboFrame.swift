@@ -58,22 +58,22 @@ struct DubboFrame {
         var attachments = [("path", interface), ("interface", interface)]
         if plan.version > 0 { attachments.append(("x-version", Listing.versions[plan.version])) }
         if plan.timeoutMilliseconds > 0 { attachments.append(("timeout", "\(plan.timeoutMilliseconds)")) }
-        let argument = text("token:\(number);size:\(plan.bodySize);" + String(repeating: "a", count: plan.bodySize))
+        let argument = text("token:\(number);size:\(plan.bodySize);", filler: 0x61, plan.bodySize)
         return text("2.0.2") + text(interface) + text("0.0.0") + text("say") + text("Ljava/lang/String;") + argument
             + [0x48] + attachments.flatMap { text($0.0) + text($0.1) } + [0x5a]
     }
 
     static func value(number: Int, host: Int, size: Int) -> [UInt8] {
-        let filler = String(repeating: "b", count: size)
-        return [0x94] + text("token:\(number);host:\(host);size:\(size);" + filler) + [0x48, 0x5a]
+        [0x94] + text("token:\(number);host:\(host);size:\(size);", filler: 0x62, size) + [0x48, 0x5a]
     }
 
     /// Letters of the filler in the body.
     func count(of letter: UInt8) -> Int { body.reduce(0) { $0 + ($1 == letter ? 1 : 0) } }
 
-    static func text(_ text: String) -> [UInt8] {
+    /// A string in Hessian2, in chunks where it is long, with so many letters behind it.
+    static func text(_ text: String, filler: UInt8 = 0, _ count: Int = 0) -> [UInt8] {
         var result: [UInt8] = []
-        var rest = Array(text.utf8)[...]
+        var rest = (Array(text.utf8) + [UInt8](repeating: filler, count: count))[...]
         while rest.count > 0x8000 {
             result += [0x52, 0x80, 0x00] + rest.prefix(0x8000)
             rest = rest.dropFirst(0x8000)

@@ -105,6 +105,7 @@ final class HTTPClient: Peer, Client {
     }
 
     private func beginAnswer(_ head: HTTPReader.Head) {
+        if hasAborted && requests.isEmpty { return dropOutput() }
         guard let request = requests.first, sentHeads > 0 else {
             return world.fail("answer without request", head.first.joined(separator: " "), nil)
         }
@@ -168,6 +169,10 @@ final class HTTPClient: Peer, Client {
             } else {
                 finishFirst(.cut)
             }
+        }
+        if !isExcused && !incoming.isEmpty && !requests.isEmpty {
+            isExcused = true
+            finishFirst(.cut)
         }
         // What it has not begun to send is nobody's fault.
         for (place, request) in requests.enumerated() {

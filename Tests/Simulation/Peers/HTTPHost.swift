@@ -5,7 +5,8 @@ final class HTTPHostConnection: Peer, HostConnection {
     private var request: Request?
     private var reaction = Reaction.silent
     private var body: [UInt8] = []
-    private var isHolding = false
+    /// Pauses of its script that are still to come, and a hold without end.
+    private var holds = 0
     private var tunnel: Request?
 
     init(_ socket: VirtualSocket, _ host: Host, _ world: World) {
@@ -69,10 +70,10 @@ final class HTTPHostConnection: Peer, HostConnection {
         switch reaction {
         case .answer(let plan): answer(request, plan)
         case .status(let status): put(answerHead(request, status, "Content-Length: 0\r\n")); markDone()
-        case .silent: hold(.broken)
+        case .silent: stop()
         case .stall:
             put(answerHead(request, 200, "Content-Length: 50\r\nx-size: 50\r\n") + "begin")
-            hold(.broken)
+            stop()
         case .cut(let asReset):
             host.spoil(.broken)
             // An answer without a length ends with the connection: a reset is all that tells that it is cut.
@@ -121,21 +122,25 @@ final class HTTPHostConnection: Peer, HostConnection {
     }
 
     private func wait(_ milliseconds: Int) {
-        hold(nil)
+        hold()
         put(.pause(until: world.kernel.now + Int64(milliseconds) * 1_000_000))
-        put(.mark { [unowned self] in letGo() })
+        put(.mark { [unowned self] in letGo(1) })
     }
 
-    private func hold(_ fault: Host.Faults?) {
-        if let fault { host.spoil(fault) }
-        if isHolding { return }
-        isHolding = true
+    private func hold() {
+        holds += 1
         request?.holders += 1
     }
 
-    private func letGo() {
-        if isHolding { request?.holders -= 1 }
-        isHolding = false
+    /// It stops in the middle, and not for a while only.
+    private func stop() {
+        host.spoil(.broken)
+        hold()
+    }
+
+    private func letGo(_ count: Int) {
+        holds -= count
+        request?.holders -= count
     }
 
     private func markDone() {
@@ -148,7 +153,7 @@ final class HTTPHostConnection: Peer, HostConnection {
     }
 
     private func done() {
-        letGo()
+        letGo(holds)
         request = nil
         if !incoming.isEmpty { received() }
     }
@@ -159,12 +164,12 @@ final class HTTPHostConnection: Peer, HostConnection {
             if asReset { tunnel.tunnel.isClean = false }
             return put(.close)
         }
-        letGo()
+        letGo(holds)
         if request == nil || asReset { close() } else { put(.close) }
     }
 
     override func closed() {
-        letGo()
+        letGo(holds)
         if let tunnel, !tunnel.tunnel.hostSawEnd { tunnel.tunnel.isClean = false }
         request = nil
     }

@@ -62,7 +62,9 @@ struct Tally {
     func tell(seconds: Double) {
         print("\(runs) runs, \(requests) requests, \(Int(Double(runs) / seconds)) runs a second")
         for (kind, found) in failures.sorted(by: { $0.value.count > $1.value.count }) {
-            print("seed \(found.seed): \(kind): \(found.text)" + (found.count > 1 ? " (and \(found.count - 1) more)" : ""))
+            print(
+                "seed \(found.seed): \(kind): \(found.text)" + (found.count > 1 ? " (and \(found.count - 1) more)" : "")
+            )
         }
     }
 }

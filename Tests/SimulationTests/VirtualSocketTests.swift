@@ -13,12 +13,18 @@ import Testing
     }
 
     static let scripts: [[Step]] = [
-        [.hostSends, .hostResets, .asksReadiness, .readsTwo, .asksReadiness, .reads, .reads, .reads, .asksReadiness, .sends],
+        [
+            .hostSends, .hostResets, .asksReadiness, .readsTwo, .asksReadiness, .reads, .reads, .reads, .asksReadiness,
+            .sends,
+        ],
         [.hostSends, .hostResets, .sends, .reads, .reads, .sends],
         [.hostSends, .hostEnds, .hostResets, .asksReadiness, .reads, .reads, .reads, .sends, .sends, .asksReadiness],
         [.hostEnds, .asksReadiness, .reads, .sends],
         [.sends, .hostSends, .hostCloses, .asksReadiness, .reads, .reads, .reads, .sends],
-        [.hostSends, .hostCloses, .asksReadiness, .sends, .asksReadiness, .reads, .reads, .reads, .sends, .asksReadiness],
+        [
+            .hostSends, .hostCloses, .asksReadiness, .sends, .asksReadiness, .reads, .reads, .reads, .sends,
+            .asksReadiness,
+        ],
         [.hostSends, .hostCloses, .sends, .sends, .reads, .sends, .reads],
         [.hostEnds, .ends, .asksReadiness, .reads, .sends],
         [.ends, .asksReadiness, .sends],

@@ -179,11 +179,15 @@ extension World {
             let own = finished.filter { $0.plan.service == number && isRouted($0, throughout: true) }
             let counted = report.services.first { $0.key.name == service.name }
             let routes = counted?.routes.reduce(0) { $0 + Int($1.count) } ?? 0
-            let certain = own.filter { !$0.isDoomed && ($0.outcome != .given || $0.plan.isOneWay && $0.isSent) && listings[number].isKnown(at: $0.startedAt ?? 0) }.count
+            let certain = own.filter {
+                !$0.isDoomed && ($0.outcome != .given || $0.plan.isOneWay && $0.isSent)
+                    && listings[number].isKnown(at: $0.startedAt ?? 0)
+            }.count
             let possible = requests.values.filter { $0.plan.service == number }.count
             if listings[number].epochs.contains(where: { $0.listing == nil }) { continue }
             if routes < certain || routes > possible {
-                return fail("counters", "\(service.name) counts \(routes) requests, there were \(certain) to \(possible)", nil)
+                return fail(
+                    "counters", "\(service.name) counts \(routes) requests, there were \(certain) to \(possible)", nil)
             }
             checkCodes(own, counted, service)
         }
@@ -196,15 +200,21 @@ extension World {
             for (code, count) in version.codes { counts[code, default: 0] += Int(count) }
         }
         var seen: [Int: Int] = [:]
-        for case .answered(let status, _)? in own.filter({ !$0.isDoomed && $0.wasKnown }).map(\.outcome) { seen[status, default: 0] += 1 }
+        for case .answered(let status, _)? in own.filter({ !$0.isDoomed && $0.wasKnown }).map(\.outcome) {
+            seen[status, default: 0] += 1
+        }
         for (status, count) in seen.sorted(by: { $0.key < $1.key }) where counts[status, default: 0] < count {
-            return fail("counters", "\(service.name) counts \(counts[status, default: 0]) of \(count) answers with \(status)", nil)
+            return fail(
+                "counters", "\(service.name) counts \(counts[status, default: 0]) of \(count) answers with \(status)",
+                nil)
         }
     }
 
     /// One line for each request that was counted.
     func checkLog() {
-        guard plan.hasLog, let report = reports.last, ending.phase.rawValue >= Ending.Phase.left.rawValue else { return }
+        guard plan.hasLog, let report = reports.last, ending.phase.rawValue >= Ending.Phase.left.rawValue else {
+            return
+        }
         if listings.contains(where: { $0.epochs.contains { $0.listing == nil } }) { return }
         let counted = report.services.reduce(0) { $0 + $1.routes.reduce(0) { $0 + Int($1.count) } }
         let lines = kernel.log.count { $0 == 10 }

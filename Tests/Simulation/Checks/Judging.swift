@@ -134,7 +134,8 @@ extension World {
             if !request.wholeAt.isEmpty || drainedAt != nil || !shortages.isEmpty { continue }
             let start = request.startedAt ?? now
             let all = listings[request.plan.service].during(start, now)
-            let isListed = request.wasKnown && all.allSatisfy { canServe(request, $0.listing) && $0.listing?.padding == 0 }
+            let isListed =
+                request.wasKnown && all.allSatisfy { canServe(request, $0.listing) && $0.listing?.padding == 0 }
             let isWell = hosts.allSatisfy { $0.service != request.plan.service || $0.faults.isEmpty }
             if isListed && isWell { return fail("one-way call lost", "no host has seen it", request) }
         }

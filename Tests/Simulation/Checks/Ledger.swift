@@ -85,7 +85,11 @@ extension World {
         guard listings[service].isKnown(at: now) else { return "discovery" }
         if case .name = request.plan.target {} else if !isRouted(request, throughout: true) { return "not routed" }
         if isConnecting(to: service) { return "a connect" }
-        if hosts.contains(where: { $0.service == service && $0.mode == .hanging }) { return "a host hangs" }
+        for host in hosts where host.service == service {
+            if host.mode == .hanging { return "a host hangs" }
+            // What it says to others comes first on its connection.
+            if host.connections.contains(where: { !$0.isClosed && $0.nextTime != nil }) { return "a host pauses" }
+        }
         if now - kernel.failedAt < 1_100_000_000 { return "a listener pauses" }
         if !request.seen.isEmpty && request.plan.wantsUpgrade { return tunnelReason(request) }
         return nil
@@ -101,7 +105,8 @@ extension World {
             guard let start = request.startedAt, !request.hasAnswer else { continue }
             let limit = timeout(request, start) + request.lostTime + tick + (shortages.isEmpty ? 0 : 1_100_000_000)
             if now - start > limit {
-                return fail("deadline", "no answer after \((now - start) / 1_000_000) ms of \(limit / 1_000_000)", request)
+                return fail(
+                    "deadline", "no answer after \((now - start) / 1_000_000) ms of \(limit / 1_000_000)", request)
             }
         }
     }

@@ -174,7 +174,9 @@ final class Kernel {
             while events.isEmpty && surroundings.whileIdle(until: limit) { collect() }
         }
         if events.count > 1 { choose() }
-        trace?("wait(\(milliseconds)) = \(events.map { String($0.readiness.rawValue, radix: 16) }) at \(now / 1_000_000) ms")
+        trace?(
+            "wait(\(milliseconds)) = \(events.map { String($0.readiness.rawValue, radix: 16) }) at \(now / 1_000_000) ms"
+        )
         now += Int64(random.below(20_000))
         return events.count
     }

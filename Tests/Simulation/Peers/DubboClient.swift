@@ -4,6 +4,8 @@ final class DubboClient: Peer, Client {
     private var inOrder: [Request] = []
     private var nextID: Int64 = 0
     private var hasAborted = false
+    /// It closes, and waits for no answer any more.
+    private var hasLeft = false
     private var isLast = false
 
     var waiting: [Request] { inOrder }
@@ -42,7 +44,7 @@ final class DubboClient: Peer, Client {
     }
 
     private func handle(_ frame: DubboFrame) {
-        if frame.isRequest || frame.isEvent { return }
+        if frame.isRequest || frame.isEvent || hasLeft { return }
         guard let request = calls.removeValue(forKey: frame.id) else {
             return world.fail("answer without request", "id \(frame.id), status \(frame.status)", nil)
         }
@@ -91,6 +93,7 @@ final class DubboClient: Peer, Client {
         inOrder = []
         calls = [:]
         isLast = true
+        hasLeft = true
         if asReset { close(asReset: true) } else { put(.close) }
     }
 

@@ -18,7 +18,9 @@ struct DubboFrame {
 
     var bytes: [UInt8] {
         var bytes: [UInt8] = [0xda, 0xbb, flags, status]
-        for shift in stride(from: 56, through: 0, by: -8) { bytes.append(UInt8(truncatingIfNeeded: id >> Int64(shift))) }
+        for shift in stride(from: 56, through: 0, by: -8) {
+            bytes.append(UInt8(truncatingIfNeeded: id >> Int64(shift)))
+        }
         for shift in stride(from: 24, through: 0, by: -8) {
             bytes.append(UInt8(truncatingIfNeeded: body.count >> shift))
         }

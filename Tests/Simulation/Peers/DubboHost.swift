@@ -21,7 +21,9 @@ final class DubboHostConnection: Peer, HostConnection {
     private func handle(_ frame: DubboFrame) {
         if !frame.isRequest { return }
         if frame.isEvent {
-            if frame.isTwoWay { put(DubboFrame(flags: DubboFrame.heartbeatAnswer, status: 20, id: frame.id, body: [0x4e]).bytes) }
+            if frame.isTwoWay {
+                put(DubboFrame(flags: DubboFrame.heartbeatAnswer, status: 20, id: frame.id, body: [0x4e]).bytes)
+            }
             return
         }
         guard let number = frame.number(after: "token:"), let request = world.request(number) else {

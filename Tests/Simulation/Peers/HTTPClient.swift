@@ -38,7 +38,8 @@ final class HTTPClient: Peer, Client {
             host = "stranger\(stranger)"
             path = World.path + path
         }
-        var head = "\(plan.method) \(path) HTTP/1.\(plan.isVersion10 ? 0 : 1)\r\nHost: \(host)\r\nx-token: \(request.number)\r\n"
+        var head =
+            "\(plan.method) \(path) HTTP/1.\(plan.isVersion10 ? 0 : 1)\r\nHost: \(host)\r\nx-token: \(request.number)\r\n"
         if plan.version > 0 { head += "x-version: \(Listing.versions[plan.version])\r\n" }
         if plan.closes { head += "Connection: close\r\n" }
         if plan.wantsUpgrade { head += "Connection: upgrade\r\nUpgrade: bytes\r\n" }
@@ -189,7 +190,10 @@ final class HTTPClient: Peer, Client {
 
     private var hasAborted = false
 
+    private var hasEnded = false
+
     func halfClose() {
+        hasEnded = true
         isLast = true
         put(.end)
     }
@@ -217,6 +221,7 @@ final class HTTPClient: Peer, Client {
         if !request.plan.wantsUpgrade { return world.fail("tunnel nobody asked for", "", request) }
         world.answerBegins(request)
         tunnel = request
+        if hasEnded { return }
         request.tunnel.clientSize = 10 + request.number % 3 * 3000
         put(Request.pattern(request.number, request.tunnel.clientSize, salt: Request.requestSalt))
         put(.end)

@@ -191,7 +191,9 @@ final class HTTPHostConnection: Peer, HostConnection {
         let bytes = incoming.take(incoming.count)
         let from = tunnel.tunnel.atHost
         let expected = Request.pattern(tunnel.number, from + bytes.count, salt: Request.requestSalt)[from...]
-        if tunnel.plan.wantsUpgrade && bytes[...] != expected { world.fail("damaged tunnel", "towards the host", tunnel) }
+        if tunnel.plan.wantsUpgrade && bytes[...] != expected {
+            world.fail("damaged tunnel", "towards the host", tunnel)
+        }
         tunnel.tunnel.atHost += bytes.count
     }
 }

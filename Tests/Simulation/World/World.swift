@@ -166,7 +166,8 @@ final class World: Surroundings {
     private func takeEvents() {
         for event in outbox.take() {
             switch event {
-            case .wanted(let key): if let service = plan.services.indices.first(where: { self.key($0) == key }) { relist(service) }
+            case .wanted(let key):
+                if let service = plan.services.indices.first(where: { self.key($0) == key }) { relist(service) }
             case .report(_, _, let report): reports.append(report)
             case .drained: ending.isDrained = true
             case .used, .explanation, .note: break
@@ -177,7 +178,9 @@ final class World: Surroundings {
     /// The worker has asked for a service that it had before: it is watched again.
     private func relist(_ service: Int) {
         let epochs = listings[service].epochs
-        guard let last = epochs.last, last.listing == nil, let known = epochs.last(where: { $0.listing != nil }) else { return }
+        guard let last = epochs.last, last.listing == nil, let known = epochs.last(where: { $0.listing != nil }) else {
+            return
+        }
         list(service, known.listing)
     }
 

@@ -41,6 +41,8 @@ extension World {
         if epochs(request).allSatisfy({ $0.listing?.isStrict ?? true }) {
             return fail("wrong version", "host \(host.number), strict", request)
         }
+        // After a failure one request tries a host first; those that come together with it go elsewhere.
+        if request.isProbe && ending.hadTrouble { return }
         if hasSpotlessHost(request, version: wanted) {
             fail("wrong version", "host \(host.number), though version \(Listing.versions[wanted]) is well", request)
         }

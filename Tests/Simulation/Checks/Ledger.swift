@@ -1,6 +1,8 @@
 // From a request's beginning to its end.
 extension World {
     private var tick: Int64 { 60_000_000 }
+    /// A listener that found no descriptor tries again after a second, or the next time that something happens after it.
+    private var acceptPause: Int64 { 2_100_000_000 }
 
     /// Its turn has come and its head is sent.
     func begin(_ request: Request) {
@@ -22,7 +24,7 @@ extension World {
         if let start = request.startedAt, request.plan.timeoutMilliseconds > 0 {
             let late = now - start - Int64(request.plan.timeoutMilliseconds) * 1_000_000 - request.lostTime
             // Bytes that wait in a host's socket are the host's business.
-            if late > tick && host.faults.isEmpty && host.mode == .up && kernel.failedAt + 1_100_000_000 < start {
+            if late > tick && host.faults.isEmpty && host.mode == .up && kernel.failedAt + acceptPause < start {
                 fail("sent too late", "\(late / 1_000_000) ms after its own deadline", request)
             }
         }
@@ -90,7 +92,7 @@ extension World {
             // What it says to others comes first on its connection.
             if host.connections.contains(where: { !$0.isClosed && $0.nextTime != nil }) { return "a host pauses" }
         }
-        if now - kernel.failedAt < 1_100_000_000 { return "a listener pauses" }
+        if now - kernel.failedAt < acceptPause { return "a listener pauses" }
         if !request.seen.isEmpty && request.plan.wantsUpgrade { return tunnelReason(request) }
         return nil
     }
@@ -103,7 +105,7 @@ extension World {
     func checkDeadlines() {
         for request in open where !request.wasPaused && !request.isDoomed {
             guard let start = request.startedAt, !request.hasAnswer else { continue }
-            let limit = timeout(request, start) + request.lostTime + tick + (shortages.isEmpty ? 0 : 1_100_000_000)
+            let limit = timeout(request, start) + request.lostTime + tick + (shortages.isEmpty ? 0 : acceptPause)
             if now - start > limit {
                 return fail(
                     "deadline", "no answer after \((now - start) / 1_000_000) ms of \(limit / 1_000_000)", request)

@@ -59,6 +59,9 @@ final class Request {
 
     var isOpen: Bool { outcome == nil }
 
+    /// Its number is that of a step, unless it is one of the last that must succeed.
+    var isProbe: Bool { number >= 1_000_000 }
+
     /// The reaction of the next host that sees it.
     func nextReaction() -> Reaction { plan.reactions[min(seen.count, plan.reactions.count - 1)] }
 

@@ -13,7 +13,7 @@ enum Main {
         for number in 0..<options.runs {
             let seed = options.seed &+ UInt64(number)
             options.progress?.write(seed)
-            tally.add(try Run.run(seed: seed), seed)
+            tally.add(try Run.run(seed: seed, ignoring: options.ignored), seed)
             if !tally.failures.isEmpty && !options.isCounting { break }
             if Clock.nanoseconds - begin > options.seconds * 1_000_000_000 { break }
         }
@@ -23,7 +23,8 @@ enum Main {
 
     private static func replay(_ options: Options, _ steps: [Int]) throws {
         let trace: ((String) -> Void)? = options.isTracing ? { print($0) } : nil
-        let result = try Run.run(seed: options.seed, salt: options.salt, steps: steps, trace: trace)
+        let result = try Run.run(
+            seed: options.seed, salt: options.salt, steps: steps, ignoring: options.ignored, trace: trace)
         guard let failure = result.failure else { return print("fine: \(result.requests) requests") }
         print("\(failure.kind): \(failure.text)")
         exit(1)
@@ -94,6 +95,8 @@ struct Options {
     var isCounting = false
     var isDescribing = false
     var isTracing = false
+    /// Kinds of failures that are known and not looked for.
+    var ignored: Set<String> = []
     var progress: Progress?
 
     init(_ arguments: [String]) {
@@ -108,6 +111,7 @@ struct Options {
             case "--progress": progress = rest.popFirst().flatMap { Progress(path: $0) }
             case "--count": isCounting = true
             case "--trace": isTracing = true
+            case "--ignore": ignored = Set((rest.popFirst() ?? "").split(separator: ",").map(String.init))
             case "--describe": isDescribing = true
             default: print("simulate: \(name) is not known")
             }

@@ -22,13 +22,16 @@ enum Run {
     /// - Parameters:
     ///   - salt: another order of events for the same steps.
     ///   - steps: indices of the steps to carry out; nil: all.
+    ///   - ignored: kinds of failures that are known.
     ///   - trace: told what the worker asks of the system.
     static func run(
-        seed: UInt64, salt: UInt64 = 0, steps: [Int]? = nil, trace: ((String) -> Void)? = nil
+        seed: UInt64, salt: UInt64 = 0, steps: [Int]? = nil, ignoring ignored: Set<String> = [],
+        trace: ((String) -> Void)? = nil
     ) throws -> Result {
         let plan = Generator.plan(seed: seed)
         let world = try World(plan, seed: seed &+ salt &* 0x1_0000_0001, steps: steps ?? Array(plan.steps.indices))
         world.kernel.trace = trace
+        world.ignored = ignored
         var worker = makeWorker(world)
         var turns = 0
         while worker.running && world.failure == nil {

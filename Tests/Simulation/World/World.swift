@@ -26,6 +26,8 @@ final class World: Surroundings {
     var open: [Request] = []
     var finished: [Request] = []
     private(set) var failure: Failure?
+    /// Kinds of failures that are known and not looked for.
+    var ignored: Set<String> = []
     var listeners: [ServicePlan.Kind: VirtualListener] = [:]
     /// Times at which something of our own was short, or the service went.
     var shortages: [Int64] = []
@@ -59,7 +61,7 @@ final class World: Surroundings {
     var now: Int64 { kernel.now }
 
     func fail(_ kind: String, _ text: String, _ request: Request?) {
-        if failure != nil { return }
+        if failure != nil || ignored.contains(kind) { return }
         kernel.trace?("FAILURE \(kind)")
         let about = request.map { " (request \($0.number): \($0.plan.method), seen by \($0.seen.map(\.host)))" } ?? ""
         failure = Failure(kind: kind, text: text + about)

@@ -47,7 +47,7 @@ let package = Package(
         .executableTarget(
             name: "simulate",
             dependencies: ["Balancing", "Configuration", "Discovery", "Proxy", "Runtime"],
-            path: "Tests/Simulation"),
+            path: "Tests/Simulation", exclude: ["Faults"]),
         .target(name: "TestSupport", dependencies: ["CLinux", "Runtime"], path: "Tests/TestSupport"),
         .testTarget(
             name: "AdminTests",

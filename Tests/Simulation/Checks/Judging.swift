@@ -100,7 +100,8 @@ extension World {
         if kernel.failedAt >= start { errors.insert(503) }
         if hasHostTrouble(request) { errors.formUnion([502, 503, 504]) }
         let waited = now - start + 10_000_000
-        if waited >= timeout(request, start) && (!request.seen.isEmpty || plan.isHeldBack || request.lostTime > 0) {
+        let mayBeSlow = !request.seen.isEmpty || plan.isHeldBack || request.lostTime > 0 || !request.wasKnown
+        if waited >= timeout(request, start) && mayBeSlow {
             errors.formUnion([504, 408])
         }
         if waited >= Self.discoveryTimeout && !request.wasKnown { errors.insert(503) }

@@ -74,7 +74,7 @@ struct Generator {
     private mutating func addSomething() {
         let dice = below(100)
         switch flavour {
-        case .calm where dice < 96: addTraffic()
+        case .calm where dice < 90: addTraffic()
         case .badHosts where dice < 75: addTraffic()
         case .badClients where dice < 65: addTraffic()
         case .changes where dice < 70: addTraffic()
@@ -109,7 +109,7 @@ struct Generator {
         }
         let count = chance(70) ? 1 : 2 + below(4)
         for number in 0..<count {
-            let request = makeRequest(service, kind)
+            let request = makeRequest(chance(70) ? service : another(service), kind)
             add(.request(client: client, request))
             if number > 0 { makeTogether() }
             if request.isHeldBack {
@@ -133,8 +133,15 @@ struct Generator {
 
     private mutating func addTime() { add(.time(milliseconds: pick([5, 50, 400, 1200, 3500]))) }
 
+    /// A service of the same kind: requests of one connection may mean several.
+    private mutating func another(_ service: Int) -> Int {
+        let other = below(plan.services.count)
+        return plan.services[other].kind == plan.services[service].kind ? other : service
+    }
+
     private mutating func addHarmless() {
-        switch below(5) {
+        switch below(6) {
+        case 5: add(.routes(makeRoutes()))
         case 0: add(.report)
         case 1: addTime()
         case 2: add(.freeze(milliseconds: pick([1, 20, 150])))
@@ -239,7 +246,7 @@ struct Generator {
         request.method = pick(["GET", "GET", "GET", "HEAD", "POST", "POST", "PUT"])
         // Routes lead to the first HTTP service.
         if plan.services[..<request.service].allSatisfy({ $0.kind == .dubbo }) {
-            if chance(10) { request.target = .path(stranger: below(2)) }
+            if chance(12) { request.target = .path(stranger: below(2)) }
             if chance(10) { request.target = .alias }
         }
         if request.method == "POST" || request.method == "PUT" {

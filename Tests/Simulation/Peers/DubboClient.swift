@@ -94,7 +94,8 @@ final class DubboClient: Peer, Client {
         calls = [:]
         isLast = true
         hasLeft = true
-        if asReset { close(asReset: true) } else { put(.close) }
+        // What it has sent before counts, also in front of a reset.
+        put(asReset ? .reset : .close)
     }
 
     override func closed() {

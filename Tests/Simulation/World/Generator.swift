@@ -34,7 +34,9 @@ struct Generator {
         flavour = pick(Flavour.allCases)
         makeSetting()
         if chance(50) { add(.routes(makeRoutes())) }
-        for service in plan.services.indices where chance(80) { add(.list(service: service, makeListing(service))) }
+        let listedAtFirst = pick([90, 80, 30])
+        let listed = plan.services.indices.filter { _ in chance(listedAtFirst) }
+        for service in listed { add(.list(service: service, makeListing(service))) }
         let count = 5 + below(pick([10, 30, 60]))
         for _ in 0..<count { addSomething() }
         if flavour == .changes && chance(40) || flavour == .everything && chance(15) {
@@ -118,8 +120,11 @@ struct Generator {
         }
         switch below(20) {
         case 0, 1: add(.halfClose(client: client))
-        case 2 where kind == .dubbo: add(.close(client: client))
-        case 3: addTime()
+        case 2: addTime()
+        case 3, 4:
+            guard kind == .dubbo else { return }
+            add(chance(70) ? .close(client: client) : .reset(client: client))
+            if chance(50) { makeTogether() }
         default: break
         }
     }

@@ -46,6 +46,10 @@ let package = Package(
             name: "sample", dependencies: ["CLinux", "Configuration", "Discovery", "Model", "Runtime", "WebServer"]),
 
         // Tests
+        .executableTarget(
+            name: "simulate",
+            dependencies: ["Balancing", "Configuration", "Discovery", "Proxy", "Runtime"],
+            path: "Tests/Simulation", exclude: ["Faults"]),
         .target(name: "TestSupport", dependencies: ["CLinux", "Runtime"], path: "Tests/TestSupport"),
         .testTarget(
             name: "AdminTests",
@@ -81,6 +85,7 @@ let package = Package(
         .testTarget(name: "RoutingTests", dependencies: ["Routing"]),
         .testTarget(name: "RuntimeTests", dependencies: ["CLinux", "Runtime"]),
         .testTarget(name: "SampleTests", dependencies: ["DevelopmentRegistry", "Runtime", "WebServer", "sample"]),
+        .testTarget(name: "SimulationTests", dependencies: ["CLinux", "Runtime", "simulate"]),
         .testTarget(name: "TestSupportTests", dependencies: ["TestSupport"]),
         .testTarget(name: "WebServerTests", dependencies: ["Runtime", "WebServer"]),
     ],

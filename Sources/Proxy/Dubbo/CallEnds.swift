@@ -13,10 +13,10 @@ extension Worker {
     @inline(__always)
     mutating func end(_ call: UnsafeMutablePointer<Call>, code: Int32) {
         guard let service = call.pointee.service else { return }
-        count(
-            service, wished: call.pointee.asked.wishLabel, served: call.pointee.served, code: code,
-            nanoseconds: now - call.pointee.started)
-        if !call.pointee.logLine.isEmpty { finishLogLine(call, service, code: code) }
+        record(
+            RequestRecord(
+                service: service, kind: .dubbo, wished: call.pointee.asked.wishLabel, served: call.pointee.served,
+                code: code, started: call.pointee.started), line: &call.pointee.logLine)
         if call.pointee.isWaiting { stopWaiting(call) }
         wheel.cancel(timer(call))
         leaveProvider(call)

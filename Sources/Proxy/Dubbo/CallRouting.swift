@@ -140,6 +140,7 @@ extension Worker {
                 : "greymesh: the request names no service: the name is empty, too long, not UTF-8 or not an interface's"
         }
         if head.isTwoWay { sendError(Dubbo.Status.badRequest, head.id, text, to: consumer) }
+        recordRefused(consumer, result == .malformed ? nil : body, status: Dubbo.Status.badRequest)
     }
 
     // MARK: What the call asks for

@@ -139,9 +139,9 @@ extension Worker {
             "greymesh: the request's body of \(head.bodyLength) bytes is longer than the limit of "
             + "\(settings.limits.dubboBody)"
         noteBadInput(consumer, text)
-        if head.isRequest && head.isTwoWay && !head.isEvent {
-            sendError(Dubbo.Status.badRequest, head.id, text, to: consumer)
-        }
+        guard head.isRequest, !head.isEvent else { return }
+        if head.isTwoWay { sendError(Dubbo.Status.badRequest, head.id, text, to: consumer) }
+        recordRefused(consumer, nil, status: Dubbo.Status.badRequest)
     }
 
     mutating func noteBadInput(_ consumer: UnsafeMutablePointer<Consumer>, _ reason: String) {

@@ -8,23 +8,31 @@ extension Worker {
         _ call: UnsafeMutablePointer<Call>, _ consumer: UnsafeMutablePointer<Consumer>,
         _ body: UnsafeMutablePointer<UInt8>
     ) {
+        buffers.append(lineStart(consumer, body), to: &call.pointee.logLine)
+    }
+
+    /// Records a request that has not become a call.
+    ///
+    /// - Parameter body: what was read of it last; nil when nothing was.
+    mutating func recordRefused(
+        _ consumer: UnsafeMutablePointer<Consumer>, _ body: UnsafeMutablePointer<UInt8>?, status: UInt8
+    ) {
+        var line = Buffer()
+        if accessLog != nil { buffers.append(lineStart(consumer, body), to: &line) }
+        record(RequestRecord(service: nil, kind: .dubbo, code: Int32(status), started: now), line: &line)
+    }
+
+    private func lineStart(
+        _ consumer: UnsafeMutablePointer<Consumer>, _ body: UnsafeMutablePointer<UInt8>?
+    ) -> String {
         func quoted(_ range: ByteRange) -> String {
-            JSONString.quoted(ByteString(base: body + Int(range.start), count: Int(range.count)).text)
+            guard let body, !range.isEmpty else { return "\"\"" }
+            return JSONString.quoted(ByteString(base: body + Int(range.start), count: Int(range.count)).text)
         }
-        var line = "{\"time\":\"\(Logger.timestamp(system.wallNanoseconds))\",\"protocol\":\"dubbo\",\"peer\":"
-        line += JSONString.quoted(consumer.peerText.text)
+        var line = lineStart(.dubbo, peer: consumer.peerText)
         line += ",\"interface\":" + quoted(dubbo.invocation.interface)
         line += ",\"method\":" + quoted(dubbo.invocation.calledMethod)
         line += ",\"group\":" + quoted(dubbo.invocation.group)
-        buffers.append(line, to: &call.pointee.logLine)
-    }
-
-    mutating func finishLogLine(
-        _ call: UnsafeMutablePointer<Call>, _ service: UnsafeMutablePointer<Service>, code: Int32
-    ) {
-        let line = call.pointee.logLine
-        buffers.append(line.bytes, count: line.count, to: &logLines)
-        buffers.release(&call.pointee.logLine)
-        logOutcome(service, served: call.pointee.served, code: code, nanoseconds: now - call.pointee.started)
+        return line
     }
 }

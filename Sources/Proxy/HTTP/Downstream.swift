@@ -118,6 +118,8 @@ struct Exchange {
     /// Where the request is.
     var upstream: UnsafeMutablePointer<Upstream>?
     var service: UnsafeMutablePointer<Service>?
+    /// A request has begun and what has become of it is not recorded yet.
+    var isOpen = false
     var asked = Asked()
     var tried = TriedEndpoints()
     /// The rewritten head and the body read so far; what the host has not taken waits in it.

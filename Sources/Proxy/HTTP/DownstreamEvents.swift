@@ -193,7 +193,7 @@ extension Worker {
             detach(upstream, from: downstream)
             close(upstream)
         }
-        if downstream.pointee.exchange.service != nil { endExchange(downstream, code: Self.clientGone) }
+        if downstream.pointee.exchange.isOpen { endExchange(downstream, code: Self.clientGone) }
         close(downstream)
     }
 

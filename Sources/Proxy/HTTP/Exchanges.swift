@@ -10,11 +10,13 @@ extension Worker {
     mutating func finishExchange(
         _ upstream: UnsafeMutablePointer<Upstream>, _ downstream: UnsafeMutablePointer<Downstream>
     ) {
-        let bodyDone = downstream.pointee.exchange.bodyComplete && downstream.pointee.exchange.request.isEmpty
+        // What the host has not taken of a body is nobody's any more; the client has sent it all the same, and may go on.
+        let isRead = downstream.pointee.exchange.bodyComplete
+        let isSent = isRead && downstream.pointee.exchange.request.isEmpty
         detach(upstream, from: downstream)
-        if upstream.pointee.keepAlive && bodyDone { putBack(upstream) } else { close(upstream) }
+        if upstream.pointee.keepAlive && isSent { putBack(upstream) } else { close(upstream) }
         endExchange(downstream, code: downstream.pointee.exchange.status)
-        if downstream.pointee.exchange.keepAlive && bodyDone {
+        if downstream.pointee.exchange.keepAlive && isRead {
             nextRequest(downstream)
         } else {
             finishConnection(downstream)
@@ -35,12 +37,14 @@ extension Worker {
     @inline(__always)
     mutating func endExchange(_ downstream: UnsafeMutablePointer<Downstream>, code: Int32) {
         buffers.release(&downstream.pointee.exchange.request)
-        guard let service = downstream.pointee.exchange.service else { return }
-        count(
-            service, wished: downstream.pointee.exchange.asked.wishLabel, served: downstream.pointee.exchange.served,
-            code: code,
-            nanoseconds: now - downstream.pointee.exchange.started)
-        if !downstream.pointee.exchange.logLine.isEmpty { finishLogLine(downstream, service, code: code) }
+        let service = downstream.pointee.exchange.service
+        downstream.pointee.exchange.isOpen = false
+        record(
+            RequestRecord(
+                service: service, kind: .http, wished: downstream.pointee.exchange.asked.wishLabel,
+                served: downstream.pointee.exchange.served, code: code,
+                started: downstream.pointee.exchange.started), line: &downstream.pointee.exchange.logLine)
+        guard let service else { return }
         downstream.pointee.exchange.service = nil
         finishRequest(of: service)
     }

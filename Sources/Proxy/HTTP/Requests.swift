@@ -35,6 +35,7 @@ extension Worker {
         }
         downstream.pointee.scan = HTTP1.ScanState()
         begin(downstream, head)
+        if accessLog != nil { beginLogLine(downstream, head, bytes) }
         let length = Int(head.length)
         if head.method == .connect {
             answer(downstream, 501, "CONNECT is not supported")
@@ -78,17 +79,24 @@ extension Worker {
     mutating func refuseHead(
         _ downstream: UnsafeMutablePointer<Downstream>, _ status: Int, _ reason: StaticString
     ) {
+        let started = downstream.pointee.exchange.started
+        buffers.release(&downstream.pointee.exchange.logLine)
         downstream.pointee.exchange = Exchange()
+        downstream.pointee.exchange.isOpen = true
+        downstream.pointee.exchange.started = started == 0 ? now : started
         downstream.pointee.exchange.keepAlive = false
         downstream.pointee.exchange.bodyComplete = false
+        if accessLog != nil { beginLogLine(downstream) }
         answer(downstream, status, reason)
     }
 
     @inline(__always)
-    private func begin(_ downstream: UnsafeMutablePointer<Downstream>, _ head: HTTP1.RequestHead) {
+    private mutating func begin(_ downstream: UnsafeMutablePointer<Downstream>, _ head: HTTP1.RequestHead) {
         // A head that has waited for its service is read once more.
+        buffers.release(&downstream.pointee.exchange.logLine)
         let (started, headAt) = (downstream.pointee.exchange.started, downstream.pointee.exchange.headAt)
         downstream.pointee.exchange = Exchange()
+        downstream.pointee.exchange.isOpen = true
         downstream.pointee.exchange.started = started == 0 ? now : started
         downstream.pointee.exchange.headAt = headAt == 0 ? now : headAt
         downstream.pointee.exchange.method = head.method
@@ -190,7 +198,6 @@ extension Worker {
         _ head: HTTP1.RequestHead, _ bytes: UnsafeMutablePointer<UInt8>
     ) {
         ask(downstream, service, bytes)
-        if accessLog != nil { beginLogLine(downstream, head, bytes) }
         if head.minorVersion == 0 {
             writeOldHead(downstream, service, head, bytes)
         } else {

@@ -188,7 +188,9 @@ extension Worker {
         upstream.pointee.chunked = HTTP1.ChunkedState()
         chooseRelay(upstream, downstream, head.framing)
         let isLast = downstream.pointee.readClosed && downstream.pointee.inbound.isEmpty
-        if downstream.pointee.exchange.endsWithClose || isLast || drainingSince != 0 {
+        // The host may not take the rest of an upload: the client is told that the connection ends behind this answer.
+        let isEarly = !downstream.pointee.exchange.bodyComplete
+        if downstream.pointee.exchange.endsWithClose || isLast || isEarly || drainingSince != 0 {
             downstream.pointee.exchange.keepAlive = false
         }
         downstream.pointee.exchange.status = Int32(head.status)

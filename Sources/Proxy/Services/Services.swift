@@ -65,28 +65,6 @@ extension Worker {
         finishRequest(of: service)
     }
 
-    /// Counts a request that has ended. Unlisted names are counted together: they must not cost series of their own.
-    @inline(__always)
-    mutating func count(
-        _ service: UnsafeMutablePointer<Service>, wished: Int32, served: Int32, code: Int32, nanoseconds: Int64
-    ) {
-        if service.pointee.isUnlisted {
-            return countUnlisted(service.pointee.key.kind, isWish: wished != ServiceMetrics.nobody, code, nanoseconds)
-        }
-        service.pointee.metrics.count(wished: wished, served: served, code: code, nanoseconds: nanoseconds)
-    }
-
-    @inline(never)
-    private mutating func countUnlisted(_ kind: ServiceKey.Kind, isWish: Bool, _ code: Int32, _ nanoseconds: Int64) {
-        let wished = isWish ? ServiceMetrics.other : ServiceMetrics.nobody
-        let served = ServiceMetrics.nobody
-        if kind == .http {
-            tables.unlistedHTTP.count(wished: wished, served: served, code: code, nanoseconds: nanoseconds)
-        } else {
-            tables.unlistedDubbo.count(wished: wished, served: served, code: code, nanoseconds: nanoseconds)
-        }
-    }
-
     /// A request of the service has ended in whatever way.
     @inline(__always)
     mutating func finishRequest(of service: UnsafeMutablePointer<Service>) {

@@ -93,6 +93,14 @@ public struct BufferPool: ~Copyable {
     /// Times that memory was taken from the system, for the proof that steady state takes none.
     public private(set) var allocations: UInt64 = 0
 
+    /// Pieces of memory that were given back to the system.
+    private var frees: UInt64 = 0
+
+    /// Buffers that somebody holds.
+    public var outstanding: Int {
+        Int(allocations - frees) - (0..<Self.sizes).reduce(0) { $0 + counts[$1] }
+    }
+
     /// An empty pool.
     public init() {
         heads = .allocate(capacity: Self.sizes)
@@ -181,6 +189,7 @@ public struct BufferPool: ~Copyable {
     private mutating func put(_ memory: UnsafeMutablePointer<UInt8>, capacity: Int) {
         let size = Self.size(for: capacity)
         guard size < Self.sizes, counts[size] == 0 || (counts[size] + 1) * capacity <= Self.kept else {
+            frees &+= 1
             Glibc.free(memory)
             return
         }

@@ -31,6 +31,9 @@ public struct TimerWheel: ~Copyable {
     private var tick: Int64
     private var linked = 0
 
+    /// Timers that are set, and paused ones whose slot has not come up.
+    public var count: Int { linked }
+
     /// An empty wheel.
     ///
     /// - Parameter now: monotonic nanoseconds.

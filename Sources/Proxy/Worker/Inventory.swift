@@ -1,0 +1,65 @@
+/// What a worker holds. When all is quiet everything is back at what it was: the proof that nothing is forgotten or let go twice.
+package struct Inventory: Equatable, Sendable {
+    /// Connections of HTTP clients and to HTTP hosts.
+    package var downstreams = 0
+    package var upstreams = 0
+    /// Connections of Dubbo consumers and to Dubbo hosts.
+    package var consumers = 0
+    package var providers = 0
+    /// Dubbo calls in flight.
+    package var calls = 0
+    /// Requests in flight as services and as endpoints count them.
+    package var activeOfServices = 0
+    package var activeOfEndpoints = 0
+    /// Connections as endpoints count them.
+    package var connectionsOfEndpoints = 0
+    /// Services, endpoints, and those of the endpoints that get no requests because they said that they are going.
+    package var services = 0
+    package var endpoints = 0
+    package var draining = 0
+    /// Bytes of Dubbo requests that are kept for another attempt.
+    package var heldBytes = 0
+    /// Buffers that connections and requests hold.
+    package var buffers = 0
+    /// Lists that should be empty between two turns and are not, requests that wait for a service's hosts among them.
+    package var lists = 0
+    /// Updates that are not done.
+    package var updates = 0
+
+    /// Nothing.
+    package init() {}
+}
+
+extension Worker {
+    /// Counts what the worker holds. Looks at every service and endpoint.
+    package func inventory() -> Inventory {
+        var inventory = Inventory()
+        inventory.downstreams = http.downstreams.count
+        inventory.upstreams = http.upstreams.count
+        inventory.consumers = dubbo.consumers.count
+        inventory.providers = dubbo.providers.count
+        inventory.calls = dubbo.calls.count
+        inventory.heldBytes = dubbo.heldBytes
+        inventory.buffers = buffers.outstanding - (logLines.memory == nil ? 0 : 1)
+        inventory.updates = mail.messages.count + mail.retired.count + mail.wanted.count + (mail.chore == nil ? 0 : 1)
+        if http.queue.first != nil { inventory.lists += 1 }
+        if dubbo.dirtyConsumers != nil || dubbo.dirtyProviders != nil { inventory.lists += 1 }
+        for service in tables.services {
+            inventory.services += 1
+            inventory.activeOfServices += service.pointee.active
+            if service.pointee.waitingDownstreams.first != nil || service.pointee.waitingCalls != nil {
+                inventory.lists += 1
+            }
+        }
+        for part in 0..<EndpointTable.partCount {
+            for key in tables.endpoints.keys(inPart: part) {
+                guard let endpoint = tables.endpoints.find(key) else { continue }
+                inventory.endpoints += 1
+                inventory.activeOfEndpoints += Int(endpoint.pointee.active)
+                inventory.connectionsOfEndpoints += Int(endpoint.pointee.connections)
+                if endpoint.pointee.draining { inventory.draining += 1 }
+            }
+        }
+        return inventory
+    }
+}

@@ -1,0 +1,145 @@
+// From a request's beginning to its end.
+extension World {
+    private var tick: Int64 { 60_000_000 }
+    /// A listener that found no descriptor tries again after a second, or the next time that something happens after it.
+    private var acceptPause: Int64 { 2_100_000_000 }
+
+    /// Its turn has come and its head is sent.
+    func begin(_ request: Request) {
+        if request.startedAt != nil { return }
+        request.startedAt = now
+        request.wasKnown = listings[request.plan.service].isKnown(at: now)
+        if clients[request.client]?.isPaused == true { request.wasPaused = true }
+        open.append(request)
+    }
+
+    /// A host has read its head; returns what it does.
+    func see(_ request: Request, at host: Host) -> Reaction {
+        let reaction = request.nextReaction()
+        let earlier = request.seen.filter { if case .exhausted = $0.reaction { false } else { true } }
+        request.seen.append((host.number, reaction))
+        if !request.plan.isIdempotent && !earlier.isEmpty {
+            fail("sent twice", "at host \(host.number) and before at host \(earlier[0].host)", request)
+        }
+        if let start = request.startedAt, request.plan.timeoutMilliseconds > 0 {
+            let late = now - start - Int64(request.plan.timeoutMilliseconds) * 1_000_000 - request.lostTime
+            // Bytes that wait in a host's socket are the host's business.
+            if late > tick && host.faults.isEmpty && host.mode == .up && kernel.failedAt + acceptPause < start {
+                fail("sent too late", "\(late / 1_000_000) ms after its own deadline", request)
+            }
+        }
+        host.answered += 1
+        return reaction
+    }
+
+    func answerBegins(_ request: Request) { request.hasAnswer = true }
+
+    func end(_ request: Request, _ outcome: Request.Outcome) {
+        if !request.isOpen { return }
+        request.outcome = outcome
+        request.endedAt = now
+        open.removeAll { $0 === request }
+        finished.append(request)
+        judge(request, outcome)
+    }
+
+    /// It never got anywhere and nobody is to blame.
+    func drop(_ request: Request) {
+        if request.startedAt == nil {
+            request.outcome = .given
+            return
+        }
+        end(request, .given)
+    }
+
+    func endTunnel(_ request: Request) {
+        let tunnel = request.tunnel
+        let hasFaults = request.isDoomed || request.seen.contains { !hosts[$0.host].faults.isEmpty } || drainedAt != nil
+        if tunnel.isClean && !hasFaults {
+            if tunnel.atClient < tunnel.hostSize {
+                fail("tunnel lost bytes", "\(tunnel.atClient) of \(tunnel.hostSize) reached the client", request)
+            }
+            if tunnel.hostSawEnd && tunnel.atHost < tunnel.clientSize {
+                fail("tunnel lost bytes", "\(tunnel.atHost) of \(tunnel.clientSize) reached the host", request)
+            }
+        } else if !tunnel.isClean && !hasFaults && request.plan.wantsUpgrade {
+            fail("tunnel was reset", "neither side had", request)
+        }
+        end(request, .answered(status: 101, host: request.seen.last?.host))
+    }
+
+    // MARK: While it is open
+
+    /// Nothing is ready, nobody can act, and the worker waits: every request must have a reason to wait, too.
+    func checkQuiet() {
+        for client in allClients where !client.isPaused && !client.isClosed {
+            for request in client.waiting where request.isOpen && request.isSent && reasonToWait(request) == nil {
+                return fail("stuck", "nothing is to happen any more but timeouts", request)
+            }
+        }
+        for complaint in kernel.complaints { fail("descriptors", complaint, nil) }
+    }
+
+    private func reasonToWait(_ request: Request) -> String? {
+        let service = request.plan.service
+        if request.isDoomed { return "doomed" }
+        if request.holders > 0 { return "a host is in no hurry" }
+        guard listings[service].isKnown(at: now) else { return "discovery" }
+        if case .name = request.plan.target {} else if !isRouted(request, throughout: true) { return "not routed" }
+        if isConnecting(to: service) { return "a connect" }
+        for host in hosts where host.service == service {
+            if host.mode == .hanging { return "a host hangs" }
+            // What it says to others comes first on its connection.
+            if host.connections.contains(where: { !$0.isClosed && $0.nextTime != nil }) { return "a host pauses" }
+        }
+        if now - kernel.failedAt < acceptPause { return "a listener pauses" }
+        if !request.seen.isEmpty && request.plan.wantsUpgrade { return tunnelReason(request) }
+        return nil
+    }
+
+    private func tunnelReason(_ request: Request) -> String? {
+        request.tunnel.isClean ? nil : "a tunnel that is broken"
+    }
+
+    /// The time in which its answer must have begun.
+    func checkDeadlines() {
+        for request in open where !request.wasPaused && !request.isDoomed {
+            guard let start = request.startedAt, !request.hasAnswer else { continue }
+            let limit = timeout(request, start) + request.lostTime + tick
+                + 2 * acceptPause * Int64(shortages.count)
+            if now - start > limit {
+                return fail(
+                    "deadline", "no answer after \((now - start) / 1_000_000) ms of \(limit / 1_000_000)", request)
+            }
+        }
+    }
+
+    func timeout(_ request: Request, _ start: Int64) -> Int64 {
+        let own = Int64(request.plan.timeoutMilliseconds) * 1_000_000
+        if own > 0 { return own }
+        let listed = listings[request.plan.service].during(start, now).compactMap { $0.listing?.timeoutMilliseconds }
+        let longest = Int64(listed.max() ?? 0) * 1_000_000
+        return longest + (request.wasKnown && isRouted(request, throughout: true) ? 0 : Self.discoveryTimeout)
+    }
+
+    /// Whether the names that it uses meant its service.
+    func isRouted(_ request: Request, throughout: Bool) -> Bool {
+        func matches(_ routes: Routes) -> Bool {
+            switch request.plan.target {
+            case .name: true
+            case .alias: routes.hasAlias
+            case .path: routes.hasPath
+            }
+        }
+        if case .name = request.plan.target { return true }
+        let start = request.headSentAt ?? now
+        let end = request.endedAt ?? now
+        var during: [Bool] = []
+        for (index, epoch) in routes.enumerated() {
+            let ended = index + 1 < routes.count ? routes[index + 1].takenAt ?? .max : .max
+            if epoch.postedAt <= end && ended >= start { during.append(matches(epoch.routes)) }
+        }
+        if (routes.first?.takenAt ?? .max) > start { during.append(false) }
+        return throughout ? !during.contains(false) : during.contains(true)
+    }
+}

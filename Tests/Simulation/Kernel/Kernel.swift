@@ -1,0 +1,237 @@
+import Glibc
+import Runtime
+
+/// What happens outside of the worker, as far as the kernel needs it.
+protocol Surroundings: AnyObject {
+    /// The worker looks for events: whatever happens before they are collected happens now.
+    func beforeEvents()
+    /// Nothing is ready and the worker waits until `limit`. Lets something happen or time pass; false when there is nothing more
+    /// to happen until then.
+    func whileIdle(until limit: Int64) -> Bool
+    /// Somebody connects.
+    func connect(_ socket: VirtualSocket, to address: SocketAddress)
+}
+
+/// Simulated descriptors, readiness and time of one worker. All chance comes from one generator.
+final class Kernel {
+    private struct Entry {
+        enum Kind {
+            case socket(VirtualSocket)
+            case listener(VirtualListener)
+        }
+
+        let kind: Kind
+        var interest: Readiness?
+        var token: UInt64 = 0
+    }
+
+    /// Far away from real descriptors: mailboxes have real ones.
+    static let firstDescriptor: Int32 = 100_000
+
+    var now: Int64 = 1_000_000_000_000
+    var random: FastRandom
+    unowned var surroundings: Surroundings!
+    /// Errors that the next connects and accepts meet.
+    var connectFailures: [Int32] = []
+    var acceptFailures: [Int32] = []
+    /// When one of them was last met.
+    private(set) var failedAt: Int64 = 0
+    /// Of 256 reads and writes so many are cut short, and so many find nothing though something is there.
+    var shortness: UInt64 = 0
+    var emptiness: UInt64 = 0
+    var bufferSize = 65_536
+    /// Told what the worker asks for, line by line.
+    var trace: ((String) -> Void)?
+    /// Whole lines of the access log.
+    private(set) var log: [UInt8] = []
+
+    private var table: [Entry?] = []
+    private var mailboxes: [(descriptor: Int32, token: UInt64, isReady: Bool)] = []
+    private var events: [(token: UInt64, readiness: Readiness)] = []
+
+    init(seed: UInt64) { random = FastRandom(seed: seed) }
+
+    /// Descriptors in use.
+    var openCount: Int { table.count { $0 != nil } }
+
+    /// Something was put into a mailbox.
+    func wake(_ descriptor: Int32) {
+        for index in mailboxes.indices where mailboxes[index].descriptor == descriptor {
+            mailboxes[index].isReady = true
+        }
+    }
+
+    func listen(_ listener: VirtualListener) -> Int32 { insert(.listener(listener)) }
+
+    // MARK: Calls
+
+    func receive(_ descriptor: Int32, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int) -> Int {
+        let result = read(descriptor, bytes, count)
+        trace?("receive(\(descriptor), \(count)) = \(result)")
+        return result
+    }
+
+    private func read(_ descriptor: Int32, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int) -> Int {
+        guard let socket = socket(descriptor) else { return -Int(EBADF) }
+        if random.below(256) < emptiness { return -Int(random.below(4) == 0 ? EINTR : EAGAIN) }
+        switch socket.receive(atMost: shorten(count)) {
+        case .success(let received):
+            received.withUnsafeBufferPointer { source in
+                if let base = source.baseAddress { memcpy(bytes, base, source.count) }
+            }
+            return received.count
+        case .failure(let failure): return -Int(failure.code)
+        }
+    }
+
+    func send(_ descriptor: Int32, _ bytes: UnsafePointer<UInt8>, _ count: Int) -> Int {
+        guard let socket = socket(descriptor) else { return -Int(EBADF) }
+        // The peer's room decides, and sometimes chance.
+        let result = socket.send(bytes, shorten(count))
+        trace?("send(\(descriptor), \(count)) = \(result)")
+        return result
+    }
+
+    private func shorten(_ count: Int) -> Int {
+        if count > 1 && random.below(256) < shortness { return 1 + Int(random.below(UInt64(min(count, 4096)))) }
+        return count
+    }
+
+    func isQuiet(_ descriptor: Int32) -> Bool { socket(descriptor).map { !$0.hasNews && !$0.isReset } ?? false }
+
+    func endOutput(_ descriptor: Int32) {
+        trace?("endOutput(\(descriptor))")
+        socket(descriptor)?.endOutput()
+    }
+
+    func connect(to address: SocketAddress) -> Int32 {
+        if !connectFailures.isEmpty {
+            failedAt = now
+            return -connectFailures.removeFirst()
+        }
+        let socket = VirtualSocket(capacity: bufferSize)
+        socket.phase = .connecting
+        surroundings.connect(socket, to: address)
+        let descriptor = insert(.socket(socket))
+        trace?("connect(\(address)) = \(descriptor)")
+        return descriptor
+    }
+
+    func connectError(_ descriptor: Int32) -> Int32 { socket(descriptor)?.takeError().code ?? EBADF }
+
+    func accept(_ descriptor: Int32) -> (descriptor: Int32, peer: SocketAddress) {
+        let nobody = SocketAddress(ipv4: 0, port: 0)
+        guard case .listener(let listener)? = entry(descriptor)?.kind else { return (-EBADF, nobody) }
+        if listener.waiting.isEmpty { return (-EAGAIN, nobody) }
+        if !acceptFailures.isEmpty {
+            failedAt = now
+            return (-acceptFailures.removeFirst(), nobody)
+        }
+        let (socket, peer) = listener.waiting.removeFirst()
+        let accepted = insert(.socket(socket))
+        trace?("accept() = \(accepted)")
+        return (accepted, peer)
+    }
+
+    func close(_ descriptor: Int32, asReset: Bool = false) {
+        guard let entry = entry(descriptor) else { return complain("descriptor \(descriptor) is closed twice") }
+        trace?("close(\(descriptor)\(asReset ? ", as reset" : ""))")
+        switch entry.kind {
+        case .socket(let socket): asReset ? socket.reset() : socket.close()
+        case .listener(let listener): for (socket, _) in listener.waiting { socket.reset() }
+        }
+        table[Int(descriptor - Self.firstDescriptor)] = nil
+    }
+
+    /// What was done wrong with descriptors.
+    private(set) var complaints: [String] = []
+
+    private func complain(_ text: String) { complaints.append(text) }
+
+    // MARK: Readiness
+
+    func watch(_ descriptor: Int32, _ interest: Readiness, _ token: UInt64) {
+        trace?("watch(\(descriptor), \(interest.rawValue))")
+        if descriptor < Self.firstDescriptor {
+            mailboxes.append((descriptor, token, true))
+        } else if entry(descriptor) != nil {
+            table[Int(descriptor - Self.firstDescriptor)]?.interest = interest
+            table[Int(descriptor - Self.firstDescriptor)]?.token = token
+        } else {
+            complain("descriptor \(descriptor) is watched and not open")
+        }
+    }
+
+    func unwatch(_ descriptor: Int32) {
+        if entry(descriptor) != nil { table[Int(descriptor - Self.firstDescriptor)]?.interest = nil }
+    }
+
+    func wait(milliseconds: Int32) -> Int {
+        surroundings.beforeEvents()
+        collect()
+        if milliseconds != 0 {
+            let limit = now + Int64(milliseconds) * 1_000_000
+            while events.isEmpty && surroundings.whileIdle(until: limit) { collect() }
+        }
+        if events.count > 1 { choose() }
+        trace?(
+            "wait(\(milliseconds)) = \(events.map { String($0.readiness.rawValue, radix: 16) }) at \(now / 1_000_000) ms"
+        )
+        now += Int64(random.below(20_000))
+        return events.count
+    }
+
+    func event(_ index: Int) -> (token: UInt64, readiness: Readiness) { events[index] }
+
+    private func collect() {
+        events.removeAll(keepingCapacity: true)
+        for mailbox in mailboxes where mailbox.isReady { events.append((mailbox.token, .readable)) }
+        for case let entry? in table {
+            guard let interest = entry.interest else { continue }
+            let ready: Readiness
+            switch entry.kind {
+            case .socket(let socket): ready = socket.readiness.intersection(interest.union([.error, .hangUp]))
+            case .listener(let listener): ready = listener.waiting.isEmpty ? [] : .readable
+            }
+            if !ready.isEmpty { events.append((entry.token, ready)) }
+        }
+    }
+
+    /// A random order, and sometimes only some.
+    private func choose() {
+        events.shuffle(using: &random)
+        if random.below(3) == 0 { events.removeLast(Int(random.below(UInt64(events.count)))) }
+    }
+
+    func take<Message>(_ mailbox: Mailbox<Message>) -> [Message] {
+        for index in mailboxes.indices where mailboxes[index].descriptor == mailbox.descriptor {
+            mailboxes[index].isReady = false
+        }
+        return mailbox.take()
+    }
+
+    func write(_ lines: [UInt8]) { log += lines }
+
+    // MARK: Descriptors
+
+    private func entry(_ descriptor: Int32) -> Entry? {
+        let index = Int(descriptor - Self.firstDescriptor)
+        return table.indices.contains(index) ? table[index] : nil
+    }
+
+    private func socket(_ descriptor: Int32) -> VirtualSocket? {
+        guard case .socket(let socket)? = entry(descriptor)?.kind else {
+            complain("descriptor \(descriptor) is used and not an open connection")
+            return nil
+        }
+        return socket
+    }
+
+    /// The lowest free number, as Linux does it: events and calls that are too late meet another connection.
+    private func insert(_ kind: Entry.Kind) -> Int32 {
+        let index = table.firstIndex { $0 == nil } ?? table.count
+        if index == table.count { table.append(nil) }
+        table[index] = Entry(kind: kind)
+        return Self.firstDescriptor + Int32(index)
+    }
+}

@@ -1,0 +1,105 @@
+// Steps in words, one line each.
+extension Step: CustomStringConvertible {
+    var description: String {
+        switch gap {
+        case .together: "       + \(action)"
+        case .turns(let count): "\(count) turns  \(action)"
+        case .quiet: "quiet    \(action)"
+        }
+    }
+}
+
+extension Action: CustomStringConvertible {
+    var description: String {
+        switch self {
+        case .open(let client, let kind): "client \(client) connects (\(kind.rawValue))"
+        case .request(let client, let plan): "client \(client) sends \(plan)"
+        case .release(let client): "client \(client) sends what it held back"
+        case .halfClose(let client): "client \(client) ends its side"
+        case .close(let client): "client \(client) closes"
+        case .reset(let client): "client \(client) resets"
+        case .pause(let client): "client \(client) stops reading"
+        case .resume(let client): "client \(client) reads again"
+        case .garbage(let client): "client \(client) sends garbage"
+        case .refuse(let host): "host \(host) refuses connections"
+        case .accept(let host): "host \(host) is well"
+        case .crash(let host): "host \(host) crashes"
+        case .hang(let host): "host \(host) hangs"
+        case .closeIdle(let host): "host \(host) closes idle connections"
+        case .readonly(let host): "host \(host) says readonly"
+        case .writeable(let host): "host \(host) says writeable"
+        case .heartbeat(let host): "host \(host) sends a heartbeat"
+        case .list(let service, let listing): "service \(service) is listed: \(listing)"
+        case .remove(let service): "service \(service) is not watched any more"
+        case .routes(let routes): "routes: pinned \(routes.isPinned), alias \(routes.hasAlias), path \(routes.hasPath)"
+        case .report: "a report is asked for"
+        case .drain: "drain"
+        case .failConnects(let count, let code): "the next \(count) connects fail with \(code)"
+        case .failAccepts(let count, let code): "the next \(count) accepts fail with \(code)"
+        case .time(let milliseconds): "\(milliseconds) ms pass"
+        case .freeze(let milliseconds): "the process is frozen for \(milliseconds) ms"
+        }
+    }
+}
+
+extension Listing: CustomStringConvertible {
+    var description: String {
+        let hosts = entries.map { "\($0.host)=\(Self.versions[$0.version])x\($0.weight)" }.joined(separator: " ")
+        let mode = (isStrict ? "strict" : "fallback") + (stable > 0 ? ", stable \(Self.versions[stable])" : "")
+        let more = padding > 0 ? " and \(padding) of weight 0" : ""
+        return "hosts \(hosts)\(more), \(mode), balancer \(balancer), timeout \(timeoutMilliseconds) ms"
+    }
+}
+
+extension RequestPlan: CustomStringConvertible {
+    var description: String {
+        var words = ["\(method) to service \(service)"]
+        switch target {
+        case .name: break
+        case .alias: words.append("by alias")
+        case .path(let stranger): words.append("by path as stranger\(stranger)")
+        }
+        if version > 0 { words.append("version \(Listing.versions[version])") }
+        if bodySize > 0 { words.append("\(bodySize) bytes \(framing)") }
+        if isHeldBack { words.append("held back") }
+        if expectsContinue { words.append("expects continue") }
+        if isVersion10 { words.append("HTTP/1.0") }
+        if closes { words.append("close") }
+        if wantsUpgrade { words.append("upgrade") }
+        if isOneWay { words.append("one-way") }
+        if timeoutMilliseconds > 0 { words.append("within \(timeoutMilliseconds) ms") }
+        return words.joined(separator: ", ") + " -> " + reactions.map { "\($0)" }.joined(separator: ", then ")
+    }
+}
+
+extension Reaction: CustomStringConvertible {
+    var description: String {
+        switch self {
+        case .answer(let plan): "\(plan)"
+        case .status(let status): "status \(status)"
+        case .early(let status): "early \(status)"
+        case .silent: "silence"
+        case .stall: "stalls"
+        case .cut(let asReset): asReset ? "cut by a reset" : "cut by an end"
+        case .reset: "reset"
+        case .hangUp: "end without an answer"
+        case .garbage: "garbage"
+        case .wrongID: "wrong id first"
+        case .twice: "twice"
+        case .exhausted: "exhausted"
+        case .upgrade: "101"
+        }
+    }
+}
+
+extension AnswerPlan: CustomStringConvertible {
+    var description: String {
+        var words = ["\(size) bytes"]
+        if framing != .length { words.append("\(framing)") }
+        if delayMilliseconds > 0 { words.append("after \(delayMilliseconds) ms") }
+        if isBroken { words.append("in two pieces") }
+        if closes { words.append("close") }
+        if hasInterim { words.append("103 first") }
+        return words.joined(separator: " ")
+    }
+}

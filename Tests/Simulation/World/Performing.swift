@@ -1,0 +1,89 @@
+// How steps are carried out.
+extension World {
+    func performAll(from first: (index: Int, step: Step)) {
+        perform(first.index, first.step.action)
+        while let step = script.together() { perform(step.index, step.step.action) }
+    }
+
+    private func perform(_ index: Int, _ action: Action) {
+        kernel.trace?("-- \(index) \(action)")
+        switch action {
+        case .open(let client, let kind): addClient(client, kind)
+        case .request(let client, let plan): send(index, plan, by: client)
+        case .release(let client): clients[client]?.release()
+        case .halfClose(let client): clients[client]?.halfClose()
+        case .close(let client): clients[client]?.leaveNow(asReset: false)
+        case .reset(let client): clients[client]?.leaveNow(asReset: true)
+        case .pause(let client):
+            clients[client]?.isPaused = true
+            for request in open where request.client == client { request.wasPaused = true }
+        case .resume(let client): clients[client]?.isPaused = false
+        case .garbage(let client): clients[client]?.sendGarbage()
+        case .refuse, .accept, .crash, .hang, .closeIdle, .readonly, .writeable, .heartbeat: performAtHost(action)
+        case .list(let service, let listing): list(service, listing)
+        case .remove(let service):
+            if listings[service].last != nil && !isPinned { list(service, nil) }
+        case .routes(let routes): post(routes)
+        case .report: post(.report(id: UInt64(index)))
+        case .drain:
+            drainedAt = drainedAt ?? now
+            post(.drain)
+        case .failConnects(let count, let code):
+            shortages.append(now)
+            kernel.connectFailures += Array(repeating: code, count: count)
+        case .failAccepts(let count, let code):
+            shortages.append(now)
+            kernel.acceptFailures += Array(repeating: code, count: count)
+        case .time(let milliseconds): script.timeEnd = now + Int64(milliseconds) * 1_000_000
+        case .freeze(let milliseconds):
+            kernel.now += Int64(milliseconds) * 1_000_000
+            for request in open { request.lostTime += Int64(milliseconds) * 1_000_000 }
+        }
+    }
+
+    /// Removing is without effect while a configuration names the service.
+    private var isPinned: Bool { routes.contains { $0.routes.isPinned || $0.routes.hasAlias || $0.routes.hasPath } }
+
+    private func send(_ number: Int, _ plan: RequestPlan, by client: Int) {
+        let request = Request(number: number, plan: plan, client: client)
+        requests[number] = request
+        guard let sender = clients[client], !sender.isClosed else { return }
+        if sender.isPaused { request.wasPaused = true }
+        sender.send(request)
+    }
+
+    private func performAtHost(_ action: Action) {
+        switch action {
+        case .refuse(let number): setMode(.refusing, number, .refused)
+        case .accept(let number): setMode(.up, number, [])
+        case .hang(let number): setMode(.hanging, number, .broken)
+        case .crash(let number):
+            setMode(.refusing, number, .broken)
+            for connection in hosts[number].connections { connection.close(asReset: true) }
+        case .closeIdle(let number):
+            for connection in hosts[number].connections where connection.isIdle && !connection.isFrozen {
+                // Something is on its way to it: that is lost.
+                if connection.socket.hasNews { hosts[number].spoil(.broken) }
+                connection.close()
+            }
+        case .readonly(let number):
+            if connections(number).isEmpty { return }
+            hosts[number].spoil(.broken)
+            for connection in connections(number) { connection.sendEvent("R") }
+        case .writeable(let number): for connection in connections(number) { connection.sendEvent("W") }
+        case .heartbeat(let number): for connection in connections(number) { connection.sendHeartbeat() }
+        default: break
+        }
+    }
+
+    private func connections(_ number: Int) -> [DubboHostConnection] {
+        hosts[number].connections.compactMap { $0 as? DubboHostConnection }.filter { !$0.isClosed }
+    }
+
+    func setMode(_ mode: Host.Mode, _ number: Int, _ fault: Host.Faults) {
+        let host = hosts[number]
+        host.mode = mode
+        host.spoil(fault)
+        for connection in host.connections { connection.isFrozen = mode == .hanging }
+    }
+}

@@ -1,0 +1,75 @@
+/// A request of a client, from its first byte to its end.
+final class Request {
+    enum Outcome: Equatable {
+        /// A whole answer. `host` is nil when Greymesh answered itself.
+        case answered(status: Int, host: Int?)
+        /// An answer that ended in the middle, and the client could see it.
+        case cut
+        /// The connection ended instead.
+        case unanswered
+        /// The client has gone, or nobody expects an answer.
+        case given
+    }
+
+    let number: Int
+    let plan: RequestPlan
+    let client: Int
+    /// Its head is sent; the worker may have it from then on.
+    var headSentAt: Int64?
+    /// Its turn has come on its connection, too.
+    var startedAt: Int64?
+    /// Its last byte is sent.
+    var isSent = false
+    var endedAt: Int64?
+    var outcome: Outcome?
+    /// Hosts that have seen its head, and what each did.
+    var seen: [(host: Int, reaction: Reaction)] = []
+    /// Hosts that have seen the whole of it.
+    var wholeAt: [Int] = []
+    /// Hosts that are in no hurry with it.
+    var holders = 0
+    /// Its client did not read, or half-closed, while it was in flight.
+    var wasPaused = false
+    /// The service was listed when it began.
+    var wasKnown = false
+    /// The client has read the head of an answer: the deadline is kept.
+    var hasAnswer = false
+    /// Time that the process was frozen, or could not accept, meanwhile.
+    var lostTime: Int64 = 0
+    /// The client has sent something wrong or has aborted on this connection.
+    var isDoomed = false
+    /// Somebody's output of a tunnel: what was sent and what has arrived.
+    var tunnel = Tunnel()
+
+    struct Tunnel {
+        var clientSize = 0
+        var hostSize = 0
+        var atHost = 0
+        var atClient = 0
+        var hostSawEnd = false
+        var clientSawEnd = false
+        var isClean = true
+    }
+
+    init(number: Int, plan: RequestPlan, client: Int) {
+        self.number = number
+        self.plan = plan
+        self.client = client
+    }
+
+    var isOpen: Bool { outcome == nil }
+
+    /// Its number is that of a step, unless it is one of the last that must succeed.
+    var isProbe: Bool { number >= 1_000_000 }
+
+    /// The reaction of the next host that sees it.
+    func nextReaction() -> Reaction { plan.reactions[min(seen.count, plan.reactions.count - 1)] }
+
+    /// Bytes that only this request, or its answer, has.
+    static func pattern(_ number: Int, _ size: Int, salt: Int) -> [UInt8] {
+        (0..<size).map { UInt8(truncatingIfNeeded: number &* 131 &+ $0 &* 7 &+ salt) }
+    }
+
+    static let requestSalt = 1
+    static let answerSalt = 5
+}

@@ -1,0 +1,16 @@
+import Testing
+
+@testable import simulate
+
+@Suite struct SimulationTests {
+    /// What a seed does must not depend on anything else: a failure would not be seen again.
+    @Test(arguments: [3, 14, 15] as [UInt64])
+    func theSameSeedRunsTheSameWay(_ seed: UInt64) throws {
+        let first = try Run.run(seed: seed)
+        let second = try Run.run(seed: seed)
+        #expect(first.turns == second.turns)
+        #expect(first.performed == second.performed)
+        #expect(first.requests == second.requests)
+        #expect(first.failure?.text == second.failure?.text)
+    }
+}

@@ -219,9 +219,9 @@ extension World {
     /// One line for each request that was counted.
     func checkLog() {
         // Once drained, a worker reports no more.
-        guard plan.hasLog, drainedAt == nil, let report = reports.last, ending.phase.rawValue >= Ending.Phase.left.rawValue else {
-            return
-        }
+        guard plan.hasLog, drainedAt == nil, let report = reports.last,
+            ending.phase.rawValue >= Ending.Phase.left.rawValue
+        else { return }
         if listings.contains(where: { $0.epochs.contains { $0.listing == nil } }) { return }
         let counted = report.services.reduce(0) { $0 + $1.routes.reduce(0) { $0 + Int($1.count) } }
         let lines = kernel.log.count { $0 == 10 }

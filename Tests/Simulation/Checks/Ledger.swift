@@ -105,8 +105,8 @@ extension World {
     func checkDeadlines() {
         for request in open where !request.wasPaused && !request.isDoomed {
             guard let start = request.startedAt, !request.hasAnswer else { continue }
-            let limit = timeout(request, start) + request.lostTime + tick
-                + 2 * acceptPause * Int64(shortages.count)
+            let pauses = 2 * acceptPause * Int64(shortages.count)
+            let limit = timeout(request, start) + request.lostTime + tick + pauses
             if now - start > limit {
                 return fail(
                     "deadline", "no answer after \((now - start) / 1_000_000) ms of \(limit / 1_000_000)", request)

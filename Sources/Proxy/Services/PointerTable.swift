@@ -37,7 +37,7 @@ struct PointerTable<Key: TableKey, Record: ~Copyable>: ~Copyable {
         entries = Self.allocate(capacity)
     }
 
-    deinit { free(entries) }
+    deinit { Self.release(entries, mask + 1) }
 
     @inline(__always)
     func find(_ key: Key) -> UnsafeMutablePointer<Record>? { find(key, hash: key.tableHash()) }
@@ -97,7 +97,7 @@ struct PointerTable<Key: TableKey, Record: ~Copyable>: ~Copyable {
         while (count + more) * 2 > mask { mask = mask * 2 + 1 }
         entries = Self.allocate(mask + 1)
         for index in 0...oldMask where old[index].record != nil { place(old[index]) }
-        free(old)
+        Self.release(old, oldMask + 1)
     }
 
     private mutating func place(_ entry: Entry) {
@@ -106,9 +106,30 @@ struct PointerTable<Key: TableKey, Record: ~Copyable>: ~Copyable {
         entries[index] = entry
     }
 
-    /// The system's memory is zero already: for a large table nothing is touched here.
+    // MARK: Memory
+
+    /// From so many bytes on memory comes from the system itself: it is zero already, so that nothing is touched here. What the C
+    /// library has in its heap it would have to clear first.
+    private static var large: Int { 1 << 16 }
+
+    private static func size(_ count: Int) -> Int { count * MemoryLayout<Entry>.stride }
+
     private static func allocate(_ count: Int) -> UnsafeMutablePointer<Entry> {
-        guard let memory = calloc(count, MemoryLayout<Entry>.stride) else { fatalError("out of memory") }
+        let memory: UnsafeMutableRawPointer?
+        if size(count) >= large {
+            memory = mmap(nil, size(count), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+        } else {
+            memory = calloc(count, MemoryLayout<Entry>.stride)
+        }
+        guard let memory, memory != MAP_FAILED else { fatalError("out of memory") }
         return memory.bindMemory(to: Entry.self, capacity: count)
+    }
+
+    private static func release(_ entries: UnsafeMutablePointer<Entry>, _ count: Int) {
+        if size(count) >= large {
+            munmap(entries, size(count))
+        } else {
+            free(entries)
+        }
     }
 }

@@ -51,8 +51,8 @@ import Testing
         defer { registry.stop() }
         registry.subscribe(echo)
         #expect(fixture.wait { fixture.addresses(echo) == ["10.0.0.1:8080"] })
-        nacos.services["providers:a.Echo:1:"] = []
-        #expect(fixture.wait { fixture.addresses(echo) == [] })
+        nacos.set("providers:a.Echo:1:", "10.0.0.3", metadata: #"{"protocol":"dubbo"}"#)
+        #expect(fixture.wait { fixture.addresses(echo) == ["10.0.0.3:8080"] })
         let count = fixture.told[echo]?.count ?? 0
         registry.refresh(echo)
         #expect(fixture.wait { fixture.told[echo]?.count ?? 0 > count })

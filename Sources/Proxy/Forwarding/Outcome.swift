@@ -13,9 +13,6 @@ enum Outcome {
     /// The client went, or did not send or take what it should.
     case client
 
-    /// Whether the host is not used for a while after it.
-    var countsAgainstHost: Bool { self == .host || self == .network }
-
     /// Whose failure a system call's error on a connection to a host is.
     init(error: Int32) {
         switch error {

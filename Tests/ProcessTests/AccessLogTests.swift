@@ -1,0 +1,34 @@
+import Foundation
+import Glibc
+import Runtime
+import TestSupport
+import Testing
+
+@Suite("The access log of the built program")
+struct AccessLogTests {
+    @Test("Requests that are refused have a line as well")
+    func refused() throws {
+        let directory = try TemporaryDirectory()
+        try directory.write("services.yaml", "services: {}\n")
+        let process = try GreymeshProcess.run(
+            ["--registry", "file:services.yaml", "--access-log", "access.log"], directory: directory.path)
+        defer { process.child.terminate() }
+        let address = try #require(SocketAddress(try process.http))
+        let requests = [
+            ("GET /unknown HTTP/1.1\r\nHost: 10.0.0.1\r\n\r\n", 404),
+            ("GET / HTTP/1.1\r\nHost: a\r\nX : y\r\n\r\n", 400),
+            ("GET /none HTTP/1.1\r\nHost: nobody\r\n\r\n", 503), ("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", 501),
+        ]
+        for (request, status) in requests {
+            let client = try Connection(to: address)
+            client.send(request)
+            #expect(client.receive(until: "\r\n").contains(" \(status) "))
+        }
+        process.child.signal(SIGTERM)
+        #expect(try process.child.waitForExit() == .status(0))
+        let text = try String(contentsOfFile: directory.path(of: "access.log"), encoding: .utf8)
+        let lines = text.split(separator: "\n")
+        #expect(lines.count == requests.count, "\(text)")
+        for (_, status) in requests { #expect(lines.count { $0.contains("\"status\":\(status),") } == 1, "\(text)") }
+    }
+}

@@ -127,7 +127,7 @@ enum Endpoint: String, CaseIterable {
         case .registrations: "applications that are registered, and how they are"
         case .configuration: "the settings in force"
         case .explain:
-            "where a request would go: ?service=NAME&header=NAME:VALUE&client=IP&path=&protocol=http|dubbo&version=&group="
+            "where a request would go: ?service=NAME&header=NAME:VALUE&client=IP&path=&protocol=http|dubbo|bolt&version=&group="
         case .publish: "POST: register a Dubbo interface, as in MOSN"
         case .unpublish: "POST: take it out again"
         case .subscribe: "POST: watch a Dubbo interface for good, as in MOSN"

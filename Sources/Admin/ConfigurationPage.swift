@@ -72,10 +72,14 @@ extension JSON {
     }
 
     fileprivate static func listener(_ listener: ListenerConfiguration, _ address: SocketAddress) -> JSON {
-        .object([
-            "name": .text(listener.name), "protocol": .text(listener.protocol.rawValue),
-            "listen": .text("\(address)"), "forward": .optional(listener.forward.map { "\($0)" }),
-        ])
+        var members = [
+            Member(name: "name", value: .text(listener.name)),
+            Member(name: "protocol", value: .text(listener.protocol.rawValue)),
+            Member(name: "listen", value: .text("\(address)")),
+            Member(name: "forward", value: .optional(listener.forward.map { "\($0)" })),
+        ]
+        if listener.protocol == .bolt { members.append(Member(name: "bolt_goaway", value: .bool(listener.boltGoaway))) }
+        return .object(members)
     }
 
     fileprivate static func registration(_ registration: RegistrationConfiguration, _ all: Configuration) -> JSON {
@@ -111,6 +115,7 @@ extension JSON {
     fileprivate static func limits(_ limits: LimitConfiguration) -> JSON {
         .object([
             "http_head": .count(limits.httpHead), "dubbo_body": .count(limits.dubboBody),
+            "bolt_body": .count(limits.boltBody),
             "head_timeout": .duration(limits.headTimeout), "idle_timeout": .duration(limits.idleTimeout),
             "connect_timeout": .duration(limits.connectTimeout),
             "discovery_timeout": .duration(limits.discoveryTimeout), "services": .count(limits.services),

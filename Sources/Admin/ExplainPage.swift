@@ -32,7 +32,7 @@ extension AdminServer {
             case "method": break  // No rule looks at it.
             case "protocol":
                 guard let kind = ServiceKey.Kind(rawValue: value) else {
-                    return .failure(Problem(text: "protocol must be http or dubbo"))
+                    return .failure(Problem(text: "protocol must be http, dubbo or bolt"))
                 }
                 question.kind = kind
             case "header":

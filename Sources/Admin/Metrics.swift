@@ -54,7 +54,7 @@ extension AdminServer {
     private func addResponses(_ services: Services, to page: MetricsPage) {
         page.begin(
             "greymesh_responses_total", .counter,
-            "Requests that have ended, by HTTP status (499: the client went, 599: the answer broke off) or Dubbo status "
+            "Requests that have ended, by the status of HTTP (499: the client went, 599: the answer broke off), Dubbo or Bolt "
                 + "(1000: an exception of the called method).")
         page.add(services) { text, entry in
             let (key, service) = entry

@@ -48,7 +48,7 @@ extension AdminServer {
         let available = AvailableHosts()
         // The application behind an inbound listener is in no registry.
         if let instances = control.directory.instances(of: key) {
-            page.prepare(instances) { available.add($0) }
+            page.prepare(instances) { available.add($0, of: key.kind) }
         } else {
             available.areAll = true
         }
@@ -128,11 +128,11 @@ private final class AvailableHosts {
     var areAll = false
     private var entries: Set<Entry> = []
 
-    func add(_ instance: Instance) {
+    func add(_ instance: Instance, of kind: ServiceKey.Kind) {
         guard instance.available else { return }
         entries.insert(
             Entry(
-                address: instance.address, interfaceVersion: ServiceSnapshot.meaningful(instance.interfaceVersion),
+                address: instance.address, interfaceVersion: kind.meaningful(instance.interfaceVersion),
                 group: instance.group))
     }
 

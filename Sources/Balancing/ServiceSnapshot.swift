@@ -21,8 +21,8 @@ public final class ServiceSnapshot: Sendable {
         var members: [VersionCluster.Identity: [Host]] = [:]
         for instance in instances {
             let identity = VersionCluster.Identity(
-                group: instance.group, interfaceVersion: Self.meaningful(instance.interfaceVersion),
-                version: Self.version(of: instance, keys: versionKeys))
+                group: instance.group, interfaceVersion: key.kind.meaningful(instance.interfaceVersion),
+                version: Self.version(of: instance, key.kind, keys: versionKeys))
             let host = Host(address: instance.address, weight: instance.available ? Self.weight(instance.weight) : 0)
             members[identity, default: []].append(host)
         }
@@ -40,15 +40,12 @@ public final class ServiceSnapshot: Sendable {
     /// All hosts with their cluster's number, hosts of weight 0 included.
     public var hostCount: Int { clusters.reduce(0) { $0 + $1.hosts.count } }
 
-    private static func version(of instance: Instance, keys: [String]) -> String {
+    private static func version(of instance: Instance, _ kind: ServiceKey.Kind, keys: [String]) -> String {
         for key in keys {
             if let value = instance.metadata[key], !value.isEmpty, value != "0.0.0" { return value }
         }
-        return meaningful(instance.interfaceVersion)
+        return kind.meaningful(instance.interfaceVersion)
     }
-
-    /// `0.0.0` is how Dubbo writes "no version".
-    public static func meaningful(_ version: String) -> String { version == "0.0.0" ? "" : version }
 
     /// A registry's weight (1 is normal) in hundredths, at most a million.
     private static func weight(_ value: Double) -> UInt32 {
@@ -69,9 +66,9 @@ public struct Host: Hashable, Sendable {
 public struct VersionCluster: Sendable {
     /// What tells clusters of a service apart.
     public struct Identity: Hashable, Comparable, Sendable {
-        /// Dubbo group; empty for none and for HTTP.
+        /// Dubbo group or Bolt unique id; empty for none and for HTTP.
         public let group: String
-        /// Dubbo interface version; empty for none and for HTTP.
+        /// Interface version of Dubbo and Bolt; empty for none and for HTTP.
         public let interfaceVersion: String
         /// The version that requests ask for; empty for hosts without one.
         public let version: String
@@ -81,7 +78,7 @@ public struct VersionCluster: Sendable {
             (left.group, left.interfaceVersion, left.version) < (right.group, right.interfaceVersion, right.version)
         }
 
-        /// Dubbo: hosts that calls without a wish may use: they carry no tag.
+        /// Dubbo and Bolt: hosts that calls without a wish may use: they carry no tag.
         public var isUntagged: Bool { version.isEmpty || version == interfaceVersion }
     }
 

@@ -53,6 +53,8 @@ public struct RunOptions: Equatable, Sendable {
     public var http: ListenerChoice?
     /// Takes the place of all Dubbo listeners.
     public var dubbo: ListenerChoice?
+    /// Takes the place of all Bolt listeners.
+    public var bolt: ListenerChoice?
     /// Where the admin API listens.
     public var admin: SocketAddress?
     /// Worker threads.
@@ -104,13 +106,13 @@ public struct ExplainOptions: Equatable, Sendable {
     public var `protocol`: ListenerProtocol?
     /// Headers or attachments, in order.
     public var headers: [HeaderOption] = []
-    /// The HTTP or Dubbo method.
+    /// The method of HTTP, Dubbo or Bolt.
     public var method: String?
     /// HTTP: the request's path.
     public var path: String?
-    /// Dubbo: the interface version of the call.
+    /// Dubbo and Bolt: the interface version of the call.
     public var version: String?
-    /// Dubbo: the group of the call.
+    /// Dubbo: the group of the call, Bolt: its unique id.
     public var group: String?
     /// The address that the request comes from.
     public var client: String?

@@ -94,6 +94,7 @@ extension Invocation {
         options.registrations = try raw.readAll("register", RegistrationConfiguration.init(_:))
         options.http = try raw.read("http", listener)
         options.dubbo = try raw.read("dubbo", listener)
+        options.bolt = try raw.read("bolt", listener)
         options.admin = try raw.read("admin", SettingValue.address)
         options.workers = try raw.read("workers", SettingValue.workers)
         options.state = try raw.read("state", SettingValue.path)
@@ -130,12 +131,12 @@ extension Invocation {
             try SettingValue.choice(text)
         }
         let isCall = options.version != nil || options.group != nil
-        options.protocol = kind ?? (isCall ? .dubbo : options.path != nil ? .http : nil)
-        if options.protocol == .http, options.version != nil || options.group != nil {
-            throw UsageError("explain: --version and --group belong to a Dubbo call, not to --protocol http")
+        options.protocol = kind ?? (options.path != nil && !isCall ? .http : nil)
+        if options.protocol == .http, isCall {
+            throw UsageError("explain: --version and --group belong to a Dubbo or Bolt call, not to --protocol http")
         }
-        if options.protocol == .dubbo, options.path != nil {
-            throw UsageError("explain: --path belongs to an HTTP request, not to a Dubbo call")
+        if options.path != nil, options.protocol != .http {
+            throw UsageError("explain: --path belongs to an HTTP request, not to a Dubbo or Bolt call")
         }
         return options
     }

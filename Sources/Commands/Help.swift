@@ -21,7 +21,7 @@ enum Help {
 
     private static var overview: String {
         """
-        greymesh: forwards HTTP and Dubbo requests to the version of a service that they ask for
+        greymesh: forwards HTTP, Dubbo and Bolt requests to the version of a service that they ask for
 
         Usage: greymesh COMMAND [flags]
 
@@ -44,8 +44,9 @@ enum Help {
         case .run:
             """
             With --registry alone it serves the usual addresses. GREYMESH_REGISTRY may hold several URLs with blanks or
-            commas between them. --http and --dubbo take the place of the file's listeners of that protocol.
-            --register takes the place of the file's registrations: [http://|dubbo://]NAME[:VERSION[:GROUP]]@TARGET[?...]
+            commas between them. --http, --dubbo and --bolt take the place of the file's listeners of that protocol.
+            --register takes the place of the file's registrations:
+            [http://|dubbo://|bolt://]NAME[:VERSION[:GROUP]]@TARGET[?...]; GROUP is the unique id of a Bolt service.
             TARGET is the application's port, ADDRESS:PORT, or an inbound listener's name. Parameters are version, group,
             weight, address, registry, health=off|/PATH and meta.KEY; GREYMESH_REGISTER may hold several with blanks or commas.
             SIGTERM and SIGINT take out what is registered and end it when the requests in flight are done.
@@ -54,7 +55,7 @@ enum Help {
         case .explain:
             """
             The running process decides as it would for a real request; nothing is sent to a host.
-            --version and --group make it a Dubbo call. Exit code 1 when it would be refused.
+            --version and --group make it a Dubbo or Bolt call. Exit code 1 when it would be refused.
             """
         case .registry:
             "Speaks the part of the Nacos naming API that clients of version 1 use. Nothing is kept on disk."

@@ -21,6 +21,7 @@ extension RunOptions {
         if let logLevel { settings.logLevel = logLevel }
         replace(.http, http, in: &settings)
         replace(.dubbo, dubbo, in: &settings)
+        replace(.bolt, bolt, in: &settings)
         try check(settings)
         return settings
     }

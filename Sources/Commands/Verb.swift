@@ -93,6 +93,7 @@ extension Verb {
             repeats: true),
         Flag(name: "http", placeholder: "ADDR", summary: "HTTP listener, or off (\(usual(.http)))"),
         Flag(name: "dubbo", placeholder: "ADDR", summary: "Dubbo listener, or off (\(usual(.dubbo)))"),
+        Flag(name: "bolt", placeholder: "ADDR", summary: "Bolt listener for SOFA RPC, or off (\(usual(.bolt)))"),
         Flag(name: "admin", placeholder: "ADDR", summary: "admin API (\(Configuration().admin))"),
         Flag(name: "workers", placeholder: "N", summary: "worker threads (one per core)"),
         Flag(
@@ -104,18 +105,22 @@ extension Verb {
 
     private static let explainFlags: [Flag] =
         [
-            Flag(name: "service", placeholder: "NAME", summary: "application or Dubbo interface", isSetting: false),
+            Flag(name: "service", placeholder: "NAME", summary: "application or interface", isSetting: false),
             Flag(
                 name: "header", placeholder: "NAME=VALUE",
                 summary: "header or attachment of the request; several are allowed",
                 repeats: true, isSetting: false),
-            Flag(name: "method", placeholder: "METHOD", summary: "HTTP or Dubbo method", isSetting: false),
+            Flag(name: "method", placeholder: "METHOD", summary: "method of HTTP, Dubbo or Bolt", isSetting: false),
             Flag(name: "path", placeholder: "PATH", summary: "path of an HTTP request", isSetting: false),
             Flag(
-                name: "protocol", placeholder: "P", summary: "http or dubbo (whichever the service is)",
+                name: "protocol", placeholder: "P", summary: "http, dubbo or bolt (whichever the service is)",
                 isSetting: false),
-            Flag(name: "version", placeholder: "V", summary: "interface version of a Dubbo call", isSetting: false),
-            Flag(name: "group", placeholder: "G", summary: "group of a Dubbo call", isSetting: false),
+            Flag(
+                name: "version", placeholder: "V", summary: "interface version of a Dubbo or Bolt call",
+                isSetting: false),
+            Flag(
+                name: "group", placeholder: "G", summary: "group of a Dubbo call, unique id of a Bolt call",
+                isSetting: false),
             Flag(
                 name: "client", placeholder: "IP", summary: "where the request comes from, for sticky: client-address",
                 isSetting: false),

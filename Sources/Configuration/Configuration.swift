@@ -63,6 +63,19 @@ public enum ListenerProtocol: String, Equatable, Sendable, CaseIterable {
     case http
     /// Dubbo 2 (`dubbo://`).
     case dubbo
+    /// SOFABolt, the protocol of SOFA RPC (`bolt://`).
+    case bolt
+}
+
+extension ServiceKey.Kind {
+    /// The kind of services that are reached through a listener.
+    public init(_ kind: ListenerProtocol) {
+        switch kind {
+        case .http: self = .http
+        case .dubbo: self = .dubbo
+        case .bolt: self = .bolt
+        }
+    }
 }
 
 /// An address that applications connect to.
@@ -76,6 +89,9 @@ public struct ListenerConfiguration: Equatable, Sendable {
     /// An inbound listener: all requests go to the application at this address, whatever service they name. Nil: they go
     /// where the registries say.
     public var forward: SocketAddress?
+    /// Bolt: whether clients are told to leave before a stop closes their connections. SOFA RPC's own clients do not know the
+    /// frame and end the connection at once, so that it is for other proxies only.
+    public var boltGoaway = false
 
     /// A listener.
     public init(name: String, protocol: ListenerProtocol, address: SocketAddress, forward: SocketAddress? = nil) {
@@ -94,7 +110,7 @@ public struct ListenerConfiguration: Equatable, Sendable {
 
 /// Where versions stand.
 public struct VersionConfiguration: Equatable, Sendable {
-    /// Header or attachment names that say which version a request wants; the first that is not empty decides.
+    /// Names of headers (HTTP, Bolt) or attachments (Dubbo) that say which version a request wants; the first that is not empty decides.
     public var request = ["x-version", "dubbo.tag", "version"]
     /// Metadata keys that say which version an instance is; the first that is not empty decides.
     public var instance = ["dubbo.tag", "version"]
@@ -133,6 +149,8 @@ public struct LimitConfiguration: Equatable, Sendable {
     public var httpHead = 65_536
     /// Largest Dubbo frame body in bytes, 1 KiB to 256 MiB.
     public var dubboBody = 8_388_608
+    /// Largest content of a Bolt frame in bytes, 1 KiB to 256 MiB.
+    public var boltBody = 8_388_608
     /// Longest time a client may take to send a whole HTTP head.
     public var headTimeout: Duration = .seconds(30)
     /// An HTTP connection without a request is closed after this time.

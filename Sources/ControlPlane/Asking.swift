@@ -14,9 +14,9 @@ public struct ExplainQuestion: Sendable {
     public var path: String?
     /// Headers or attachments.
     public var headers: [(name: String, value: String)] = []
-    /// Dubbo: the call's interface version; empty for none.
+    /// Dubbo and Bolt: the call's interface version; empty for none.
     public var interfaceVersion = ""
-    /// Dubbo: the call's group; empty for none.
+    /// Dubbo: the call's group, Bolt: its unique id; empty for none.
     public var group = ""
     /// The IP address that the request comes from; nil: not known.
     public var client: String?
@@ -44,8 +44,7 @@ extension ControlPlane {
 
     /// Has a worker decide a request. A service that nobody has asked for yet is asked for now, and waited for.
     public func explain(_ question: ExplainQuestion, completion: @escaping (ExplainAnswer) -> Void) {
-        var question = question
-        question.splitDubboName()
+        let question = understood(question)
         guard let (key, step) = service(meantBy: question) else {
             var explanation = Explanation()
             explanation.steps = ["no service is known by this host name or path: the request is refused"]
@@ -93,7 +92,7 @@ extension ControlPlane {
         let host = name.map(ServicePlan.withoutPort)
         let route = host.flatMap(plan.route(host:))
         let kind =
-            question.kind ?? name.flatMap(knownKind) ?? (route != nil ? .http : name.map(ServicePlan.likelyKind))
+            question.kind ?? name.flatMap(knownKind) ?? (route != nil ? .http : name.map(plan.likelyKind))
             ?? .http
         if kind == .http {
             if let route { return (route, Self.step(host: host ?? "", route)) }
@@ -117,9 +116,11 @@ extension ControlPlane {
             ? "the service is \(host) by its own name" : "the host name \(host) means the service \(service.name)"
     }
 
-    private func knownKind(of name: String) -> ServiceKey.Kind? {
-        let known = [ServiceKey.Kind.http, .dubbo].filter { isKnown($0, name) }
-        // Both are watched when the configuration names the service: then hosts tell which it is.
+    private func knownKind(of name: String) -> ServiceKey.Kind? { known([.http, .dubbo, .bolt], name) }
+
+    private func known(_ kinds: [ServiceKey.Kind], _ name: String) -> ServiceKey.Kind? {
+        let known = kinds.filter { isKnown($0, name) }
+        // All are watched when the configuration names the service: then hosts tell which it is.
         return known.first { snapshots[ServiceKey(kind: $0, name: name)].map { $0.hostCount > 0 } ?? false }
             ?? known.first
     }
@@ -130,16 +131,30 @@ extension ControlPlane {
     }
 }
 
+extension ControlPlane {
+    /// A question with the interface's name alone, its kind where it can only be a call, and no version that stands for none.
+    private func understood(_ question: ExplainQuestion) -> ExplainQuestion {
+        var question = question
+        let isCall = question.splitInterfaceName() || !question.interfaceVersion.isEmpty || !question.group.isEmpty
+        if question.kind == nil, isCall, let name = question.service {
+            question.kind = known([.dubbo, .bolt], name) ?? plan.likelyKindOfInterface
+        }
+        if let kind = question.kind { question.interfaceVersion = kind.meaningful(question.interfaceVersion) }
+        return question
+    }
+}
+
 extension ExplainQuestion {
-    /// `interface:version:group` is how file registries and Dubbo's tools write a service.
-    fileprivate mutating func splitDubboName() {
-        guard kind != .http, let name = service else { return }
+    /// `interface:version:group` is how file registries, Dubbo's tools and SOFA RPC write a service. False where the name is not
+    /// written so.
+    fileprivate mutating func splitInterfaceName() -> Bool {
+        guard kind != .http, let name = service else { return false }
         let parts = name.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
-        guard (2...3).contains(parts.count), kind == .dubbo || ServiceName.isJavaName(parts[0]) else { return }
-        kind = .dubbo
+        guard (2...3).contains(parts.count), kind != nil || ServiceName.isJavaName(parts[0]) else { return false }
         service = parts[0]
         if interfaceVersion.isEmpty { interfaceVersion = parts[1] }
         if group.isEmpty, parts.count > 2 { group = parts[2] }
+        return true
     }
 }
 

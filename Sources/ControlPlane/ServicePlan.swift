@@ -55,15 +55,22 @@ struct ServicePlan {
         return policy
     }
 
-    /// What a section's name can stand for. Host names and paths belong to HTTP; what is no Java name cannot be a Dubbo
-    /// interface. All other names may be either, and whichever exists is found.
+    /// What a section's name can stand for. Host names and paths belong to HTTP; what is no Java name cannot be an
+    /// interface. All other names may be any of the three, and whichever exists is found.
     private static func kinds(_ name: String, _ section: ServiceConfiguration) -> [ServiceKey.Kind] {
         if !section.hosts.isEmpty || !section.paths.isEmpty || !ServiceName.isJavaName(name) { return [.http] }
-        return [.http, .dubbo]
+        return [.http, .dubbo, .bolt]
     }
 
     /// What a name is most likely meant as where nothing is known about it: `com.acme.OrderService` is an interface.
-    static func likelyKind(_ name: String) -> ServiceKey.Kind { ServiceKey.Kind(ServiceName.likelyProtocol(name)) }
+    func likelyKind(_ name: String) -> ServiceKey.Kind {
+        ServiceKey.Kind(ServiceName.likelyProtocol(name)) == .http ? .http : likelyKindOfInterface
+    }
+
+    /// What an interface is most likely called by where nothing is known about it: Dubbo, unless only Bolt is spoken.
+    var likelyKindOfInterface: ServiceKey.Kind {
+        !listening.contains(.dubbo) && listening.contains(.bolt) ? .bolt : .dubbo
+    }
 
     /// A host name as names are compared: neither the case of letters nor a dot at the end counts.
     static func plainHost(_ name: String) -> String {
@@ -84,16 +91,6 @@ struct ServicePlan {
                 let prefix = path == "/" ? "" : path
                 if paths.insert(prefix).inserted { table.paths.append((prefix, key)) }
             }
-        }
-    }
-}
-
-extension ServiceKey.Kind {
-    /// The kind of services that are reached through a listener.
-    init(_ kind: ListenerProtocol) {
-        switch kind {
-        case .http: self = .http
-        case .dubbo: self = .dubbo
         }
     }
 }

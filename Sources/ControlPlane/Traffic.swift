@@ -20,7 +20,7 @@ public struct Traffic {
         public internal(set) var isDraining = false
     }
 
-    /// What tells hosts apart: one address may serve both protocols.
+    /// What tells hosts apart: one address may serve several protocols.
     public struct HostKey: Hashable {
         /// What is spoken to it.
         public let kind: ServiceKey.Kind
@@ -38,7 +38,7 @@ public struct Traffic {
 
     /// Requests that one version has served.
     public struct Version {
-        /// By HTTP or Dubbo status.
+        /// By HTTP, Dubbo or Bolt status.
         public internal(set) var codes: [Int: UInt64] = [:]
         /// By duration, not summed up; bounds are `ServiceReport.bucketBounds`, then infinity.
         public internal(set) var buckets: [UInt64] = []

@@ -3,9 +3,9 @@ import Runtime
 
 /// Gives hosts that have just started a growing part of their weight, as Dubbo's own consumers do.
 ///
-/// A Dubbo provider says when it started (`timestamp`) and for how long it warms up (`warmup`, 10 minutes by default). Other
-/// hosts do not: with `warmup` in the policy their age counts from when they were first seen, unless they were there from the
-/// beginning. The part grows in steps of a twentieth, so that a service changes seldom.
+/// A Dubbo provider says when it started (`timestamp`) and for how long it warms up (`warmup`, 10 minutes by default), one of SOFA
+/// RPC only when it started (`startTime`). Of other hosts, with `warmup` in the policy, the age counts from when they were first
+/// seen, unless they were there from the beginning. The part grows in steps of a twentieth, so that a service changes seldom.
 struct Warmup {
     private struct Service {
         /// When hosts without a start time were first seen, in milliseconds since 1970; 0 for those of the first list.
@@ -21,17 +21,18 @@ struct Warmup {
     /// The hosts of a service with the weights that they have at `now`, in milliseconds since 1970.
     mutating func weigh(_ key: ServiceKey, _ instances: [Instance], _ policy: ServicePolicy, now: Int64) -> [Instance] {
         let total = policy.warmup.map { $0.nanoseconds / 1_000_000 }
-        if total == 0 || key.kind == .http && total == nil {
+        if total == 0 || key.kind != .dubbo && total == nil {
             services[key] = nil
             return instances
         }
+        let startTime = key.kind == .bolt ? "startTime" : "timestamp"
         let before = services[key]
         var service = Service()
         var weighed = instances
         for index in weighed.indices {
             let instance = instances[index]
             let started: Int64
-            if let told = Int64(instance.metadata["timestamp"] ?? ""), told > 0 {
+            if let told = Int64(instance.metadata[startTime] ?? ""), told > 0 {
                 started = told
             } else {
                 started = before.map { $0.seen[instance.address] ?? now } ?? 0

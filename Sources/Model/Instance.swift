@@ -10,9 +10,10 @@ public struct Instance: Hashable, Sendable {
     public var available: Bool
     /// Labels. Registries' null values are left out.
     public var metadata: Labels
-    /// Dubbo: the interface version of the service name; empty where there is none or it is `0.0.0`.
+    /// Dubbo and Bolt: the interface version of the service name; empty where it is not known or stands for none, which is
+    /// `0.0.0` for Dubbo and `1.0` for Bolt.
     public var interfaceVersion: String
-    /// Dubbo: the group of the service name, SOFA RPC: its unique id; empty where there is none.
+    /// Dubbo: the group of the service name, Bolt: its unique id; empty where there is none.
     public var group: String
 
     /// An instance.

@@ -6,8 +6,21 @@ public struct ServiceKey: Hashable, Sendable, CustomStringConvertible {
         case http
         /// A Dubbo interface: `com.acme.OrderService`. One key covers all its versions and groups.
         case dubbo
-        /// A SOFA RPC interface over Bolt: `com.acme.OrderService`. One key covers all its unique ids. Nothing forwards it yet.
-        case sofa
+        /// A SOFA RPC interface over Bolt: `com.acme.OrderService`. One key covers all its versions and unique ids.
+        case bolt
+
+        /// The interface version that stands for none: what calls name that ask for no special one. Empty where services have no
+        /// interface version.
+        public var noVersion: String {
+            switch self {
+            case .http: ""
+            case .dubbo: "0.0.0"
+            case .bolt: "1.0"
+            }
+        }
+
+        /// An interface version with "none" written in one way: empty.
+        public func meaningful(_ version: String) -> String { version == noVersion ? "" : version }
     }
 
     /// Which kind of name it is.

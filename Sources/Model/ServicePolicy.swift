@@ -61,9 +61,9 @@ public struct ServicePolicy: Equatable, Sendable {
     /// Which registries its hosts are taken from.
     public var merge = MergeRule.union
     /// For how long a host that has just started gets less than its share; zero is never, nil is what a Dubbo provider says of
-    /// itself, and never for others.
+    /// itself, and never for HTTP and Bolt.
     public var warmup: Duration?
-    /// Longest time from a complete request head to a complete response head; a Dubbo call's own `timeout` wins.
+    /// Longest time from a complete request head to a complete response head; a Dubbo or Bolt call's own timeout wins.
     public var timeout: Duration = .seconds(60)
 
     /// The defaults.

@@ -10,8 +10,8 @@ import Testing
             interfaceVersion: iface)
     }
 
-    private func clusters(_ instances: [Instance]) -> [VersionCluster] {
-        let key = ServiceKey(kind: .dubbo, name: "shop")
+    private func clusters(_ instances: [Instance], _ kind: ServiceKey.Kind = .dubbo) -> [VersionCluster] {
+        let key = ServiceKey(kind: kind, name: "shop")
         return ServiceSnapshot(key: key, policy: ServicePolicy(), instances: instances, versionKeys: ["version"])
             .clusters
     }
@@ -31,5 +31,16 @@ import Testing
         let clusters = clusters(list)
         #expect(clusters.count == 1)
         #expect(clusters[0].hosts.map(\.weight) == [300, 100])
+    }
+
+    @Test func eachProtocolHasAnInterfaceVersionThatMeansNone() {
+        let list = ["", "0.0.0", "1.0", "2.0"].enumerated().map { instance(UInt32($0), "", iface: $1) }
+        #expect(clusters(list).map(\.identity.interfaceVersion) == ["", "1.0", "2.0"])
+        let bolt = clusters(list, .bolt)
+        #expect(bolt.map(\.identity.interfaceVersion) == ["", "0.0.0", "2.0"])
+        #expect(bolt.allSatisfy { $0.identity.isUntagged })
+        // A label is what it says: requests can ask for 1.0.
+        let labelled = clusters([instance(1, "1.0", iface: "1.0")], .bolt)
+        #expect(labelled.map(\.name) == ["1.0"] && !labelled[0].identity.isUntagged)
     }
 }

@@ -116,7 +116,12 @@ private func runOptions(_ line: String, _ environment: [String: String] = [:]) t
         #expect(try parse("explain --service com.acme.A --protocol dubbo") == .explain(ClientOptions(), dubbo))
         dubbo.version = "1.0"
         dubbo.group = "g"
-        #expect(try parse("explain --service com.acme.A --version 1.0 --group g") == .explain(ClientOptions(), dubbo))
+        var call = dubbo
+        call.protocol = nil
+        #expect(try parse("explain --service com.acme.A --version 1.0 --group g") == .explain(ClientOptions(), call))
+        call.protocol = .bolt
+        let bolt = "explain --service com.acme.A --protocol bolt --version 1.0 --group g"
+        #expect(try parse(bolt) == .explain(ClientOptions(), call))
         let variables = ["GREYMESH_SERVICE": "other", "GREYMESH_VERSION": "9"]
         #expect(
             try parse("explain --service com.acme.A --protocol dubbo --version 1.0 --group g", variables)
@@ -170,14 +175,17 @@ private func runOptions(_ line: String, _ environment: [String: String] = [:]) t
         ("explain --service a --header x", #"--header: "x" is not NAME=VALUE"#),
         ("explain --service a --header =x", #"--header: "" is not a header name"#),
         ("explain --service a --path x", #"--path: "x" must begin with "/""#),
-        ("explain --service a --protocol htp", #"--protocol: "htp" is not one of http, dubbo; did you mean "http"?"#),
+        (
+            "explain --service a --protocol htp",
+            #"--protocol: "htp" is not one of http, dubbo, bolt; did you mean "http"?"#
+        ),
         (
             "explain --service a --protocol http --group g",
-            "explain: --version and --group belong to a Dubbo call, not to --protocol http"
+            "explain: --version and --group belong to a Dubbo or Bolt call, not to --protocol http"
         ),
         (
             "explain --service a --version 1 --path /",
-            "explain: --path belongs to an HTTP request, not to a Dubbo call"
+            "explain: --path belongs to an HTTP request, not to a Dubbo or Bolt call"
         ),
     ]
 

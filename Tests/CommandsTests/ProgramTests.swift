@@ -35,7 +35,7 @@ private final class Screen: Sendable {
         (
             Verb.run,
             [
-                "--config", "--registry", "--register", "--http", "--dubbo", "--admin", "--workers",
+                "--config", "--registry", "--register", "--http", "--dubbo", "--bolt", "--admin", "--workers",
                 "GREYMESH_ACCESS_LOG",
             ]
         ),

@@ -57,6 +57,10 @@ import Testing
         #expect(try options.apply(to: settings).listeners == [settings.listeners[0], web])
         options.dubbo = .off
         #expect(try options.apply(to: settings).listeners == [web])
+        options.bolt = .on(SocketAddress("127.0.0.1:12200")!)
+        let bolt = ListenerConfiguration(name: "bolt", protocol: .bolt, address: SocketAddress("127.0.0.1:12200")!)
+        #expect(try options.apply(to: settings).listeners == [web, bolt])
+        options.bolt = nil
         settings.listeners = [
             ListenerConfiguration(name: "http", protocol: .dubbo, address: SocketAddress("127.0.0.1:1")!)
         ]
@@ -104,7 +108,7 @@ import Testing
         ("web@http", "listener: the listener \"http\" is not an inbound one: it needs \"forward\""),
         ("web@intern", "listener: there is no listener \"intern\""),
         ("web@1?registry=nacso", "registries: \"nacso\" is none of the registries; did you mean \"nacos\"?"),
-        ("web@1?group=a", "group: belongs to a Dubbo interface, not to an HTTP application"),
+        ("web@1?group=a", "group: belongs to an interface, not to an HTTP application"),
     ])
     func refusesRegistrationsThatCannotBe(text: String, words: String) throws {
         var options = RunOptions()

@@ -27,6 +27,8 @@ func errors(_ text: String, file: String = "greymesh.yaml") -> [String] {
             listeners:
               - {name: http,  protocol: http,  listen: 127.0.0.1:8081}
               - {name: dubbo, protocol: dubbo, listen: "[::1]:20880"}
+              - {name: sofa, protocol: bolt, listen: 127.0.0.1:12200}
+              - {name: mesh, protocol: bolt, listen: 127.0.0.1:12201, bolt_goaway: true}
             version:
               request:  [X-Version, dubbo.tag]
               instance: [dubbo.tag, Version]
@@ -43,7 +45,7 @@ func errors(_ text: String, file: String = "greymesh.yaml") -> [String] {
               "*": {mode: strict, balancer: random, timeout: 500ms}
               com.acme.OrderService: {sticky: client-address, split: {a: 1}, mode: fallback}
             access_log: {path: "-"}
-            limits: {http_head: 32KiB, dubbo_body: 1MiB, head_timeout: 5s, idle_timeout: 1m, connect_timeout: 250ms,
+            limits: {http_head: 32KiB, dubbo_body: 1MiB, bolt_body: 2MiB, head_timeout: 5s, idle_timeout: 1m, connect_timeout: 250ms,
               discovery_timeout: 1s, services: 100, service_idle: 1h}
             drain_timeout: 0s
             log: {level: debug}
@@ -57,10 +59,14 @@ func errors(_ text: String, file: String = "greymesh.yaml") -> [String] {
                 RegistryConfiguration(url: "file:conf/services.yaml"),
                 RegistryConfiguration(url: "nacos://user:p%40ss@[::1]:8849,second/nacos"),
             ])
+        var mesh = ListenerConfiguration(name: "mesh", protocol: .bolt, address: SocketAddress("127.0.0.1:12201")!)
+        mesh.boltGoaway = true
         #expect(
             configuration.listeners == [
                 ListenerConfiguration(name: "http", protocol: .http, address: SocketAddress("127.0.0.1:8081")!),
                 ListenerConfiguration(name: "dubbo", protocol: .dubbo, address: SocketAddress("[::1]:20880")!),
+                ListenerConfiguration(name: "sofa", protocol: .bolt, address: SocketAddress("127.0.0.1:12200")!),
+                mesh,
             ])
         #expect(configuration.version.request == ["x-version", "dubbo.tag"])
         #expect(configuration.version.instance == ["dubbo.tag", "Version"])
@@ -75,6 +81,7 @@ func errors(_ text: String, file: String = "greymesh.yaml") -> [String] {
     private func expectLimits(_ limits: LimitConfiguration) {
         #expect(limits.httpHead == 32_768)
         #expect(limits.dubboBody == 1_048_576)
+        #expect(limits.boltBody == 2_097_152)
         #expect(limits.headTimeout == .seconds(5))
         #expect(limits.idleTimeout == .seconds(60))
         #expect(limits.connectTimeout == .milliseconds(250))

@@ -35,6 +35,8 @@ import Testing
         ]
         expected.state = "/var/lib/greymesh"
         expected.listeners.append(
+            ListenerConfiguration(name: "bolt", protocol: .bolt, address: SocketAddress("127.0.0.1:12200")!))
+        expected.listeners.append(
             ListenerConfiguration(
                 name: "inbound", protocol: .dubbo, address: SocketAddress("0.0.0.0:20881")!,
                 forward: SocketAddress("127.0.0.1:20882")!))

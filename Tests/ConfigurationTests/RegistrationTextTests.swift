@@ -49,7 +49,7 @@ import Testing
         ("@1", "\"\" is not a service's name"),
         ("web@0", "0 is out of range; 1 to 65535"),
         ("web@x:70000", "70000 is out of range; 1 to 65535"),
-        ("tri://web@1", "\"tri\" is not one of http, dubbo"),
+        ("tri://web@1", "\"tri\" is not one of http, dubbo, bolt"),
         ("web@1?versio=2", "unknown parameter \"versio\" of a registration; did you mean \"version\"?"),
         ("web@1?version", "\"version\" is not NAME=VALUE, with %XX for special characters"),
         ("web@1?weight=1&weight=2", "\"weight\" is given twice"),
@@ -60,7 +60,7 @@ import Testing
         ("web @1", "\"web @1\" has blanks; write them as %20"),
         (
             "order-service:2.0@1",
-            "\"order-service:2.0\" is not a service's name; only a Dubbo interface has :VERSION:GROUP behind it"
+            "\"order-service:2.0\" is not a service's name; only an interface has :VERSION:GROUP behind it"
         ),
         ("web@1?address=::", "\"::\" is no address that others reach; \"auto\" finds one"),
         ("web@1?meta.a=%zz", "\"meta.a=%zz\" is not NAME=VALUE, with %XX for special characters"),

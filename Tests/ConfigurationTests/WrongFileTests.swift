@@ -59,7 +59,7 @@ struct WrongFile: CustomTestStringConvertible, Sendable {
         WrongFile(
             "limits:\n  http_heads: 1KiB\n  1: 2\n",
             #":2: unknown key "http_heads" in limits; did you mean "http_head"?"#,
-            ":3: unknown key \"1\" in limits; valid are http_head, dubbo_body, head_timeout, idle_timeout, "
+            ":3: unknown key \"1\" in limits; valid are http_head, dubbo_body, bolt_body, head_timeout, idle_timeout, "
                 + "connect_timeout, discovery_timeout, services, service_idle"),
         WrongFile("workers: 2\nlog:\nworkers: 3", #":3: "workers" is given twice; first on line 1"#),
         WrongFile(
@@ -121,6 +121,7 @@ struct WrongFile: CustomTestStringConvertible, Sendable {
         WrongFile(
             "limits: {dubbo_body: 9223372036854775807GiB}",
             #":1: limits.dubbo_body: "9223372036854775807GiB" is out of range; 1KiB to 256MiB"#),
+        WrongFile("limits: {bolt_body: 1B}", #":1: limits.bolt_body: "1B" is out of range; 1KiB to 256MiB"#),
         WrongFile(
             "log: {level: warn}",
             #":1: log.level: "warn" is not one of debug, info, warning, error; did you mean "warning"?"#),
@@ -182,8 +183,8 @@ struct WrongFile: CustomTestStringConvertible, Sendable {
             #":1: services.a.paths[4]: "/e/.." has an empty, "." or ".." segment, which no request has"#),
         WrongFile(
             "services: {\"com.acme.A:1.0\": {}}",
-            ":1: services: \"com.acme.A:1.0\" must be the interface alone, all its versions and groups share the "
-                + "settings; did you mean \"com.acme.A\"?"),
+            ":1: services: \"com.acme.A:1.0\" must be the interface alone, all its versions and groups or unique ids share "
+                + "the settings; did you mean \"com.acme.A\"?"),
         WrongFile("services: {a b: {}}", #":1: services: "a b" is not a service's name"#),
         WrongFile(
             "services: {\"a*\": {}}", #":1: services: "a*" is not a pattern; only "*" stands for all services"#),
@@ -203,6 +204,12 @@ struct WrongFile: CustomTestStringConvertible, Sendable {
         WrongFile(
             "listeners:\n  - {name: a, protocol: http, listen: 127.0.0.1:80, forward: 127.0.0.1:0}",
             ":2: listeners[0].forward: needs the application's port"),
+        WrongFile(
+            "listeners:\n  - {name: a, protocol: http, listen: 127.0.0.1:80,\n     bolt_goaway: true}\n"
+                + "  - {name: b, protocol: bolt, listen: 127.0.0.1:81, bolt_goaway: yes}",
+            ":3: listeners[0].bolt_goaway: has no effect with protocol http; leave it out, or did you mean "
+                + "\"protocol: bolt\"?",
+            #":4: listeners[1].bolt_goaway: "yes" is neither true nor false; did you mean "true"?"#),
         WrongFile("listeners: [x]", ":1: listeners[0]: must be a mapping of names to values"),
         WrongFile(
             "listeners:\n  - {name: a, protocol: http, listen: 127.0.0.1:80}\n"
@@ -218,7 +225,7 @@ struct WrongFile: CustomTestStringConvertible, Sendable {
         WrongFile(
             "listeners: [{name: a/b, protocol: htp, listen: localhost:80}]",
             #":1: listeners[0].name: "a/b" is not a listener's name; letters, digits, - _ . up to 64"#,
-            #":1: listeners[0].protocol: "htp" is not one of http, dubbo; did you mean "http"?"#,
+            #":1: listeners[0].protocol: "htp" is not one of http, dubbo, bolt; did you mean "http"?"#,
             #":1: listeners[0].listen: "localhost:80" is a name; did you mean "127.0.0.1:80"?"#),
         WrongFile(
             "admin: {listen: \":80\"}",
@@ -264,7 +271,7 @@ struct WrongFile: CustomTestStringConvertible, Sendable {
             ":1: register[0].port: 0 is out of range; 1 to 65535",
             #":1: register[0].address: "0.0.0.0" is no address that others reach; "auto" finds one"#,
             #":1: register[0].weight: "5" must stand without quotes"#,
-            #":1: register[0].protocol: "tri" is not one of http, dubbo"#,
+            #":1: register[0].protocol: "tri" is not one of http, dubbo, bolt"#,
             #":1: unknown key "helth" in register[0]; did you mean "health"?"#),
         WrongFile(
             "register: [{service: a, port: 1, health: on}, {service: b, port: 2, health: {path: x, interval: 1ms}}]",
@@ -294,7 +301,7 @@ struct WrongFile: CustomTestStringConvertible, Sendable {
         WrongFile(
             "registries: [file:x]\nregister:\n  - a@1\n  - b@2?registry=file\n  - c@3?registry=nacos",
             ":3: register[0].registries: there is no registry that takes it; nacos, zookeeper, consul, eureka, etcd do",
-            #":4: register[1].registries: "file" takes none; nacos, zookeeper, consul, eureka, etcd do"#,
+            #":4: register[1].registries: "file" takes no http services; nacos, zookeeper, consul, eureka, etcd do"#,
             #":5: register[2].registries: "nacos" is none of the registries"#),
         WrongFile(
             "registries: [nacos://u:pw@a, zookeeper://b]\nregister:\n  - {service: a, port: 1, registries: [nacos]}\n"
@@ -305,14 +312,25 @@ struct WrongFile: CustomTestStringConvertible, Sendable {
         WrongFile(
             "register:\n  - {service: a, port: 1, group: g, version: 1, metadata: {version: 2}}\n"
                 + "  - {service: com.acme.A, port: 1, metadata: {group: g}, health: {path: /h}}",
-            #":2: register[0].group: belongs to a Dubbo interface, not to an HTTP application"#,
+            #":2: register[0].group: belongs to an interface, not to an HTTP application"#,
             #":2: register[0].metadata: says version "2", "version" says "1""#,
             #":3: register[1].metadata: "group" is said by the key "group""#,
             #":3: register[1].health.path: needs "port": an interface is not asked over HTTP"#),
         WrongFile(
             "registries: [eureka://e]\nregister: [com.acme.A@1, web@1, com.acme.B@1?registry=eureka]",
             ":2: register[0].registries: there is no registry that takes it; nacos, zookeeper, consul, etcd do",
-            #":2: register[2].registries: "eureka" takes none; nacos, zookeeper, consul, etcd do"#),
+            #":2: register[2].registries: "eureka" takes no dubbo services; nacos, zookeeper, consul, etcd do"#),
+        WrongFile(
+            "registries: [nacos://n, zookeeper://z]\nregister:\n  - bolt://com.acme.A@1?registry=nacos\n"
+                + "  - {service: com.acme.B, protocol: bolt, port: 1, metadata: {uniqueId: g, version: v2}}\n"
+                + "  - bolt://com.acme.C:1.0@2\n  - bolt://com.acme.C@2\n  - bolt://com.acme.C:2.0@2",
+            #":3: register[0].registries: "nacos" takes no bolt services; zookeeper does"#,
+            #":4: register[1].metadata: "uniqueId" is said by the key "group""#,
+            #":6: register[3]: "com.acme.C" is register[2] already, with the same port and registries"#),
+        WrongFile(
+            "registries: [nacos://n]\nregister: [bolt://order-service@1]",
+            #":2: register[0].service: "order-service" is not the name of a SOFA RPC interface"#,
+            ":2: register[0].registries: there is no registry that takes it; zookeeper does"),
         WrongFile("register: [a]", #":1: register[0]: "a" does not say where; write SERVICE@PORT or SERVICE@LISTENER"#),
         WrongFile("withdraw_wait: 2h", #":1: withdraw_wait: "2h" is out of range; 0s to 1h"#),
     ]

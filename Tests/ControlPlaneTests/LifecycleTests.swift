@@ -69,6 +69,29 @@ struct LifecycleTests {
         #expect(green.explanation.hosts.isEmpty)
     }
 
+    @Test("A call is one of whichever protocol knows its interface")
+    func explainKinds() throws {
+        let mesh = try TestMesh {
+            for kind in [ListenerProtocol.dubbo, .bolt] {
+                let address = SocketAddress("127.0.0.1:0")!
+                $0.listeners.append(ListenerConfiguration(name: kind.rawValue, protocol: kind, address: address))
+            }
+        }
+        defer { mesh.stop() }
+        mesh.control.directory.touch(ServiceKey(kind: .bolt, name: "com.acme.B"))
+        #expect(try mesh.comesTrue { mesh.control.snapshots.keys.contains { $0.name == "com.acme.B" } })
+        for (name, kind) in [
+            ("com.acme.B", ServiceKey.Kind.bolt), ("com.acme.B:1.0:blue", .bolt), ("com.acme.C:1.0", .dubbo),
+        ] {
+            #expect(try mesh.explain(ExplainQuestion(service: name)).service?.kind == kind, "\(name)")
+        }
+        var question = ExplainQuestion(service: "com.acme.B")
+        question.group = "blue"
+        #expect(try mesh.explain(question).service == ServiceKey(kind: .bolt, name: "com.acme.B"))
+        question.kind = .dubbo
+        #expect(try mesh.explain(question).service?.kind == .dubbo)
+    }
+
     @Test("A changed file changes policies, hosts and paths at once; a wrong one changes nothing")
     func reload() throws {
         let mesh = try TestMesh(hosts: [("a", "1.0"), ("b", "2.0")])

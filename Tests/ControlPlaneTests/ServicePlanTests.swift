@@ -39,6 +39,25 @@ struct ServicePlanTests {
         }
     }
 
+    @Test("With a Bolt listener an interface may be one of SOFA RPC as well")
+    func boltKinds() {
+        var configuration = configuration(["com.acme.A": section(), "order-service": section()])
+        let bolt = ListenerConfiguration(name: "bolt", protocol: .bolt, address: SocketAddress("127.0.0.1:12200")!)
+        configuration.listeners.append(bolt)
+        let all = ServicePlan(configuration)
+        #expect(
+            all.required.map(\.description) == [
+                "http:com.acme.A", "dubbo:com.acme.A", "bolt:com.acme.A", "http:order-service",
+            ])
+        #expect(all.likelyKind("com.acme.B") == .dubbo)
+        configuration.listeners = [bolt]
+        let only = ServicePlan(configuration)
+        #expect(only.required.map(\.description) == ["bolt:com.acme.A"])
+        #expect(only.likelyKind("com.acme.B") == .bolt && only.likelyKind("b") == .http)
+        #expect(only.requires(ServiceKey(kind: .bolt, name: "com.acme.A")))
+        #expect(only.policy(for: ServiceKey(kind: .bolt, name: "com.acme.A")) == ServicePolicy())
+    }
+
     @Test("Without a listener of its protocol a service is not watched")
     func listeners() {
         var configuration = configuration(["a": section(), "b": section(hosts: ["b.example"])])
@@ -65,9 +84,10 @@ struct ServicePlanTests {
 
     @Test("An unknown name is taken for what it looks like")
     func likelyKinds() {
-        #expect(ServicePlan.likelyKind("com.acme.OrderService") == .dubbo)
+        let plan = ServicePlan(Configuration())
+        #expect(plan.likelyKind("com.acme.OrderService") == .dubbo)
         for name in ["order-service", "Orders", "orders.example.com", "www.Example-shop.Com", ""] {
-            #expect(ServicePlan.likelyKind(name) == .http)
+            #expect(plan.likelyKind(name) == .http)
         }
     }
 

@@ -52,6 +52,16 @@ struct WarmupTests {
         warmup.forget(echo)
     }
 
+    @Test("SOFA RPC's providers tell when they started, and warm up where the policy says so")
+    func bolt() {
+        var warmup = Warmup()
+        let key = ServiceKey(kind: .bolt, name: "demo.Echo")
+        let now: Int64 = 10_000_000
+        let hosts = [host(1, ["startTime": "\(now - 50_000)"]), host(2, ["startTime": "\(now - 100_000)"])]
+        #expect(warmup.weigh(key, hosts, policy(nil), now: now).map(\.weight) == [2, 2])
+        #expect(warmup.weigh(key, hosts, policy(.seconds(100)), now: now).map(\.weight) == [1.1, 2])
+    }
+
     @Test("Other hosts warm up where the policy says so, from when they were first seen")
     func http() {
         var warmup = Warmup()

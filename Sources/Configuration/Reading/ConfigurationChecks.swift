@@ -27,7 +27,7 @@ extension ConfigurationDraft {
             let plain = name.split(separator: ":").first.map(String.init) ?? ""
             reader.fail(
                 entry.line,
-                "services: \(name.shown) must be the interface alone, all its versions and groups share the settings"
+                "services: \(name.shown) must be the interface alone, all its versions and groups or unique ids share the settings"
                     + (plain.isEmpty ? "" : "; did you mean \(plain.shown)?"))
         } else if !visible || name.contains("/") || !(1...512).contains(name.utf8.count) {
             reader.fail(entry.line, "services: \(name.shown) is not a service's name")

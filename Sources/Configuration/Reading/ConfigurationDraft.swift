@@ -41,6 +41,9 @@ struct ListenerDraft {
     var `protocol`: ListenerProtocol?
     var address: SocketAddress?
     var forward: SocketAddress?
+    var boltGoaway = false
+    /// Where that stands.
+    var boltGoawayLine: Int?
 }
 
 /// The access log's section.

@@ -57,6 +57,7 @@ enum ConfigurationKeys {
         [
             Key("http_head", \.httpHead, size(1024...65_536)),
             Key("dubbo_body", \.dubboBody, size(1024...(256 << 20))),
+            Key("bolt_body", \.boltBody, size(1024...(256 << 20))),
             Key("head_timeout", \.headTimeout, duration(.milliseconds(100) ... .seconds(3600))),
             Key("idle_timeout", \.idleTimeout, duration(.seconds(1) ... .seconds(86_400))),
             Key("connect_timeout", \.connectTimeout, duration(.milliseconds(10) ... .seconds(60))),
@@ -174,6 +175,10 @@ extension ConfigurationKeys {
                 draft.forward = reader.value(node, path, SettingValue.address)
                 if draft.forward?.port == 0 { reader.fail(node.line, path, "needs the application's port") }
             },
+            Key("bolt_goaway") { node, path, reader, draft in
+                draft.boltGoawayLine = node.line
+                if let tells = reader.bareValue(node, path, SettingValue.boolean) { draft.boltGoaway = tells }
+            },
         ]
     }
 
@@ -194,8 +199,16 @@ extension ConfigurationKeys {
                 if reader.errors.count == before { failMissing(listener, item, path, reader) }
                 continue
             }
-            draft.configuration.listeners.append(
-                ListenerConfiguration(name: name, protocol: `protocol`, address: address, forward: listener.forward))
+            var settings = ListenerConfiguration(
+                name: name, protocol: `protocol`, address: address, forward: listener.forward)
+            settings.boltGoaway = listener.boltGoaway
+            if `protocol` != .bolt, let line = listener.boltGoawayLine {
+                reader.fail(
+                    line, "\(path).bolt_goaway",
+                    "has no effect with protocol \(`protocol`.rawValue); leave it out, or did you mean \"protocol: bolt\"?"
+                )
+            }
+            draft.configuration.listeners.append(settings)
             draft.listenerLines.append(item.line)
         }
     }

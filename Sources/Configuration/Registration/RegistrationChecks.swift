@@ -1,3 +1,5 @@
+import Model
+
 extension Configuration {
     /// What is spoken at an application that is to be registered.
     public func kind(of registration: RegistrationConfiguration) -> ListenerProtocol {
@@ -67,22 +69,34 @@ extension Configuration {
     private func checkKind(_ registration: RegistrationConfiguration, _ fail: Fail) {
         switch kind(of: registration) {
         case .http:
-            if !registration.group.isEmpty { fail("group", "belongs to a Dubbo interface, not to an HTTP application") }
+            if !registration.group.isEmpty { fail("group", "belongs to an interface, not to an HTTP application") }
             if let other = registration.metadata["version"], !registration.version.isEmpty,
                 other != registration.version
             {
                 fail("metadata", "says version \(other.shown), \"version\" says \(registration.version.shown)")
             }
         case .dubbo:
-            if !ServiceName.isJavaName(registration.service) {
-                fail("service", "\(registration.service.shown) is not the name of a Dubbo interface")
-            }
-            for key in ["version", "group", "interface"] where registration.metadata[key] != nil {
-                fail("metadata", "\(key.shown) is said by the key \"\(key == "interface" ? "service" : key)\"")
-            }
-            if let health = registration.health, health.path != nil, health.port == nil {
-                fail("health.path", "needs \"port\": an interface is not asked over HTTP")
-            }
+            checkInterface(
+                registration, "Dubbo", ["version": "version", "group": "group", "interface": "service"], fail)
+        case .bolt:
+            // "version" is a label of its own: what requests ask for, whatever the interface version is.
+            let names = ["interfaceVersion": "version", "uniqueId": "group", "interface": "service"]
+            checkInterface(registration, "SOFA RPC", names, fail)
+        }
+    }
+
+    /// - Parameter keys: the settings that say what these labels would say.
+    private func checkInterface(
+        _ registration: RegistrationConfiguration, _ kind: String, _ keys: [String: String], _ fail: Fail
+    ) {
+        if !ServiceName.isJavaName(registration.service) {
+            fail("service", "\(registration.service.shown) is not the name of a \(kind) interface")
+        }
+        for (label, key) in keys.sorted(by: { $0.key < $1.key }) where registration.metadata[label] != nil {
+            fail("metadata", "\(label.shown) is said by the key \"\(key)\"")
+        }
+        if let health = registration.health, health.path != nil, health.port == nil {
+            fail("health.path", "needs \"port\": an interface is not asked over HTTP")
         }
     }
 
@@ -92,7 +106,7 @@ extension Configuration {
         let urls = registries.map { try? RegistryURL($0.url) }
         let kind = kind(of: registration)
         if registration.registries.isEmpty, !urls.contains(where: { $0?.scheme.takes(kind) == true }) {
-            return fail("registries", "there is no registry that takes it; \(RegistryURL.Scheme.takers(of: kind)) do")
+            return fail("registries", "there is no registry that takes it; \(RegistryURL.Scheme.takers(of: kind))")
         }
         for name in registration.registries {
             let meant = registries.indices.filter { index in
@@ -105,7 +119,9 @@ extension Configuration {
                     "registries",
                     "\(shown.shown) is none of the registries\(NearestName.hint(for: name, among: schemes))")
             } else if !meant.contains(where: { urls[$0]?.scheme.takes(kind) == true }) {
-                fail("registries", "\(shown.shown) takes none; \(RegistryURL.Scheme.takers(of: kind)) do")
+                fail(
+                    "registries",
+                    "\(shown.shown) takes no \(kind.rawValue) services; \(RegistryURL.Scheme.takers(of: kind))")
             }
         }
     }
@@ -115,7 +131,9 @@ extension Configuration {
         guard one.service == other.service, one.port == other.port, one.address == other.address,
             kind(of: one) == kind(of: other)
         else { return false }
-        if kind(of: one) == .dubbo, (one.version, one.group) != (other.version, other.group) { return false }
+        let kind = ServiceKey.Kind(kind(of: one))
+        let versions = (kind.meaningful(one.version), kind.meaningful(other.version))
+        if kind != .http, versions.0 != versions.1 || one.group != other.group { return false }
         return registries.isEmpty || !Set(registries(of: one)).isDisjoint(with: registries(of: other))
     }
 }
@@ -124,15 +142,17 @@ extension RegistryURL.Scheme {
     /// Whether applications can be registered there. Eureka lists applications, not interfaces.
     fileprivate func takes(_ kind: ListenerProtocol) -> Bool {
         switch self {
-        case .nacos, .zookeeper, .consul, .etcd: true
+        case .zookeeper: true
+        case .nacos, .consul, .etcd: kind != .bolt
         case .eureka: kind == .http
         case .file: false
         }
     }
 
-    /// `nacos, zookeeper, consul, etcd`
+    /// `nacos, zookeeper, consul, etcd do`
     fileprivate static func takers(of kind: ListenerProtocol) -> String {
-        allCases.filter { $0.takes(kind) }.map(\.rawValue).joined(separator: ", ")
+        let names = allCases.filter { $0.takes(kind) }.map(\.rawValue)
+        return names.joined(separator: ", ") + (names.count == 1 ? " does" : " do")
     }
 }
 

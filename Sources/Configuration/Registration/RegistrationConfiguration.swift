@@ -1,12 +1,12 @@
 /// An application that is to be listed in registries, so that others find it.
 public struct RegistrationConfiguration: Equatable, Sendable {
-    /// The name of an application, or of a Dubbo interface without version and group.
+    /// The name of an application, or of a Dubbo or SOFA RPC interface without version and group.
     public var service: String
     /// What is spoken there; nil: what its listener speaks, else what the name looks like.
     public var `protocol`: ListenerProtocol?
-    /// HTTP: the value of the metadata `version`. Dubbo: the interface version. Empty for none.
+    /// HTTP: the value of the metadata `version`. Dubbo and Bolt: the interface version. Empty for none.
     public var version = ""
-    /// Dubbo: the group; empty for none.
+    /// Dubbo: the group, Bolt: the unique id; empty for none.
     public var group = ""
     /// Whose port is listed.
     public var port: PublishedPort

@@ -18,7 +18,7 @@ enum RegistrationValue {
         if parts.count == 1 { return Name(service: service) }
         guard parts.count <= 3, ServiceName.isJavaName(service) else {
             throw InvalidValue(
-                "\(text.shown) is not a service's name; only a Dubbo interface has :VERSION:GROUP behind it")
+                "\(text.shown) is not a service's name; only an interface has :VERSION:GROUP behind it")
         }
         let group = parts.count > 2 ? parts[2] : ""
         return Name(

@@ -58,8 +58,8 @@ struct RegistrationPlan {
         template.weight = Double(wanted.weight) / 100
         template.metadata = wanted.metadata
         template.group = wanted.group
-        if kind == .dubbo {
-            template.interfaceVersion = wanted.version
+        if kind != .http {
+            template.interfaceVersion = template.service.kind.meaningful(wanted.version)
         } else if !wanted.version.isEmpty {
             template.metadata["version"] = wanted.version
         }

@@ -50,9 +50,9 @@ public struct RegistrationStatus: Equatable, Sendable {
 
     /// The application or interface.
     public let service: ServiceKey
-    /// Dubbo: the interface version; empty where there is none.
+    /// Dubbo and Bolt: the interface version; empty where there is none.
     public let interfaceVersion: String
-    /// Dubbo: the group; empty where there is none.
+    /// Dubbo: the group, Bolt: the unique id; empty where there is none.
     public let group: String
     /// The port that others are told.
     public let port: UInt16

@@ -21,7 +21,7 @@ struct ConsulEntry: Equatable {
         switch kind {
         case .http: http
         case .dubbo: dubbo
-        case .sofa: .failure(.unsupportedProtocol)
+        case .bolt: .failure(.unsupportedProtocol)
         }
     }
 

@@ -27,7 +27,7 @@ struct ConsulForm: Equatable {
         switch registration.service.kind {
         case .http: fillHTTP(registration)
         case .dubbo: fillDubbo(registration, startedAt: startedAt)
-        case .sofa: return nil
+        case .bolt: return nil
         }
     }
 

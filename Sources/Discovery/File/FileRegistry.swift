@@ -89,10 +89,9 @@ public final class FileRegistry: Registry {
             // Case does not count in host names. A name as it is written comes first.
             let name = file.services[service.name] == nil ? byLowerCase[service.name] ?? service.name : service.name
             reporter.report(service, file.services[name] ?? [])
-        case .dubbo:
+        case .dubbo, .bolt:
             let names = byInterface[service.name[...]] ?? []
-            reporter.report(service, names.flatMap { file.services[$0] ?? [] })
-        case .sofa: reporter.report(service, [])
+            reporter.report(service, names.flatMap { file.hosts($0, service.kind) })
         }
     }
 
@@ -114,7 +113,7 @@ public final class FileRegistry: Registry {
         let isFirst = file == nil
         file = next
         refusal = nil
-        byInterface = Dictionary(grouping: next.services.keys, by: { ServiceFile.dubboName($0).interface })
+        byInterface = Dictionary(grouping: next.services.keys, by: { ServiceFile.interfaceName($0).interface })
         byLowerCase = Dictionary(
             next.services.keys.sorted().lazy.map { ($0.lowercased(), $0) }.filter { $0 != $1 },
             uniquingKeysWith: { first, _ in first })
@@ -132,7 +131,9 @@ public final class FileRegistry: Registry {
         for name in Set(before.keys).union(now.keys) where before[name] != now[name] {
             changed.insert(ServiceKey(kind: .http, name: name))
             changed.insert(ServiceKey(kind: .http, name: name.lowercased()))
-            changed.insert(ServiceKey(kind: .dubbo, name: String(ServiceFile.dubboName(name).interface)))
+            let interface = String(ServiceFile.interfaceName(name).interface)
+            changed.insert(ServiceKey(kind: .dubbo, name: interface))
+            changed.insert(ServiceKey(kind: .bolt, name: interface))
         }
         for service in changed where subscriptions.contains(service) { report(service) }
     }

@@ -8,7 +8,7 @@ import Runtime
 ///       order-service:
 ///         - {address: 127.0.0.1:9001, metadata: {version: "1.0"}, weight: 100}
 ///
-/// A Dubbo service is named `interface[:version[:group]]`.
+/// A Dubbo service is named `interface[:version[:group]]`, one of SOFA RPC `interface[:version[:uniqueId]]`.
 struct ServiceFile: Equatable {
     /// Hosts by the name as it stands in the file.
     private(set) var services: [String: [ListedHost]] = [:]
@@ -31,11 +31,21 @@ struct ServiceFile: Equatable {
         return result
     }
 
-    /// The parts of a name as a Dubbo service. Every name has them: HTTP services are interfaces without version.
-    static func dubboName(_ name: String) -> (interface: Substring, version: String, group: String) {
+    /// The hosts of a name as those of an interface: which version stands for none is a matter of the protocol.
+    func hosts(_ name: String, _ kind: ServiceKey.Kind) -> [ListedHost] {
+        let hosts = services[name] ?? []
+        guard Self.interfaceName(name).version == kind.noVersion else { return hosts }
+        return hosts.map { host in
+            var host = host
+            host.instance.interfaceVersion = ""
+            return host
+        }
+    }
+
+    /// The parts of a name as an interface. Every name has them: HTTP services are interfaces without version.
+    static func interfaceName(_ name: String) -> (interface: Substring, version: String, group: String) {
         let parts = name.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
-        let version = parts.count > 1 ? String(parts[1]) : ""
-        return (parts[0], version == "0.0.0" ? "" : version, parts.count > 2 ? String(parts[2]) : "")
+        return (parts[0], parts.count > 1 ? String(parts[1]) : "", parts.count > 2 ? String(parts[2]) : "")
     }
 }
 
@@ -64,7 +74,10 @@ private struct Reader {
         let parts = entry.name.split(separator: ":", omittingEmptySubsequences: false)
         let isPlain = entry.name.utf8.allSatisfy { $0 > 0x20 && $0 != 0x7f && $0 != UInt8(ascii: "/") }
         if !isPlain || parts[0].isEmpty || parts.count > 3 {
-            fail(entry.line, "\"\(entry.name)\" is not a service name; write NAME or INTERFACE:VERSION:GROUP")
+            fail(
+                entry.line,
+                "\"\(entry.name)\" is not a service name; write NAME, INTERFACE:VERSION:GROUP or, for Bolt, INTERFACE:VERSION:UNIQUEID"
+            )
         }
         if entry.value.isEmpty { return [] }
         guard case .sequence(let items) = entry.value.content else {
@@ -86,7 +99,7 @@ private struct Reader {
 
     private mutating func host(_ node: YAMLNode, _ service: String) -> (ListedHost, String)? {
         var address: (host: String, port: UInt16, written: String)?
-        let (_, version, group) = ServiceFile.dubboName(service)
+        let (_, version, group) = ServiceFile.interfaceName(service)
         var instance = Instance(address: .unknown, interfaceVersion: version, group: group)
         let before = errors.count
         for entry in entries(node, "a host of \(service)", keys: ["address", "metadata", "weight"]) {

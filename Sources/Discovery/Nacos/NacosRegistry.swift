@@ -101,7 +101,7 @@ public final class NacosRegistry: Registrar {
             setNames(of: service, wantedNames(service.name))
             if isKnown(service) { context.loop.schedule(after: .zero) { [weak self] in self?.report(service) } }
         // SOFA RPC's way to write into Nacos is not read.
-        case .sofa: context.loop.schedule(after: .zero) { [weak self] in self?.reporter.report(service, []) }
+        case .bolt: context.loop.schedule(after: .zero) { [weak self] in self?.reporter.report(service, []) }
         }
         // Nothing is sent while all servers are away, so nothing would come to tell it.
         guard client.health.status.state == .failed else { return }

@@ -16,7 +16,7 @@ extension NacosRegistry {
             }
             switch service.kind {
             case .http: add(&found, watched, \.httpHost)
-            case .sofa: break
+            case .bolt: break
             case .dubbo:
                 if let name = NacosDubboName(name, separator: settings.separator) {
                     add(&found, watched) { $0.dubboHost(name) }

@@ -6,9 +6,9 @@ public struct Registration: Hashable, Sendable {
     public struct Identity: Hashable, Sendable, CustomStringConvertible {
         /// The service.
         public let service: ServiceKey
-        /// Dubbo: the interface version; empty where there is none.
+        /// Dubbo and Bolt: the interface version; empty where there is none.
         public let interfaceVersion: String
-        /// Dubbo: the group; empty where there is none.
+        /// Dubbo: the group, Bolt: the unique id; empty where there is none.
         public let group: String
         /// Where others reach it.
         public let host: String
@@ -25,9 +25,9 @@ public struct Registration: Hashable, Sendable {
 
     /// The application or interface.
     public var service: ServiceKey
-    /// Dubbo: the interface version; empty where there is none.
+    /// Dubbo and Bolt: the interface version; empty where there is none.
     public var interfaceVersion = ""
-    /// Dubbo: the group; empty where there is none.
+    /// Dubbo: the group, Bolt: the unique id; empty where there is none.
     public var group = ""
     /// A numeric address or a name that others reach, IPv6 without brackets.
     public var host: String

@@ -147,7 +147,7 @@ final class ZooKeeperRegistrar {
         case .http:
             entry.path = "\(settings.chroot)\(settings.services)/\(name)/\(entry.id)"
             entry.data = instance(entry).springData(registeredAt: entry.startedAt)
-        case .sofa:
+        case .bolt:
             let url = registration.sofaURL(startedAt: entry.startedAt)
             entry.path = "\(settings.chroot)/sofa-rpc/\(name)/providers/\(PercentEncoding.encode(url))"
             entry.data = [1]
@@ -374,6 +374,7 @@ extension Registration {
         var parameters = metadata.filter { !$0.key.isEmpty && !$0.value.isEmpty }
         parameters["appName"] = parameters.removeValue(forKey: "application") ?? service.name
         parameters["uniqueId"] = group
+        if !interfaceVersion.isEmpty { parameters[SofaProvider.interfaceVersion] = interfaceVersion }
         parameters["interface"] = service.name
         parameters["startTime"] = String(startedAt)
         parameters["weight"] = String(dubboWeight)

@@ -161,7 +161,7 @@ public final class ZooKeeperRegistry: Registrar {
         guard ZooKeeperPath.isValid("/" + service.name) else { return ZooKeeperNoService() }
         switch service.kind {
         case .http: return ZooKeeperHTTPService(service, sources)
-        case .sofa: return ZooKeeperSofaService(service, sources, onChange: onChange)
+        case .bolt: return ZooKeeperSofaService(service, sources, onChange: onChange)
         case .dubbo:
             sources.mappings.start()
             sources.rules.start()

@@ -98,7 +98,7 @@ extension Worker {
         switch endpoint.pointee.kind {
         case .http: closeIdleUpstreams(of: endpoint)
         case .dubbo: retireProviders(of: endpoint)
-        case .sofa: break  // Nothing is forwarded to it.
+        case .bolt: break  // Nothing is forwarded to it.
         }
         freeEndpointIfUnused(endpoint)
     }

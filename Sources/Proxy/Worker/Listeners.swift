@@ -21,7 +21,7 @@ struct Listener {
 extension ListenerConfiguration {
     /// What an inbound listener's application is known as. It is found by the listener alone: no request can name it.
     public var serviceKey: ServiceKey {
-        ServiceKey(kind: `protocol` == .http ? .http : .dubbo, name: "listener:\(name)")
+        ServiceKey(kind: ServiceKey.Kind(`protocol`), name: "listener:\(name)")
     }
 }
 
@@ -50,6 +50,9 @@ extension Worker {
             switch listeners[number].configuration.protocol {
             case .http: openDownstream(descriptor, peer: peer, listener: number)
             case .dubbo: openConsumer(descriptor, peer: peer, listener: number)
+            case .bolt:
+                system.close(descriptor)
+                listeners[number].open -= 1
             }
         }
     }

@@ -65,6 +65,25 @@ struct RegistrationsTests {
         #expect(withdrawnAt >= begin && (end ?? 0) - withdrawnAt >= 200_000_000)
     }
 
+    @Test("A SOFA RPC interface goes to the registries that take it, and its usual version is none")
+    func bolt() throws {
+        let world = try RegistrationWorld(
+            registries: ["nacos://127.0.0.1:1", "zookeeper://127.0.0.1:2"],
+            [
+                .unchecked("com.acme.A", 80) { ($0.protocol, $0.version, $0.group) = (.bolt, "1.0", "blue") },
+                .unchecked("com.acme.B", 81) {
+                    ($0.protocol, $0.version, $0.metadata) = (.bolt, "2.0", ["version": "v7"])
+                },
+            ])
+        defer { world.stop() }
+        #expect(world.wait { world.isRegistered(0) && world.isRegistered(1) })
+        #expect(world.stubs[0].listed.isEmpty)
+        let listed = world.stubs[1].listed.values.sorted { $0.port < $1.port }
+        #expect(listed.map(\.service.description) == ["bolt:com.acme.A", "bolt:com.acme.B"])
+        #expect(listed.map(\.interfaceVersion) == ["", "2.0"] && listed.map(\.group) == ["blue", ""])
+        #expect(listed.map(\.metadata) == [[:], ["version": "v7"]])
+    }
+
     @Test("While another address is looked up the one that is listed stays")
     func reloadOfAddress() throws {
         let world = try RegistrationWorld([.unchecked("web", 80)], names: ["late": "127.0.0.9"])

@@ -57,6 +57,32 @@ import Testing
         registry.stop()
     }
 
+    @Test func readsBoltServices() throws {
+        func file(_ port: Int) -> String {
+            """
+            services:
+              com.acme.Echo: [{address: 10.0.0.1:1}]
+              com.acme.Echo:1.0: [{address: 10.0.0.2:1, metadata: {version: v7}}]
+              com.acme.Echo:2.0:blue: [{address: 10.0.0.3:\(port)}]
+              com.acme.Echo:1.0:blue: [{address: 10.0.0.4:1}]
+            """
+        }
+        try directory.write("services.yaml", file(1))
+        let registry = registry()
+        defer { registry.stop() }
+        let (bolt, dubbo) = (ServiceKey.bolt("com.acme.Echo"), ServiceKey.dubbo("com.acme.Echo"))
+        for service in [bolt, dubbo] { registry.subscribe(service) }
+        #expect(fixture.wait { fixture.told[bolt]?.last?.count == 4 && fixture.told[dubbo]?.last?.count == 4 })
+        func names(_ key: ServiceKey) -> [String]? {
+            fixture.told[key]?.last?.map { "\($0.address) \($0.interfaceVersion) \($0.group)" }
+        }
+        #expect(names(bolt) == ["10.0.0.1:1  ", "10.0.0.2:1  ", "10.0.0.3:1 2.0 blue", "10.0.0.4:1  blue"])
+        #expect(names(dubbo) == ["10.0.0.1:1  ", "10.0.0.2:1 1.0 ", "10.0.0.3:1 2.0 blue", "10.0.0.4:1 1.0 blue"])
+        #expect(fixture.told[bolt]?.last?[1].metadata["version"] == "v7")
+        try directory.replace("services.yaml", file(2))
+        #expect(fixture.wait { names(bolt)?[2] == "10.0.0.3:2 2.0 blue" })
+    }
+
     @Test func seesEveryKindOfReplacement() throws {
         try directory.write("services.yaml", text("10.0.0.1:1"))
         let registry = registry()

@@ -12,7 +12,7 @@ import Testing
         let fixture = zookeeper.fixture
         let registry = try zookeeper.registry()
         defer { registry.stop() }
-        let echo = ServiceKey.sofa("demo.EchoService")
+        let echo = ServiceKey.bolt("demo.EchoService")
         registry.subscribe(echo)
         let logs = try TemporaryDirectory()
         let address = "registry=zookeeper://\(zookeeper.server.address)"

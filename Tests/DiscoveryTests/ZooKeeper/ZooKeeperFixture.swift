@@ -66,5 +66,5 @@ extension Fixture {
 }
 
 extension ServiceKey {
-    static func sofa(_ name: String) -> ServiceKey { ServiceKey(kind: .sofa, name: name) }
+    static func bolt(_ name: String) -> ServiceKey { ServiceKey(kind: .bolt, name: name) }
 }

@@ -236,7 +236,7 @@ import Testing
         let registry = try zookeeper.registry()
         defer { registry.stop() }
         let (service, shop, sofa) = (
-            ServiceKey.dubbo("demo.Echo"), ServiceKey.http("shop"), ServiceKey.sofa("demo.Echo")
+            ServiceKey.dubbo("demo.Echo"), ServiceKey.http("shop"), ServiceKey.bolt("demo.Echo")
         )
         try writer.create(ZooKeeperFixture.provider("demo.Echo", 9001))
         for name in ["%zz", "%", "dubbo%3A%2F%2F", "dubbo%3A%2F%2Fh%3A99999%2Fa", "\u{e9}", "x"] {
@@ -271,7 +271,7 @@ import Testing
         #expect(host.group == "blue" && host.metadata["version"] == "v7" && host.weight == 0.5)
         // Names that cannot be: they have no hosts, and nothing breaks.
         for name in ["", "..", "a//b", "a/../b", "\u{1}", "zookeeper\u{0}x", String(repeating: "x", count: 5000)] {
-            for kind in [ServiceKey.Kind.http, .dubbo, .sofa] {
+            for kind in [ServiceKey.Kind.http, .dubbo, .bolt] {
                 let key = ServiceKey(kind: kind, name: name)
                 registry.subscribe(key)
                 zookeeper.expect(key, [])

@@ -56,6 +56,35 @@ import Testing
         #expect(fixture.wait { outcome == [nil, nil] })
     }
 
+    @Test func registersSofaProviders() throws {
+        let zookeeper = try ZooKeeperFixture()
+        let fixture = zookeeper.fixture
+        let writer = try zookeeper.writer()
+        let registry = try zookeeper.registry("/app")
+        defer { registry.stop() }
+        let echo = ServiceKey.bolt("demo.Echo")
+        registry.subscribe(echo)
+        var registration = Registration(service: echo, host: "127.0.0.1", port: 12200)
+        (registration.interfaceVersion, registration.group, registration.weight) = ("2.0", "blue", 1.5)
+        registration.metadata = ["application": "shop", "version": "v7"]
+        registry.register(registration)
+        zookeeper.expect(echo, ["127.0.0.1:12200"])
+        let name = try #require(try writer.children("/app/sofa-rpc/demo.Echo/providers").first)
+        let url = try #require(DubboURL.decode(name))
+        // Consumers want the constant version first and a unique id, whatever it is.
+        #expect(url.hasPrefix("bolt://127.0.0.1:12200?version=1.0&"))
+        for parameter in ["uniqueId=blue", "weight=150", "appName=shop", "interfaceVersion=2.0", "version=v7"] {
+            #expect(url.contains("&\(parameter)"), "\(url)")
+        }
+        let host = try #require(fixture.told[echo]?.last?.first)
+        #expect(host.interfaceVersion == "2.0" && host.group == "blue" && host.weight == 1.5)
+        #expect(host.metadata["version"] == "v7" && host.metadata["application"] == "shop")
+        var outcome: [String?] = []
+        registry.deregister(registration.identity) { outcome.append($0) }
+        #expect(fixture.wait { outcome == [nil] })
+        zookeeper.expect(echo, [])
+    }
+
     /// The service that is let go has the registrar's node among its own.
     @Test func keepsItsWatchWhenTheServiceIsLetGo() throws {
         let zookeeper = try ZooKeeperFixture()

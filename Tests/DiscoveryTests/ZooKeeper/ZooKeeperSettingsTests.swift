@@ -30,6 +30,16 @@ import Testing
         ("bolt://h:1?version=v7&uniqueId=&version=1.0", "v7"), ("bolt://h:1?version=1.0&version=1.0&uniqueId=", "1.0"),
     ])
     func tellsSofasVersionsApart(url: String, version: String?) throws {
-        #expect(try SofaProvider.read(PercentEncoding.encode(url)).get().instance.metadata["version"] == version)
+        let instance = try SofaProvider.read(PercentEncoding.encode(url)).get().instance
+        // A user's version is a label: consumers call by an interface version that the URL does not tell.
+        #expect(instance.metadata["version"] == version && instance.interfaceVersion == "")
+    }
+
+    @Test(arguments: [("2.0", "2.0"), ("1.0", "")])
+    func readsAnInterfaceVersionWhereThereIsOne(written: String, version: String) throws {
+        let url = "bolt://h:1?version=1.0&uniqueId=blue&interfaceVersion=\(written)&version=v7"
+        let instance = try SofaProvider.read(PercentEncoding.encode(url)).get().instance
+        #expect(instance.interfaceVersion == version && instance.group == "blue")
+        #expect(instance.metadata == ["version": "v7"])
     }
 }

@@ -21,7 +21,7 @@ struct NacosEntry: Equatable {
         port = registration.port
         var labels = registration.metadata
         switch registration.service.kind {
-        case .http, .sofa:
+        case .http, .bolt:
             service = registration.service.name
             weight = registration.weight.isFinite ? min(max(registration.weight, 0), 10_000) : 1
             labels["preserved.register.source"] = "SPRING_CLOUD"

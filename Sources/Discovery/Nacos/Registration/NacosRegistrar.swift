@@ -35,7 +35,7 @@ final class NacosRegistrar {
     /// Registers an application, or replaces what it says of itself.
     func register(_ registration: Registration) {
         guard !isStopped else { return }
-        guard registration.service.kind != .sofa else {
+        guard registration.service.kind != .bolt else {
             let reason = "SOFA RPC services are not written into Nacos"
             context.loop.schedule(after: .zero) { [weak self] in self?.onOutcome(registration.identity, reason) }
             return

@@ -6,20 +6,23 @@ let usage = """
 
       greymesh-sample http  --service NAME  [--version V] [options]
       greymesh-sample dubbo --interface NAME [--version V] [--group G] [--tag T] [--application A] [options]
-          --listen ADDR       default 127.0.0.1:0; prints READY http|dubbo ADDR
-          --registry URL      nacos://[user:password@]host:port[?namespace=&group=]; prints REGISTERED
-          --advertise IP      what to register when it is not the address listened on
+      greymesh-sample bolt  --interface NAME [--version V] [--unique-id U] [--release R] [options]
+          --listen ADDR       default 127.0.0.1:0; prints READY http|dubbo|bolt ADDR
+          --registry URL      (http, dubbo) nacos://[user:password@]host:port[?namespace=&group=]; prints REGISTERED
+          --advertise IP      (http, dubbo) what to register when it is not the address listened on
           --name NAME         how this host calls itself in its answers; default its address
-          --weight W          --metadata KEY=VALUE (repeatable)
+          --weight W          --metadata KEY=VALUE (repeatable), both for http and dubbo
           --delay-ms N        before every answer
           --drain-ms N        on SIGTERM: serve on for this long after deregistering; default 5000
+          --release R         (bolt) the version that the answers tell; default that of the interface, which is 1.0
 
       greymesh-sample call http  --target ADDR [--service NAME] [--path PATH] [options]
       greymesh-sample call dubbo --target ADDR --interface NAME [--version V] [--group G] [--method M] [options]
-          --header KEY=VALUE  a header field or an attachment (repeatable)
+      greymesh-sample call bolt  --target ADDR --interface NAME [--version V] [--unique-id U] [--method M] [options]
+          --header KEY=VALUE  a header field, an attachment, or an entry of the header map (repeatable)
           --count N | --seconds S; default --count 1; SIGTERM ends it early
           --rate R            calls a second; default: as fast as they are answered
-          --connections C     default 4; --concurrency N (dubbo): calls in flight, default 8 a connection
+          --connections C     default 4; --concurrency N (dubbo, bolt): calls in flight, default 8 a connection
           --timeout-ms N      for one call; default 5000
           --expect V=PERCENT  what share of the answers must come from a version (repeatable); --tolerance POINTS, default 5
           --json
@@ -36,6 +39,7 @@ func run(_ words: [String]) throws -> Int32 {
     switch words.first {
     case "http": try ServeCommand.http(rest)
     case "dubbo": try ServeCommand.dubbo(rest)
+    case "bolt": try ServeCommand.bolt(rest)
     case "call": return try CallCommand.run(rest)
     case "fleet": try FleetCommand.run(rest)
     case "--help", "-h", "help": print(usage)

@@ -4,19 +4,21 @@ import Runtime
 /// The command `call`: sends traffic, checks every answer, and tells who answered.
 enum CallCommand {
     private static let values: Set<String> = [
-        "target", "service", "path", "interface", "version", "group", "method", "header", "count", "rate", "seconds",
+        "target", "service", "path", "interface", "version", "group", "unique-id", "method", "header", "count", "rate",
+        "seconds",
         "connections", "concurrency", "timeout-ms", "expect", "tolerance",
     ]
 
     /// Returns the exit status: 1 when a call failed or a share is not as expected.
     static func run(_ words: [String]) throws -> Int32 {
-        guard let kind = words.first, kind == "http" || kind == "dubbo" else {
-            throw UsageError(description: "call what? http or dubbo")
+        let kinds = ["http": http, "dubbo": dubbo, "bolt": bolt]
+        guard let kind = words.first, let makeCaller = kinds[kind] else {
+            throw UsageError(description: "call what? http, dubbo or bolt")
         }
         let options = try Options(Array(words.dropFirst()), values: values, flags: ["json"])
         let expected = try expectations(options)
         let loop = try EventLoop()
-        let caller: any Caller = kind == "http" ? try http(options, loop) : try dubbo(options, loop)
+        let caller = try makeCaller(options, loop)
         defer { caller.close() }
         var pace = Run.Pace(
             count: try options.number("count", in: 1...100_000_000),
@@ -33,7 +35,7 @@ enum CallCommand {
         return run.tally.failed == 0 && run.tally.answered > 0 && surprises.isEmpty ? 0 : 1
     }
 
-    private static func http(_ options: Options, _ loop: EventLoop) throws -> HTTPCaller {
+    private static func http(_ options: Options, _ loop: EventLoop) throws -> any Caller {
         let target = try options.required("target")
         let service = options.text("service")
         return HTTPCaller(
@@ -44,24 +46,50 @@ enum CallCommand {
                 headers: try options.pairs("header")))
     }
 
-    private static func dubbo(_ options: Options, _ loop: EventLoop) throws -> DubboCaller {
+    private static func dubbo(_ options: Options, _ loop: EventLoop) throws -> any Caller {
+        let (interface, version) = (try options.required("interface"), options.text("version") ?? "")
+        let (group, method) = (options.text("group") ?? "", options.text("method") ?? "say")
+        let attachments = Dictionary(try options.pairs("header").map { ($0.key, $0.value) }) { $1 }
+        return try framed(options, loop) { number, argument in
+            let invocation = DubboInvocation(
+                path: interface, version: version, group: group, method: method, argument: argument,
+                attachments: attachments)
+            return DubboFrame(request: number, body: invocation.body)
+        }
+    }
+
+    private static func bolt(_ options: Options, _ loop: EventLoop) throws -> any Caller {
+        let service = SofaCall.uniqueName(
+            try options.required("interface"), version: options.text("version") ?? "",
+            uniqueID: options.text("unique-id") ?? "")
+        let (method, headers) = (options.text("method") ?? "say", try options.pairs("header"))
+        let timeout = Int32(try milliseconds(options))
+        return try framed(options, loop) { number, argument in
+            SofaCall(
+                service: service, method: method, argument: argument, headers: headers, timeout: timeout
+            ).frame(UInt32(truncatingIfNeeded: number))
+        }
+    }
+
+    private static func framed<Frame: CallFrame>(
+        _ options: Options, _ loop: EventLoop, request: @escaping (_ number: Int64, _ argument: String) -> Frame
+    ) throws -> FramedCaller<Frame> {
         let connections = try connections(options)
-        return DubboCaller(
+        return FramedCaller(
             loop: loop, address: try Addresses.resolve(try options.required("target")), connections: connections,
             concurrency: try options.number("concurrency", in: 1...100_000) ?? connections * 8,
-            timeout: try timeout(options),
-            plan: DubboCaller.Plan(
-                interface: try options.required("interface"), version: options.text("version") ?? "",
-                group: options.text("group") ?? "", method: options.text("method") ?? "say",
-                attachments: Dictionary(try options.pairs("header").map { ($0.key, $0.value) }) { $1 }))
+            timeout: try timeout(options), request: request)
     }
 
     private static func connections(_ options: Options) throws -> Int {
         try options.number("connections", in: 1...10_000) ?? 4
     }
 
-    private static func timeout(_ options: Options) throws -> Duration {
-        .milliseconds(try options.number("timeout-ms", in: 1...600_000) ?? 5000)
+    private static func timeout(_ options: Options) throws -> Duration { .milliseconds(try milliseconds(options)) }
+
+    /// How long one call may take.
+    private static func milliseconds(_ options: Options) throws -> Int {
+        try options.number("timeout-ms", in: 1...600_000) ?? 5000
     }
 
     // MARK: Expectations

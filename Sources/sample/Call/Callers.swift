@@ -74,26 +74,21 @@ final class HTTPCaller: Caller {
     }
 }
 
-/// Dubbo calls, many at a time over few connections.
-final class DubboCaller: Caller {
-    /// What to call.
-    struct Plan {
-        var interface: String
-        var version: String
-        var group: String
-        var method: String
-        var attachments: [String: String]
-    }
-
-    private let plan: Plan
-    private let clients: [DubboClient]
+/// Calls of Dubbo or SOFA RPC, many at a time over few connections.
+final class FramedCaller<Frame: CallFrame>: Caller {
+    /// The request of that number with this argument.
+    private let request: (_ number: Int64, _ argument: String) -> Frame
+    private let clients: [CallClient<Frame>]
     private let concurrency: Int
     private var inFlight = 0
 
-    init(loop: EventLoop, address: SocketAddress, connections: Int, concurrency: Int, timeout: Duration, plan: Plan) {
-        self.plan = plan
+    init(
+        loop: EventLoop, address: SocketAddress, connections: Int, concurrency: Int, timeout: Duration,
+        request: @escaping (_ number: Int64, _ argument: String) -> Frame
+    ) {
+        self.request = request
         self.concurrency = concurrency
-        clients = (0..<connections).map { _ in DubboClient(loop: loop, address: address, timeout: timeout) }
+        clients = (0..<connections).map { _ in CallClient(loop: loop, address: address, timeout: timeout) }
     }
 
     var hasRoom: Bool { inFlight < concurrency }
@@ -101,10 +96,7 @@ final class DubboCaller: Caller {
     func call(_ number: Int, completion: @escaping (Result<Answer, CallFailure>) -> Void) {
         inFlight += 1
         let argument = "call \(number)"
-        let invocation = DubboInvocation(
-            path: plan.interface, version: plan.version, group: plan.group, method: plan.method, argument: argument,
-            attachments: plan.attachments)
-        clients[number % clients.count].call(invocation) { [self] result in
+        clients[number % clients.count].send({ request($0, argument).bytes }) { [self] result in
             inFlight -= 1
             completion(result.flatMap { Self.check($0, argument: argument) })
         }

@@ -1,6 +1,7 @@
 /// A frame of the Dubbo protocol: 16 bytes of header and a body.
 struct DubboFrame {
     static let headerSize = 16
+    static let largestBody = 16 << 20
     static let hessian2: UInt8 = 2
 
     /// Statuses of an answer.
@@ -39,12 +40,12 @@ struct DubboFrame {
     }
 
     /// Takes a frame out of `input` once it is complete; nil until then.
-    static func take(from input: inout [UInt8], limit: Int = 16 << 20) throws -> DubboFrame? {
+    static func take(from input: inout [UInt8]) throws -> DubboFrame? {
         guard input.count >= 2 else { return nil }
         guard input[0] == 0xda, input[1] == 0xbb else { throw HessianError(description: "not a Dubbo frame") }
         guard input.count >= headerSize else { return nil }
         let length = Int(number(input[12..<16]))
-        guard length <= limit else { throw HessianError(description: "a frame of \(length) bytes") }
+        guard length <= largestBody else { throw HessianError(description: "a frame of \(length) bytes") }
         guard input.count >= headerSize + length else { return nil }
         var frame = DubboFrame(
             request: Int64(bitPattern: number(input[4..<12])), isTwoWay: input[2] & 0x40 != 0,

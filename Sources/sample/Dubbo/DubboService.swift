@@ -1,4 +1,3 @@
-import Glibc
 import Runtime
 
 /// The sample Dubbo provider.
@@ -10,8 +9,7 @@ final class DubboService {
     private var identity: Identity
     private let group: String
     private let delay: Duration
-    private var listener: Int32 = -1
-    private var connections: [ObjectIdentifier: Stream] = [:]
+    private let server: CallServer<DubboFrame>
     private var nextIdentifier: Int64 = 0
     /// Calls that are being answered.
     private(set) var inFlight = 0
@@ -21,66 +19,33 @@ final class DubboService {
         self.identity = identity
         self.group = group
         self.delay = delay
+        server = CallServer(loop: loop)
+        server.onFrame = { [weak self] in self?.handle($0, on: $1) }
     }
-
-    deinit { stopListening() }
 
     /// Listens and returns the address with the port the system chose.
-    func listen(on address: SocketAddress) throws -> SocketAddress {
-        listener = try Socket.listen(on: address, shared: false)
-        loop.watch(listener, .readable) { [weak self] _ in self?.acceptAll() }
-        return Socket.localAddress(listener) ?? address
-    }
+    func listen(on address: SocketAddress) throws -> SocketAddress { try server.listen(on: address) }
 
     /// Gives the host a name other than that of `identity`.
     func name(host: String) { identity.host = host }
 
-    func stopListening() {
-        guard listener >= 0 else { return }
-        loop.unwatch(listener)
-        Socket.close(listener)
-        listener = -1
-    }
+    func stopListening() { server.stopListening() }
 
     /// Tells all consumers to send nothing more.
     func sendReadOnly() {
         var writer = HessianWriter()
         writer.write("R")
-        for stream in connections.values {
+        server.sendToAll {
             nextIdentifier += 1
-            stream.send(DubboFrame(request: nextIdentifier, isTwoWay: false, isEvent: true, body: writer.bytes).bytes)
+            return DubboFrame(request: nextIdentifier, isTwoWay: false, isEvent: true, body: writer.bytes).bytes
         }
     }
 
     /// Closes all connections.
-    func closeConnections() {
-        for stream in connections.values { stream.close() }
-        connections = [:]
-    }
+    func closeConnections() { server.closeConnections() }
 
     /// Whether answers wait for consumers to read them.
-    var hasPendingAnswers: Bool { connections.values.contains { $0.pendingBytes > 0 } }
-
-    private func acceptAll() {
-        while let (descriptor, peer) = Socket.accept(listener) {
-            let stream = Stream(loop: loop, accepted: descriptor, peer: peer)
-            let key = ObjectIdentifier(stream)
-            connections[key] = stream
-            stream.onData = { [weak self, weak stream] in
-                if let self, let stream { self.receive(stream) }
-            }
-            stream.onEnd = { [weak self] _ in self?.connections[key] = nil }
-        }
-    }
-
-    private func receive(_ stream: Stream) {
-        do {
-            while let frame = try DubboFrame.take(from: &stream.input) { handle(frame, on: stream) }
-        } catch {
-            stream.close()
-            connections[ObjectIdentifier(stream)] = nil
-        }
-    }
+    var hasPendingAnswers: Bool { server.hasPendingAnswers }
 
     private func handle(_ frame: DubboFrame, on stream: Stream) {
         guard frame.isRequest else { return }

@@ -2,14 +2,13 @@ import Glibc
 import Runtime
 import WebServer
 
-/// The commands `http` and `dubbo`: a sample service that registers itself.
+/// The commands `http`, `dubbo` and `bolt`: a sample service. The first two can register themselves.
 enum ServeCommand {
-    private static let commonOptions: Set<String> = [
-        "listen", "advertise", "version", "registry", "delay-ms", "drain-ms", "name", "weight", "metadata",
-    ]
+    private static let commonOptions: Set<String> = ["listen", "version", "delay-ms", "drain-ms", "name"]
+    private static let registryOptions: Set<String> = ["advertise", "registry", "weight", "metadata"]
 
     static func http(_ words: [String]) throws {
-        let options = try Options(words, values: commonOptions.union(["service"]))
+        let options = try Options(words, values: commonOptions.union(registryOptions).union(["service"]))
         let service = try options.required("service")
         let version = options.text("version") ?? ""
         let loop = try EventLoop()
@@ -41,7 +40,7 @@ enum ServeCommand {
 
     static func dubbo(_ words: [String]) throws {
         let own: Set<String> = ["interface", "group", "tag", "application"]
-        let options = try Options(words, values: commonOptions.union(own))
+        let options = try Options(words, values: commonOptions.union(registryOptions).union(own))
         let interface = try options.required("interface")
         let version = options.text("version") ?? ""
         let group = options.text("group") ?? ""
@@ -64,6 +63,27 @@ enum ServeCommand {
         ).run()
     }
 
+    static func bolt(_ words: [String]) throws {
+        let options = try Options(words, values: commonOptions.union(["interface", "unique-id", "release"]))
+        let interface = try options.required("interface")
+        let version = options.text("version") ?? "1.0"
+        let loop = try EventLoop()
+        let identity = Identity(
+            service: interface, version: options.text("release") ?? version, host: options.text("name") ?? "")
+        let sample = BoltService(
+            loop: loop, identity: identity, version: version, uniqueID: options.text("unique-id") ?? "",
+            delay: try delay(options))
+        let bound = try sample.listen(on: try address(options))
+        if identity.host.isEmpty { sample.name(host: "\(bound)") }
+        say("READY bolt \(bound)")
+        try ServingHost(
+            loop: loop, registrar: nil, drain: try drain(options),
+            actions: ServingHost.Actions(
+                announceStop: {}, stopListening: { sample.stopListening() },
+                isDone: { sample.inFlight == 0 && !sample.hasPendingAnswers }, close: { sample.closeConnections() })
+        ).run()
+    }
+
     /// The parameters of the URL that a Java provider registers. Its weight is one of them: Nacos' own stays 1.
     private static func dubboMetadata(
         _ options: Options, interface: String, version: String, group: String
@@ -81,7 +101,7 @@ enum ServeCommand {
         return metadata + (try options.pairs("metadata"))
     }
 
-    // MARK: Options that both have
+    // MARK: Options that several have
 
     private static func address(_ options: Options) throws -> SocketAddress {
         try Addresses.resolve(options.text("listen") ?? "127.0.0.1:0")

@@ -13,9 +13,10 @@ import tempfile
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "traffic.c")
-DUBBO_SERVICE = "com.example.demo.OrderService"         # the services that traffic.c asks for
-HTTP_SERVICE = "order-service"
+SOURCES = [os.path.join(os.path.dirname(os.path.abspath(__file__)), name) for name in ("traffic.c", "protocols.c")]
+INTERFACE = "com.example.demo.OrderService"
+SERVICES = {                                            # those that traffic asks for, and where the versions of hosts stand
+    "http": ("order-service", "version"), "dubbo": (INTERFACE, "dubbo.tag"), "bolt": (INTERFACE, "version")}
 
 
 class Failure(Exception):
@@ -80,9 +81,9 @@ class Bench:
         compiler = os.environ.get("CC") or shutil.which("clang") or shutil.which("cc")
         if not compiler:
             raise Failure("no C compiler: clang comes with Swift, put its usr/bin on PATH")
-        done = subprocess.run([compiler, "-O2", "-o", self.path("traffic"), SOURCE], capture_output=True, text=True)
+        done = subprocess.run([compiler, "-O2", "-o", self.path("traffic"), *SOURCES], capture_output=True, text=True)
         if done.returncode:
-            raise Failure(f"cannot compile {SOURCE}:\n{done.stderr}")
+            raise Failure(f"cannot compile {SOURCES[0]}:\n{done.stderr}")
         return self.path("traffic")
 
     # ---- processes ----
@@ -176,9 +177,8 @@ class Bench:
     def start_greymesh(self, binary, services=10, prefix=(), seconds=30, registry=None, sections=""):
         """Starts it with so many services of two versions each, and those of a further registry, of which `sections` tell;
         returns the process and the port of its listener."""
-        port, own = free_port(), DUBBO_SERVICE if self.protocol == "dubbo" else HTTP_SERVICE
-        names = [own] + [f"{own}-{number:05}" for number in range(1, services)]
-        key = "dubbo.tag" if self.protocol == "dubbo" else "version"
+        port, (own, key) = free_port(), SERVICES[self.protocol]
+        names = [own] + [f"{own}_{number:05}" for number in range(1, services)]
         hosts = ", ".join(f"{{address: 127.0.0.1:{host}, metadata: {{{key}: v{mark}}}}}"
                           for mark, host in enumerate(self.hosts, 1))
         self.write("services.yaml", "services:\n" + "".join(f"  {name}: [{hosts}]\n" for name in names))

@@ -151,7 +151,7 @@ def program(name, advice):
 
 def nginx(bench):
     if bench.protocol != "http":
-        raise Skip("knows no Dubbo")
+        raise Skip(f"knows no {bench.protocol.capitalize()}")
     path = program("nginx", "apt-get install nginx-light")
     port = free_port()
     config = bench.write("nginx.conf", NGINX.format(folder=bench.folder, port=port, **hosts(bench)))
@@ -169,6 +169,8 @@ def haproxy(bench):
 
 
 def envoy(bench):
+    if bench.protocol == "bolt":
+        raise Skip("knows no Bolt")
     path = envoy_path()
     port = free_port()
     clusters = "".join(ENVOY_CLUSTER.format(name=name, port=host) for name, host in hosts(bench).items())

@@ -1,8 +1,8 @@
 /* Hosts and load for scripts/bench and scripts/budget: both sides of a proxy, so cheap that the proxy is the limit.
  *
- *   traffic serve http|dubbo MARK                          prints "PORT n"; answers every request with its mark
- *   traffic call  http|dubbo PORT [-c CONNECTIONS] [-m IN_FLIGHT] [-n REQUESTS | -d SECONDS] [-1]
- *   traffic idle  http|dubbo PORT CONNECTIONS              one request each, prints "IDLE", holds them until stdin ends
+ *   traffic serve http|dubbo|bolt MARK                     prints "PORT n"; answers every request with its mark
+ *   traffic call  http|dubbo|bolt PORT [-c CONNECTIONS] [-m IN_FLIGHT] [-n REQUESTS | -d SECONDS] [-1]
+ *   traffic idle  http|dubbo|bolt PORT CONNECTIONS         one request each, prints "IDLE", holds them until stdin ends
  *   traffic still SECONDS                                  does 0.2 ms of work again and again, prints how often, how often
  *                                                          it took over 1 ms of processor time, and the longest in us: the
  *                                                          machine itself adds to it what it takes from its guests
@@ -12,15 +12,14 @@
  * it is to send a number of requests), measures, prints "END" and one line of JSON: others can measure the same time.
  * It ends at the first broken connection: a proxy that loses requests has no figures. All on 127.0.0.1, in one thread. */
 #define _GNU_SOURCE
+#include "protocols.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <stdarg.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -28,8 +27,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BUFFER = 1 << 16, SLOTS = 64, BODY = 128, LONGEST_US = 1 << 20, DUBBO_HEAD = 16 };
-enum { REQUEST = 0x80, TWO_WAY = 0x40, EVENT = 0x20, HESSIAN2 = 2, OK = 20 };   /* of a Dubbo header */
+enum { BUFFER = 1 << 16, LONGEST_US = 1 << 20 };
 
 struct connection {
     int fd;
@@ -40,8 +38,9 @@ struct connection {
     uint8_t input[BUFFER];
 };
 
-static int is_dubbo, is_host;
-static char mark = '1';                                             /* of a host: v1, v2 */
+static const struct protocol *protocol;
+int is_host;
+char mark = '1';
 static size_t request_length[2];
 static uint8_t request[2][1024];                                    /* that ask for v1, v2 */
 static uint32_t *latencies;                                         /* answers by microseconds */
@@ -50,7 +49,7 @@ static uint8_t output[4 * BUFFER];                                  /* for the c
 static size_t output_length;
 static int is_measuring, only_v1, in_flight = 1;
 
-static void fail(const char *format, ...)
+void fail(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -69,18 +68,8 @@ static int64_t clock_us(clockid_t clock)
 
 static int64_t now_us(void) { return clock_us(CLOCK_MONOTONIC); }
 
-static uint32_t get32(const uint8_t *p)
-{
-    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
-static void put32(uint8_t *p, uint32_t value)
-{
-    for (int i = 0; i < 4; i++) p[i] = (uint8_t)(value >> (24 - 8 * i));
-}
-
 /* Sockets block when writing, with a limit, and never when reading: what is written here always fits soon. */
-static void send_all(int fd, const uint8_t *bytes, size_t length)
+void send_all(int fd, const uint8_t *bytes, size_t length)
 {
     while (length > 0) {
         ssize_t count = send(fd, bytes, length, MSG_NOSIGNAL);
@@ -106,121 +95,7 @@ static void watch(int poller, int fd, void *owner)
     if (epoll_ctl(poller, EPOLL_CTL_ADD, fd, &event) < 0) fail("epoll: %s", strerror(errno));
 }
 
-/* ---- what is sent ---- */
-
-static uint8_t *text(uint8_t *out, const char *value)               /* Hessian2 string of up to 1023 bytes */
-{
-    size_t length = strlen(value);
-    if (length > 31) *out++ = (uint8_t)(0x30 + (length >> 8));
-    *out++ = (uint8_t)length;
-    memcpy(out, value, length);
-    return out + length;
-}
-
-/* A head of about 360 bytes and 8 fields, as an application with tracing sends it. */
-static size_t http_request(uint8_t *out, const char *version)
-{
-    return (size_t)sprintf((char *)out,
-        "GET /api/orders/12345?expand=items HTTP/1.1\r\nHost: order-service\r\n"
-        "User-Agent: greymesh-bench/1.0 (loopback)\r\nAccept: application/json, text/plain, */*\r\n"
-        "Accept-Encoding: gzip, deflate\r\nX-Request-Id: 7f0f2a4e-8c1d-4a55-9f43-0b1f6a9d2c11\r\n"
-        "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n"
-        "x-version: %s\r\nContent-Type: application/json\r\n\r\n", version);
-}
-
-/* A call of about 420 bytes: a text and a map as arguments, six attachments of which the tag is the last. */
-static size_t dubbo_request(uint8_t *out, const char *version)
-{
-    static const char service[] = "com.example.demo.OrderService";
-    static const char *const attachments[] = {
-        "path", service, "interface", service, "version", "0.0.0", "timeout", "10000",
-        "remote.application", "order-consumer", "dubbo.tag"};
-    char argument[BODY + 1];
-    memset(argument, 'x', BODY);
-    argument[BODY] = 0;
-    uint8_t *p = out + DUBBO_HEAD;
-    p = text(text(text(text(p, "2.0.2"), service), "0.0.0"), "queryOrder");
-    p = text(text(p, "Ljava/lang/String;Ljava/util/Map;"), argument);
-    *p++ = 'H';
-    p = text(p, "userId");
-    *p++ = 0x90 + 7;                                                /* int 7 */
-    p = text(p, "tags");
-    *p++ = 0x7a;                                                    /* untyped list of 2 */
-    p = text(text(p, "a"), "bb");
-    *p++ = 'Z';
-    *p++ = 'H';
-    for (size_t i = 0; i < sizeof attachments / sizeof *attachments; i++) p = text(p, attachments[i]);
-    p = text(p, version);
-    *p++ = 'Z';
-    memset(out, 0, DUBBO_HEAD);
-    out[0] = 0xda;
-    out[1] = 0xbb;
-    out[2] = REQUEST | TWO_WAY | HESSIAN2;
-    put32(out + 12, (uint32_t)(p - out - DUBBO_HEAD));
-    return (size_t)(p - out);
-}
-
-/* The answer of a host: its mark, then filling, 128 bytes in all. */
-static void answer_text(char *out)
-{
-    memset(out, 'y', BODY);
-    out[0] = 'v';
-    out[1] = mark;
-    out[2] = '|';
-    out[BODY] = 0;
-}
-
-static size_t http_answer(uint8_t *out)
-{
-    char body[BODY + 1];
-    answer_text(body);
-    return (size_t)sprintf((char *)out, "HTTP/1.1 200 OK\r\nServer: traffic\r\nContent-Type: application/json\r\n"
-                                        "Content-Length: %d\r\nX-Host: v%c\r\n\r\n%s", BODY, mark, body);
-}
-
-static size_t dubbo_answer(uint8_t *out, const uint8_t *id)
-{
-    char body[BODY + 1];
-    answer_text(body);
-    uint8_t *p = out + DUBBO_HEAD;
-    *p++ = 0x94;                                                    /* a value with attachments */
-    p = text(p, body);
-    *p++ = 'H';
-    p = text(text(p, "dubbo"), "2.0.2");
-    *p++ = 'Z';
-    const uint8_t head[4] = {0xda, 0xbb, HESSIAN2, OK};
-    memcpy(out, head, 4);
-    memcpy(out + 4, id, 8);
-    put32(out + 12, (uint32_t)(p - out - DUBBO_HEAD));
-    return (size_t)(p - out);
-}
-
 /* ---- messages on a connection ---- */
-
-/* The length of the first message of `input`, 0 when it is not complete; `body` is where its body begins. */
-static size_t http_length(const uint8_t *input, size_t used, size_t *body)
-{
-    const uint8_t *end = memmem(input, used, "\r\n\r\n", 4);
-    if (!end) return 0;
-    *body = (size_t)(end + 4 - input);
-    size_t content = 0;
-    const uint8_t *line = input;
-    while (line < end) {
-        const char *field = (const char *)line;
-        if (strncasecmp(field, "content-length:", 15) == 0) content = strtoul(field + 15, NULL, 10);
-        if (strncasecmp(field, "transfer-encoding:", 18) == 0) fail("unexpected Transfer-Encoding");
-        line = (const uint8_t *)memmem(line, (size_t)(end + 2 - line), "\r\n", 2) + 2;
-    }
-    return *body + content;
-}
-
-static size_t dubbo_length(const uint8_t *input, size_t used, size_t *body)
-{
-    if (used < DUBBO_HEAD) return 0;
-    if (input[0] != 0xda || input[1] != 0xbb) fail("not a Dubbo frame");
-    *body = DUBBO_HEAD;
-    return DUBBO_HEAD + (size_t)get32(input + 12);
-}
 
 typedef void (*handler)(struct connection *, const uint8_t *message, size_t body, size_t length);
 
@@ -233,7 +108,7 @@ static int receive(struct connection *c, handler handle)
     c->used += (size_t)count;
     size_t start = 0, body = 0;
     while (start < c->used) {
-        size_t length = (is_dubbo ? dubbo_length : http_length)(c->input + start, c->used - start, &body);
+        size_t length = protocol->length(c->input + start, c->used - start, &body);
         if (length > BUFFER) fail("a message of %zu bytes", length);
         if (length == 0 || length > c->used - start) break;
         handle(c, c->input + start, body, length);
@@ -245,25 +120,13 @@ static int receive(struct connection *c, handler handle)
     return 1;
 }
 
-/* A heartbeat comes back with its body as it is. */
-static void answer_heartbeat(int fd, const uint8_t *message, size_t length)
-{
-    uint8_t answer[1024];
-    if (!(message[2] & TWO_WAY) || length > sizeof answer) return;
-    memcpy(answer, message, length);
-    answer[2] = EVENT | (message[2] & 0x1f);
-    answer[3] = OK;
-    send_all(fd, answer, length);
-}
-
 /* ---- host ---- */
 
 static void serve_one(struct connection *c, const uint8_t *message, size_t body, size_t length)
 {
     (void)body;
-    if (is_dubbo && message[2] & EVENT) return answer_heartbeat(c->fd, message, length);
-    if (is_dubbo && !(message[2] & REQUEST)) return;
-    output_length += is_dubbo ? dubbo_answer(output + output_length, message + 4) : http_answer(output + output_length);
+    if (!protocol->is_call(c->fd, message, length)) return;
+    output_length += protocol->answer(output + output_length, message);
     if (output_length > sizeof output - 1024) {
         send_all(c->fd, output, output_length);
         output_length = 0;
@@ -328,11 +191,7 @@ static void ask(struct connection *c, unsigned slot)
     int version = only_v1 ? 0 : (int)(turn++ & 1);
     uint8_t *bytes = request[version];
     c->wanted[slot] = (uint8_t)('1' + version);
-    if (is_dubbo) {                                                 /* the slot stands in the last bits of the id */
-        uint64_t id = ++c->sequence * SLOTS + slot;
-        put32(bytes + 4, (uint32_t)(id >> 32));
-        put32(bytes + 8, (uint32_t)id);
-    }
+    if (protocol->number) protocol->number(bytes, ++c->sequence * SLOTS + slot);
     sent++;
     c->sent_at[slot] = now_us();
     memcpy(output + output_length, bytes, request_length[version]);
@@ -356,11 +215,10 @@ static void fill(struct connection **all, int connections)
 
 static void take_answer(struct connection *c, const uint8_t *message, size_t body, size_t length)
 {
-    if (is_dubbo && message[2] & EVENT) return answer_heartbeat(c->fd, message, length);
-    unsigned slot = is_dubbo ? get32(message + 8) % SLOTS : 0;
-    size_t at = is_dubbo ? body + 3 : body;                         /* behind the kind of result and the length */
-    int is_good = is_dubbo ? message[3] == OK : memcmp(message, "HTTP/1.1 200 ", 13) == 0;
-    if (!is_good || length < at + BODY) {
+    if (!protocol->is_call(c->fd, message, length)) return;
+    unsigned slot = protocol->slot(message);
+    size_t at = protocol->text(message, body);
+    if (at == 0 || length < at + BODY) {
         int shown = (int)(length < 300 ? length : 300);
         if (errors++ == 0) fprintf(stderr, "traffic: unexpected answer: %.*s\n", shown, message);
     } else if (message[at + 1] != c->wanted[slot]) {
@@ -477,16 +335,16 @@ static int still(double seconds)
 int main(int argc, char **argv)
 {
     if (argc == 3 && strcmp(argv[1], "still") == 0) return still(atof(argv[2]));
-    if (argc < 4) fail("serve|call|idle http|dubbo ...");
+    if (argc < 4) fail("serve|call|idle http|dubbo|bolt ...");
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    is_dubbo = strcmp(argv[2], "dubbo") == 0;
+    if (!(protocol = find_protocol(argv[2]))) fail("the protocol %s is not known", argv[2]);
     if (strcmp(argv[1], "serve") == 0) {
         is_host = 1;
         mark = argv[3][0];
         serve();
     }
     const char *const versions[2] = {"v1", "v2"};
-    for (int i = 0; i < 2; i++) request_length[i] = (is_dubbo ? dubbo_request : http_request)(request[i], versions[i]);
+    for (int i = 0; i < 2; i++) request_length[i] = protocol->request(request[i], versions[i]);
     if (strcmp(argv[1], "idle") == 0 && argc == 5) return idle(atoi(argv[3]), atoi(argv[4]));
     int connections = 64, option;
     double seconds = 60;
@@ -502,7 +360,6 @@ int main(int argc, char **argv)
         default: return 2;
         }
     }
-    int most = is_dubbo ? SLOTS : 1;
-    if (connections < 1 || connections > 10000 || in_flight < 1 || in_flight > most) fail("bad number");
+    if (connections < 1 || connections > 10000 || in_flight < 1 || in_flight > protocol->slots) fail("bad number");
     return call(atoi(argv[3]), connections, requests, seconds);
 }

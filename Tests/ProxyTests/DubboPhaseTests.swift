@@ -71,7 +71,7 @@ struct DubboPhaseTests {
         consumer.send(DubboCall(attachments: [("timeout", "50")], id: 1, isTwoWay: false).frame)
         let answer = try #require(consumer.ask(DubboCall(attachments: [("timeout", "60")], id: 2)))
         #expect(answer.status == 31)
-        #expect(answer.text.contains("about service demo.Echo: the call waits 60 ms"))
+        #expect(answer.text.contains("about service demo.Echo: the caller waits 60 ms"))
         try mesh.update([Instance(host)])
         #expect(consumer.ask(DubboCall(argument: "next", id: 3))?.text == "a|next")
         #expect(host.calls.map(\.argument) == ["next"])

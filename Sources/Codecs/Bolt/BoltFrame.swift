@@ -1,6 +1,6 @@
 extension Bolt {
     /// What stands before class, header, content and checksum.
-    public struct FrameHead: Equatable, Sendable {
+    public struct FrameHead: FrameHeading, Equatable, Sendable {
         /// Protocol and inner version.
         public var variant: Variant
         /// Request, response or one-way request.
@@ -48,8 +48,6 @@ extension Bolt {
         @inlinable public var bodyLength: Int {
             classLength &+ headerLength &+ contentLength &+ (hasChecksum ? checksumSize : 0)
         }
-        /// Head and body together.
-        @inlinable public var frameLength: Int { headLength &+ bodyLength }
 
         /// Place of the class name in the frame.
         @inlinable public var classRange: ByteRange { ByteRange(start: headLength, count: classLength) }
@@ -78,14 +76,9 @@ extension Bolt {
     }
 
     /// What `parseFrameHead` found.
-    public enum FrameHeadResult: Equatable, Sendable {
-        /// More bytes are needed; those present are the beginning of a head.
-        case incomplete
-        /// A head; `bodyLength` bytes follow it. The caller checks the length against its limit.
-        case complete(FrameHead)
-        /// Not a frame.
-        case invalid(FrameError)
-    }
+    public typealias FrameHeadResult = Frames.HeadResult<FrameHead, FrameError>
+    /// What `nextFrame` found.
+    public typealias FrameStep = Frames.Step<FrameHead, FrameError>
 
     /// Reads the head of a frame. One byte may be enough to say that it is none.
     @inlinable
@@ -132,47 +125,19 @@ extension Bolt {
         return .incomplete
     }
 
-    /// What `nextFrame` found.
-    public enum FrameStep: Sendable {
-        /// More bytes are needed.
-        case incomplete
-        /// A whole frame begins at `used`.
-        case frame(FrameHead)
-        /// A frame with a longer body than is allowed: its head is used, its body is to be skipped.
-        case oversized(FrameHead)
-        /// Not a frame.
-        case invalid(FrameError)
-    }
-
-    /// Goes on in a stream of frames, past what is to be skipped. The checksum of a whole frame is right where it has one.
-    ///
-    /// - Parameters:
-    ///   - used: bytes of the `count` that are done with.
-    ///   - skip: bytes of an oversized body that are still to come.
-    ///   - limit: longest body that is allowed, a checksum included.
+    /// Goes on in a stream of frames; see `Frames.next`. The limit includes a checksum. The checksum of a whole frame is right where
+    /// it has one.
     @inlinable @inline(__always)
     public static func nextFrame(
         _ bytes: UnsafePointer<UInt8>, count: Int, used: inout Int, skip: inout Int, limit: Int
     ) -> FrameStep {
-        if skip > 0 {
-            let skipped = Swift.min(skip, count &- used)
-            skip &-= skipped
-            used &+= skipped
-            if used == count { return .incomplete }
+        let step = Frames.next(bytes, count: count, used: &used, skip: &skip, limit: limit) {
+            parseFrameHead($0, count: $1)
         }
-        switch parseFrameHead(bytes + used, count: count &- used) {
-        case .incomplete: return .incomplete
-        case .invalid(let error): return .invalid(error)
-        case .complete(let head):
-            if head.bodyLength > limit {
-                skip = head.bodyLength
-                used &+= head.headLength
-                return .oversized(head)
-            }
-            if head.frameLength > count &- used { return .incomplete }
-            if head.hasChecksum && !isChecksumRight(bytes + used, head) { return .invalid(.badChecksum) }
-            return .frame(head)
+        if case .frame(let head) = step, head.hasChecksum, !isChecksumRight(bytes + used, head) {
+            return .invalid(.badChecksum)
         }
+        return step
     }
 
     /// Writes a head and returns its size, at most `largestHeadSize`.

@@ -96,6 +96,11 @@ extension Bolt {
         }
     }
 
+    /// Whether the frame is a request of SOFA RPC, as its class says.
+    public static func isOfSofa(_ frame: UnsafePointer<UInt8>, _ head: FrameHead) -> Bool {
+        equals(frame, head.classRange, requestClass)
+    }
+
     // MARK: Headers by name
 
     /// A header of the request that was last read with `scratch`.
@@ -196,6 +201,15 @@ extension Bolt {
         public var version: ByteRange
         /// Tells several services of one interface apart; mostly empty.
         public var uniqueID: ByteRange
+
+        /// A name without parts.
+        public init() { self.init(interface: .none, version: .none, uniqueID: .none) }
+
+        init(interface: ByteRange, version: ByteRange, uniqueID: ByteRange) {
+            self.interface = interface
+            self.version = version
+            self.uniqueID = uniqueID
+        }
     }
 
     /// Takes a service's unique name apart.

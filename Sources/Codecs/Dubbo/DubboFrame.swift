@@ -1,6 +1,6 @@
 extension Dubbo {
     /// The 16 bytes before every body.
-    public struct FrameHead: Equatable, Sendable {
+    public struct FrameHead: FrameHeading, Equatable, Sendable {
         /// Byte 2: request 0x80, two-way 0x40, event 0x20, serialization 0x1f.
         public var flags: UInt8
         /// Byte 3: meaningful in responses only; see `Status`.
@@ -27,8 +27,8 @@ extension Dubbo {
         @inlinable public var isEvent: Bool { flags & 0x20 != 0 }
         /// How the body is serialized.
         @inlinable public var serialization: Serialization { Serialization(id: flags) }
-        /// Head and body together.
-        @inlinable public var frameLength: Int { headSize &+ bodyLength }
+        /// Always 16.
+        @inlinable public var headLength: Int { headSize }
     }
 
     /// Why bytes are not a frame. The stream cannot be used any further.
@@ -40,14 +40,9 @@ extension Dubbo {
     }
 
     /// What `parseFrameHead` found.
-    public enum FrameHeadResult: Equatable, Sendable {
-        /// More bytes are needed; those present are the beginning of a head.
-        case incomplete
-        /// A head; `bodyLength` bytes of body follow it. The caller checks the length against its limit.
-        case complete(FrameHead)
-        /// Not a frame.
-        case invalid(FrameError)
-    }
+    public typealias FrameHeadResult = Frames.HeadResult<FrameHead, FrameError>
+    /// What `nextFrame` found.
+    public typealias FrameStep = Frames.Step<FrameHead, FrameError>
 
     /// Reads the head of a frame. One byte may be enough to say that it is none.
     @inlinable
@@ -64,45 +59,12 @@ extension Dubbo {
                 id: readID(bytes), bodyLength: Int(length)))
     }
 
-    /// What `nextFrame` found.
-    public enum FrameStep: Sendable {
-        /// More bytes are needed.
-        case incomplete
-        /// A whole frame begins at `used`.
-        case frame(FrameHead)
-        /// A frame with a longer body than is allowed: its head is used, its body is to be skipped.
-        case oversized(FrameHead)
-        /// Not a frame.
-        case invalid(FrameError)
-    }
-
-    /// Goes on in a stream of frames, past what is to be skipped.
-    ///
-    /// - Parameters:
-    ///   - used: bytes of the `count` that are done with.
-    ///   - skip: bytes of an oversized body that are still to come.
-    ///   - limit: longest body that is allowed.
+    /// Goes on in a stream of frames; see `Frames.next`.
     @inlinable @inline(__always)
     public static func nextFrame(
         _ bytes: UnsafePointer<UInt8>, count: Int, used: inout Int, skip: inout Int, limit: Int
     ) -> FrameStep {
-        if skip > 0 {
-            let skipped = Swift.min(skip, count &- used)
-            skip &-= skipped
-            used &+= skipped
-            if used == count { return .incomplete }
-        }
-        switch parseFrameHead(bytes + used, count: count &- used) {
-        case .incomplete: return .incomplete
-        case .invalid(let error): return .invalid(error)
-        case .complete(let head):
-            if head.bodyLength > limit {
-                skip = head.bodyLength
-                used &+= headSize
-                return .oversized(head)
-            }
-            return head.frameLength > count &- used ? .incomplete : .frame(head)
-        }
+        Frames.next(bytes, count: count, used: &used, skip: &skip, limit: limit) { parseFrameHead($0, count: $1) }
     }
 
     @usableFromInline

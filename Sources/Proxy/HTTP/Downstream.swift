@@ -20,7 +20,7 @@ struct Downstream {
     }
 
     /// First: a timer's address is its record's.
-    var timer = WheelTimer(kind: TimerKind.downstream)
+    var timer = WheelTimer(kind: RecordKind.exclusiveDownstream.rawValue)
     let descriptor: Int32
     let listener: Int32
     var phase = Phase.head

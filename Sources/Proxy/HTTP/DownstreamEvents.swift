@@ -9,7 +9,7 @@ extension Worker {
         let downstream = http.downstreams.take(
             Downstream(descriptor: descriptor, listener: Int32(listener), peer: PeerText(peer), now: now))
         http.all.insert(downstream)
-        system.watch(descriptor, .readable, token: Token(.downstream, downstream).rawValue)
+        system.watch(descriptor, .readable, token: Token(.exclusiveDownstream, downstream).rawValue)
         settle(downstream, nil)
     }
 

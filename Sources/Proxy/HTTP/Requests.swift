@@ -118,7 +118,7 @@ extension Worker {
         let host = ByteString(base: bytes + Int(head.hostName.start), count: Int(head.hostName.count))
         let hash = host.hash()
         if tables.hosts.count > 0, let service = tables.hosts.find(host, hash: hash) { return service }
-        if tables.paths.count == 0, let service = tables.known.http.find(host, hash: hash),
+        if tables.paths.count == 0, let service = tables.known.find(.http, host, hash: hash),
             service.pointee.isLowerCase || tables.hosts.count == 0
         {
             return service
@@ -132,12 +132,12 @@ extension Worker {
         // The output buffer holds nothing now; it is larger than any head.
         let lowered = HostName.lowered(name, into: output)
         if let service = tables.hosts.find(lowered) ?? findServiceByPath(path) { return service }
-        if let service = tables.known.http.find(name) { return service }
+        if let service = tables.known.find(.http, name) { return service }
         guard HostName.mayBeService(lowered) else { return nil }
         if name.equals(lowered) { return demandService(.http, name) }
         // A registry may list the name as it is written. While that is not known the request waits.
         if let exact = demandService(.http, name), exact.pointee.snapshot == nil { return exact }
-        return tables.known.http.find(lowered) ?? demandService(.http, lowered)
+        return tables.known.find(.http, lowered) ?? demandService(.http, lowered)
     }
 
     /// No service is meant, or there are so many unknown names already that nobody can be asked about this one.

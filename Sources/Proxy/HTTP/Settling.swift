@@ -22,7 +22,7 @@ import Runtime
 // A host's connection in the pool is closed after a minute. The control plane ends whatever is left after `drain_timeout`.
 extension Worker {
     /// Idle connections stay open for so long when draining begins: a request may be on its way.
-    private static var drainPause: Int64 { 1_000_000_000 }
+    static var drainPause: Int64 { 1_000_000_000 }
     private static var lingerPause: Int64 { 2_000_000_000 }
     static var longestLinger: Int64 { 30_000_000_000 }
 
@@ -73,7 +73,7 @@ extension Worker {
         if !downstream.pointee.outbound.isEmpty { interest.insert(.writable) }
         if interest == downstream.pointee.interest { return }
         downstream.pointee.interest = interest
-        let token = Token(.downstream, downstream).rawValue
+        let token = Token(.exclusiveDownstream, downstream).rawValue
         if downstream.pointee.isUnwatched {
             downstream.pointee.isUnwatched = false
             system.watch(downstream.pointee.descriptor, interest, token: token)
@@ -128,7 +128,7 @@ extension Worker {
         }
         if interest == upstream.pointee.interest { return }
         upstream.pointee.interest = interest
-        system.rewatch(upstream.pointee.descriptor, interest, token: Token(.upstream, upstream).rawValue)
+        system.rewatch(upstream.pointee.descriptor, interest, token: Token(.exclusiveUpstream, upstream).rawValue)
     }
 
     // MARK: Timers

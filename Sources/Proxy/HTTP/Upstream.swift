@@ -16,7 +16,7 @@ struct Upstream {
     }
 
     /// First: a timer's address is its record's. Ends connecting, and waiting in the pool.
-    var timer = WheelTimer(kind: TimerKind.upstream)
+    var timer = WheelTimer(kind: RecordKind.exclusiveUpstream.rawValue)
     let descriptor: Int32
     var phase = Phase.connecting
     var interest = Readiness.writable

@@ -49,7 +49,7 @@ extension Worker {
         if descriptor < 0 { throw SystemError("connect", code: -descriptor) }
         let upstream = http.upstreams.take(Upstream(descriptor: descriptor, endpoint: endpoint, now: now))
         endpoint.pointee.connections += 1
-        system.watch(descriptor, .writable, token: Token(.upstream, upstream).rawValue)
+        system.watch(descriptor, .writable, token: Token(.exclusiveUpstream, upstream).rawValue)
         return upstream
     }
 

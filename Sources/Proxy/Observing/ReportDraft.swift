@@ -82,8 +82,9 @@ extension Worker {
             let key = ServiceKey(kind: kind, name: ServiceReport.unlisted)
             draft.report.services.append(Self.makeReport(key, metrics) { _ in "" })
         }
-        add(.http, tables.unlistedHTTP)
-        add(.dubbo, tables.unlistedDubbo)
+        add(.http, tables.unlistedMetrics.http)
+        add(.dubbo, tables.unlistedMetrics.dubbo)
+        add(.bolt, tables.unlistedMetrics.bolt)
     }
 
     private static func makeReport(

@@ -1,6 +1,12 @@
 import Model
 import Runtime
 
+/// Codes of ends that have no status of their own.
+enum RequestCode {
+    /// A result of a multiplexed protocol that is an exception of the called method: its status is that of a good one.
+    static var exception: Int32 { 1000 }
+}
+
 /// What has become of a request: made once, when it ends in whatever way, for every protocol. Counters and access log are fed
 /// from it.
 struct RequestRecord {
@@ -34,13 +40,7 @@ extension Worker {
     private mutating func countUnlisted(_ record: RequestRecord) {
         let wished = record.wished == ServiceMetrics.nobody ? ServiceMetrics.nobody : ServiceMetrics.other
         let nanoseconds = now - record.started
-        if record.kind == .http {
-            tables.unlistedHTTP.count(
-                wished: wished, served: ServiceMetrics.nobody, code: record.code, nanoseconds: nanoseconds)
-        } else {
-            tables.unlistedDubbo.count(
-                wished: wished, served: ServiceMetrics.nobody, code: record.code, nanoseconds: nanoseconds)
-        }
+        tables.unlistedMetrics.count(record.kind, wished: wished, code: record.code, nanoseconds: nanoseconds)
     }
 
     // MARK: Access log

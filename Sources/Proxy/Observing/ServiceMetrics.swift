@@ -1,4 +1,5 @@
 import Balancing
+import Model
 import Runtime
 
 /// Counters of one service in one worker. Labels are those of the service's label table.
@@ -150,5 +151,21 @@ struct ServiceMetrics: ~Copyable {
         larger.update(from: items, count: count)
         items.deallocate()
         return larger
+    }
+}
+
+/// Counters of requests for names that no registry lists.
+struct UnlistedMetrics: ~Copyable {
+    private(set) var http = ServiceMetrics()
+    private(set) var dubbo = ServiceMetrics()
+    private(set) var bolt = ServiceMetrics()
+
+    mutating func count(_ kind: ServiceKey.Kind, wished: Int32, code: Int32, nanoseconds: Int64) {
+        let nobody = ServiceMetrics.nobody
+        switch kind {
+        case .http: http.count(wished: wished, served: nobody, code: code, nanoseconds: nanoseconds)
+        case .dubbo: dubbo.count(wished: wished, served: nobody, code: code, nanoseconds: nanoseconds)
+        case .bolt: bolt.count(wished: wished, served: nobody, code: code, nanoseconds: nanoseconds)
+        }
     }
 }

@@ -25,14 +25,18 @@ extension Worker {
         asked.chance = asked.isSticky ? stickyKey.hash(salt: service.pointee.salt) : random.next()
     }
 
-    /// Notes a Dubbo call's own group and interface version.
+    /// Notes the group and interface version that a request of a multiplexed protocol is for.
+    ///
+    /// - Parameter noVersion: what stands for no interface version, besides nothing.
     @inline(__always)
     func identify(
-        _ asked: inout Asked, group: ByteString, interfaceVersion: ByteString, of service: UnsafeMutablePointer<Service>
+        _ asked: inout Asked, group: ByteString, interfaceVersion: ByteString, noVersion: StaticString,
+        of service: UnsafeMutablePointer<Service>
     ) {
         asked.isDubbo = true
         asked.group = service.pointee.labels.find(group)
-        if interfaceVersion.equals(settings.noVersion) {
+        let none = ByteString(base: noVersion.utf8Start, count: noVersion.utf8CodeUnitCount)
+        if interfaceVersion.equals(none) {
             asked.interfaceVersion = 0
         } else if interfaceVersion.count == 1 && interfaceVersion.base[0] == 0x2a {
             asked.interfaceVersion = CallView.anyInterfaceVersion

@@ -65,7 +65,7 @@ extension Worker {
             return explanation
         }
         var asked = Asked()
-        asked.isDubbo = request.key.kind == .dubbo
+        asked.isDubbo = request.key.kind != .http
         explainCall(request, service, &asked, &explanation)
         explainWish(request, service, &asked, &explanation)
         if asked.wish == .none && service.pointee.rules.shareCount > 0 {
@@ -93,9 +93,10 @@ extension Worker {
             group.free()
             version.free()
         }
-        identify(&asked, group: group, interfaceVersion: version, of: service)
+        let noVersion = request.key.kind == .bolt ? BoltCodec.noVersion : DubboCodec.noVersion
+        identify(&asked, group: group, interfaceVersion: version, noVersion: noVersion, of: service)
         explanation.steps.append(
-            "call of interface version \(request.interfaceVersion.isEmpty ? "0.0.0" : request.interfaceVersion), group "
+            "call of interface version \(request.interfaceVersion.isEmpty ? "\(noVersion)" : request.interfaceVersion), group "
                 + (request.group.isEmpty ? "none" : request.group))
     }
 
@@ -184,7 +185,7 @@ extension Worker {
         switch target {
         case .version(let label):
             label < 0 ? "a version that no host has" : "version \(service.pointee.labels[label].text)"
-        case .own: service.pointee.key.kind == .dubbo ? "the call's own interface version" : "any host"
+        case .own: service.pointee.key.kind == .http ? "any host" : "the call's own interface version"
         case .any: "any host"
         case .nothing: "nothing"
         }

@@ -42,10 +42,9 @@ extension Worker {
 
     /// Most of them may be known already.
     private mutating func makeRoom(for adoption: RouteAdoption) {
-        let all = adoption.table.services.count
-        let ofHTTP = adoption.table.services.count { $0.kind == .http }
-        tables.reserve(http: ofHTTP - tables.known.http.count, dubbo: all - ofHTTP - tables.known.dubbo.count)
-        adoption.hosts.reserve(ofHTTP + adoption.table.hosts.count)
+        func count(of kind: ServiceKey.Kind) -> Int { adoption.table.services.count { $0.kind == kind } }
+        for kind in [ServiceKey.Kind.http, .dubbo, .bolt] { tables.reserve(kind, count(of: kind)) }
+        adoption.hosts.reserve(count(of: .http) + adoption.table.hosts.count)
     }
 
     private mutating func take(_ entry: Int, of adoption: RouteAdoption) {

@@ -49,7 +49,7 @@ struct Service: ~Copyable {
     var timeout: Int64 = 60_000_000_000
     var metrics = ServiceMetrics()
     var waitingDownstreams = LinkedList<Downstream.WaitingPlace>()
-    var waitingCalls: UnsafeMutablePointer<Call>?
+    var waitingRequests = LinkedList<FramedRequest.WaitingPlace>()
 
     init(key: ServiceKey) {
         self.key = key

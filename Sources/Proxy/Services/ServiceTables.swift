@@ -4,30 +4,71 @@ import Runtime
 
 typealias NameTable = PointerTable<ByteString, Service>
 
-/// Services of both kinds by their own name.
+/// Services of all kinds by their own name.
 struct NamedServices: ~Copyable {
-    var http = NameTable()
-    var dubbo = NameTable()
+    private var http = NameTable()
+    private var dubbo = NameTable()
+    private var bolt = NameTable()
 
-    var count: Int { http.count + dubbo.count }
+    var count: Int { http.count + dubbo.count + bolt.count }
 
+    func count(of kind: ServiceKey.Kind) -> Int {
+        switch kind {
+        case .http: http.count
+        case .dubbo: dubbo.count
+        case .bolt: bolt.count
+        }
+    }
+
+    @inline(__always)
     func find(_ kind: ServiceKey.Kind, _ name: ByteString) -> UnsafeMutablePointer<Service>? {
-        kind == .http ? http.find(name) : dubbo.find(name)
+        find(kind, name, hash: name.hash())
+    }
+
+    /// As `find`, with the name's hash.
+    @inline(__always)
+    func find(_ kind: ServiceKey.Kind, _ name: ByteString, hash: UInt64) -> UnsafeMutablePointer<Service>? {
+        switch kind {
+        case .http: http.find(name, hash: hash)
+        case .dubbo: dubbo.find(name, hash: hash)
+        case .bolt: bolt.find(name, hash: hash)
+        }
+    }
+
+    /// The service that a request means that names none; nil when there are several, or none.
+    func onlyOne(of kind: ServiceKey.Kind) -> UnsafeMutablePointer<Service>? {
+        if count(of: kind) != 1 { return nil }
+        var only: UnsafeMutablePointer<Service>?
+        switch kind {
+        case .http: http.forEach { _, service in only = service }
+        case .dubbo: dubbo.forEach { _, service in only = service }
+        case .bolt: bolt.forEach { _, service in only = service }
+        }
+        return only
     }
 
     mutating func insert(_ service: UnsafeMutablePointer<Service>) {
-        if service.pointee.key.kind == .http {
-            http.insert(service.pointee.name, service)
-        } else {
-            dubbo.insert(service.pointee.name, service)
+        switch service.pointee.key.kind {
+        case .http: http.insert(service.pointee.name, service)
+        case .dubbo: dubbo.insert(service.pointee.name, service)
+        case .bolt: bolt.insert(service.pointee.name, service)
         }
     }
 
     mutating func remove(_ service: UnsafeMutablePointer<Service>) {
-        if service.pointee.key.kind == .http {
-            http.remove(service.pointee.name)
-        } else {
-            dubbo.remove(service.pointee.name)
+        switch service.pointee.key.kind {
+        case .http: http.remove(service.pointee.name)
+        case .dubbo: dubbo.remove(service.pointee.name)
+        case .bolt: bolt.remove(service.pointee.name)
+        }
+    }
+
+    /// Makes room for so many further services at once.
+    mutating func reserve(_ kind: ServiceKey.Kind, _ count: Int) {
+        switch kind {
+        case .http: http.reserve(count)
+        case .dubbo: dubbo.reserve(count)
+        case .bolt: bolt.reserve(count)
         }
     }
 }
@@ -50,8 +91,7 @@ struct ServiceTables: ~Copyable {
     /// Names that requests have asked for and that no registry has listed: anybody can make them up.
     private(set) var unlisted = NamedServices()
     /// What is counted for all unlisted names together, by protocol.
-    var unlistedHTTP = ServiceMetrics()
-    var unlistedDubbo = ServiceMetrics()
+    var unlistedMetrics = UnlistedMetrics()
     /// All services, also the applications behind inbound listeners, which have no name that could be asked for. They leave only
     /// by a message, so none of them goes while a chore is done.
     private(set) var services: [UnsafeMutablePointer<Service>] = []
@@ -87,9 +127,8 @@ struct ServiceTables: ~Copyable {
         if service.pointee.isUnlisted { unlisted.remove(service) } else { known.remove(service) }
     }
 
-    /// Makes room for so many further services at once.
-    mutating func reserve(http: Int, dubbo: Int) {
-        known.http.reserve(http)
-        known.dubbo.reserve(dubbo)
+    /// Makes room for so many known services.
+    mutating func reserve(_ kind: ServiceKey.Kind, _ count: Int) {
+        known.reserve(kind, count - known.count(of: kind))
     }
 }

@@ -49,7 +49,7 @@ extension Worker {
     /// requests wait for it.
     mutating func removeService(_ key: ServiceKey) {
         guard let service = findService(key), !isPinned(service) else { return }
-        if service.pointee.waitingDownstreams.first != nil || service.pointee.waitingCalls != nil {
+        if service.pointee.waitingDownstreams.first != nil || service.pointee.waitingRequests.first != nil {
             outbox.post(.wanted(key))
             return
         }
@@ -80,7 +80,7 @@ extension Worker {
 
     mutating func resumeWaiting(_ service: UnsafeMutablePointer<Service>) {
         while let downstream = service.pointee.waitingDownstreams.first { resumeWaiting(downstream) }
-        while let call = service.pointee.waitingCalls { resumeWaiting(call) }
+        while let request = service.pointee.waitingRequests.first { resumeWaiting(request, of: service.pointee.key.kind) }
     }
 
     /// The endpoint of an address, made when this worker does not know it.
@@ -97,8 +97,8 @@ extension Worker {
     mutating func retire(_ endpoint: UnsafeMutablePointer<Endpoint>) {
         switch endpoint.pointee.kind {
         case .http: closeIdleUpstreams(of: endpoint)
-        case .dubbo: retireProviders(of: endpoint)
-        case .bolt: break  // Nothing is forwarded to it.
+        case .dubbo: retireUpstreams(dubbo, of: endpoint)
+        case .bolt: retireUpstreams(bolt, of: endpoint)
         }
         freeEndpointIfUnused(endpoint)
     }

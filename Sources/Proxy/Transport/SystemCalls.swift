@@ -75,4 +75,8 @@ extension Int {
     /// The `errno` in a negative result of a system call.
     @inline(__always)
     var errorCode: Int32 { Int32(truncatingIfNeeded: -self) }
+
+    /// Whether a system call has failed in a way that the next event makes good.
+    @inline(__always)
+    var isAgain: Bool { self == -Int(EAGAIN) || self == -Int(EINTR) }
 }

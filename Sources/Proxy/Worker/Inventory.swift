@@ -3,11 +3,10 @@ package struct Inventory: Equatable, Sendable {
     /// Connections of HTTP clients and to HTTP hosts.
     package var downstreams = 0
     package var upstreams = 0
-    /// Connections of Dubbo consumers and to Dubbo hosts.
-    package var consumers = 0
-    package var providers = 0
-    /// Dubbo calls in flight.
-    package var calls = 0
+    /// Connections of multiplexed protocols, and their requests in flight.
+    package var framedDownstreams = 0
+    package var framedUpstreams = 0
+    package var framedRequests = 0
     /// Requests in flight as services and as endpoints count them.
     package var activeOfServices = 0
     package var activeOfEndpoints = 0
@@ -17,7 +16,7 @@ package struct Inventory: Equatable, Sendable {
     package var services = 0
     package var endpoints = 0
     package var draining = 0
-    /// Bytes of Dubbo requests that are kept for another attempt.
+    /// Bytes of multiplexed requests that are kept for another attempt.
     package var heldBytes = 0
     /// Buffers that connections and requests hold.
     package var buffers = 0
@@ -36,18 +35,15 @@ extension Worker {
         var inventory = Inventory()
         inventory.downstreams = http.downstreams.count
         inventory.upstreams = http.upstreams.count
-        inventory.consumers = dubbo.consumers.count
-        inventory.providers = dubbo.providers.count
-        inventory.calls = dubbo.calls.count
-        inventory.heldBytes = dubbo.heldBytes
+        count(dubbo, into: &inventory)
+        count(bolt, into: &inventory)
         inventory.buffers = buffers.outstanding - (logLines.memory == nil ? 0 : 1)
         inventory.updates = mail.messages.count + mail.retired.count + mail.wanted.count + (mail.chore == nil ? 0 : 1)
         if http.queue.first != nil { inventory.lists += 1 }
-        if dubbo.dirtyConsumers != nil || dubbo.dirtyProviders != nil { inventory.lists += 1 }
         for service in tables.services {
             inventory.services += 1
             inventory.activeOfServices += service.pointee.active
-            if service.pointee.waitingDownstreams.first != nil || service.pointee.waitingCalls != nil {
+            if service.pointee.waitingDownstreams.first != nil || service.pointee.waitingRequests.first != nil {
                 inventory.lists += 1
             }
         }
@@ -61,5 +57,13 @@ extension Worker {
             }
         }
         return inventory
+    }
+
+    private func count<Codec: FramedCodec & ~Copyable>(_ framed: Framed<Codec>, into inventory: inout Inventory) {
+        inventory.framedDownstreams += framed.pointee.downstreams.count
+        inventory.framedUpstreams += framed.pointee.upstreams.count
+        inventory.framedRequests += framed.pointee.requests.count
+        inventory.heldBytes += framed.pointee.heldBytes
+        if !framed.pointee.isClean { inventory.lists += 1 }
     }
 }

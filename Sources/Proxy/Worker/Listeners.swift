@@ -28,7 +28,7 @@ extension ListenerConfiguration {
 extension Worker {
     func watchListener(_ number: Int) {
         system.watch(
-            listeners[number].descriptor, .readable, token: UInt64(number) << 4 | TokenKind.listener.rawValue)
+            listeners[number].descriptor, .readable, token: Token(listener: number).rawValue)
     }
 
     /// Takes the connections that wait, but not so many that others starve.
@@ -49,10 +49,8 @@ extension Worker {
             listeners[number].open += 1
             switch listeners[number].configuration.protocol {
             case .http: openDownstream(descriptor, peer: peer, listener: number)
-            case .dubbo: openConsumer(descriptor, peer: peer, listener: number)
-            case .bolt:
-                system.close(descriptor)
-                listeners[number].open -= 1
+            case .dubbo: openDownstream(dubbo, descriptor, peer: peer, listener: number)
+            case .bolt: openDownstream(bolt, descriptor, peer: peer, listener: number)
             }
         }
     }

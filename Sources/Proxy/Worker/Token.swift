@@ -1,38 +1,53 @@
-/// What an epoll token points at: the record's address with its kind in the lowest four bits.
-enum TokenKind: UInt64 {
+import Runtime
+
+/// What an event or a timer belongs to.
+enum RecordKind: UInt8 {
     case mailbox
     case listener
-    case downstream
-    case upstream
-    case consumer
-    case provider
+    case exclusiveDownstream
+    case exclusiveUpstream
+    case dubboDownstream
+    case dubboUpstream
+    case dubboRequest
+    case boltDownstream
+    case boltUpstream
+    case boltRequest
+
+    /// The kind in a token or a timer, where nothing else can be.
+    @inline(__always)
+    init(code: UInt8) { self = unsafeBitCast(code, to: RecordKind.self) }
 }
 
+/// What an event carries: a record's address, with its kind in the lowest four bits; of listeners the number.
 struct Token {
     let rawValue: UInt64
 
-    @inline(__always)
-    init(_ kind: TokenKind, _ record: UnsafeMutableRawPointer?) {
-        rawValue = UInt64(UInt(bitPattern: record)) | kind.rawValue
-    }
+    static let mailbox = Token(rawValue: UInt64(RecordKind.mailbox.rawValue))
 
     @inline(__always)
     init(rawValue: UInt64) { self.rawValue = rawValue }
 
     @inline(__always)
-    var kind: TokenKind { TokenKind(rawValue: rawValue & 15).unsafelyUnwrapped }
+    init(listener number: Int) { rawValue = UInt64(number) << 4 | UInt64(RecordKind.listener.rawValue) }
+
+    @inline(__always)
+    init(_ link: UnsafeMutablePointer<Link>) {
+        rawValue = UInt64(UInt(bitPattern: link)) | UInt64(link.pointee.timer.kind)
+    }
+
+    @inline(__always)
+    init(_ kind: RecordKind, _ record: UnsafeMutableRawPointer) {
+        rawValue = UInt64(UInt(bitPattern: record)) | UInt64(kind.rawValue)
+    }
+
+    @inline(__always)
+    var kind: RecordKind { RecordKind(code: UInt8(truncatingIfNeeded: rawValue & 15)) }
+
+    @inline(__always)
+    var listener: Int { Int(rawValue >> 4) }
 
     @inline(__always)
     var record: UnsafeMutableRawPointer {
         UnsafeMutableRawPointer(bitPattern: UInt(rawValue & ~15)).unsafelyUnwrapped
     }
-}
-
-/// What a timer belongs to and means. The timer is the first field of its record, so that both have the same address.
-enum TimerKind {
-    static let downstream: UInt8 = 0
-    static let upstream: UInt8 = 1
-    static let call: UInt8 = 2
-    static let provider: UInt8 = 3
-    static let consumer: UInt8 = 4
 }

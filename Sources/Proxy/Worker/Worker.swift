@@ -34,7 +34,8 @@ public struct Worker<System: SystemCalls>: ~Copyable {
     var tables = ServiceTables()
     var listeners: [Listener]
     var http: HTTPState
-    var dubbo: DubboState
+    let dubbo: Framed<DubboCodec>
+    let bolt: Framed<BoltCodec>
     var notes = NoteBudget()
     var logLines = Buffer()
     /// When draining began; 0 before.
@@ -67,15 +68,18 @@ public struct Worker<System: SystemCalls>: ~Copyable {
         output = .allocate(capacity: Self.outputSize)
         self.listeners = zip(settings.listeners, descriptors).map { Listener(configuration: $0, descriptor: $1) }
         http = HTTPState()
-        dubbo = DubboState()
+        dubbo = Self.makeFramed(bodyLimit: settings.limits.dubboBody)
+        bolt = Self.makeFramed(bodyLimit: settings.limits.boltBody)
         tables.toldAt = now
-        system.watch(inbox.descriptor, .readable, token: Token(.mailbox, nil).rawValue)
+        system.watch(inbox.descriptor, .readable, token: Token.mailbox.rawValue)
         for number in self.listeners.indices { watchListener(number) }
         addApplications()
     }
 
     deinit {
         settings.free()
+        Self.free(dubbo)
+        Self.free(bolt)
         scratch.deallocate()
         output.deallocate()
         system.end()
@@ -106,13 +110,17 @@ public struct Worker<System: SystemCalls>: ~Copyable {
         finishChore()
         closeListeners()
         while let downstream = http.all.first { abandon(downstream) }
-        while let consumer = dubbo.first { close(consumer) }
-        flushDubbo()
+        tearDown(dubbo)
+        tearDown(bolt)
         for service in tables.services { forget(service) }
         finishReleasing()
-        http.settle()
-        dubbo.settle()
+        settle()
         writeAccessLog()
+    }
+
+    private mutating func tearDown<Codec: FramedCodec & ~Copyable>(_ framed: Framed<Codec>) {
+        while let downstream = framed.pointee.all.first { close(framed, downstream) }
+        flush(framed)
     }
 
     @inline(__always)
@@ -127,28 +135,37 @@ public struct Worker<System: SystemCalls>: ~Copyable {
     @inline(__always)
     private mutating func dispatch(_ token: Token, _ readiness: Readiness) {
         switch token.kind {
-        case .downstream:
+        case .exclusiveDownstream:
             downstreamReady(token.record.assumingMemoryBound(to: Downstream.self), readiness)
-        case .upstream:
+        case .exclusiveUpstream:
             upstreamReady(token.record.assumingMemoryBound(to: Upstream.self), readiness)
-        case .consumer:
-            consumerReady(token.record.assumingMemoryBound(to: Consumer.self), readiness)
-        case .provider:
-            providerReady(token.record.assumingMemoryBound(to: Provider.self), readiness)
-        case .listener: acceptConnections(Int(token.rawValue >> 4))
+        case .dubboDownstream:
+            downstreamReady(dubbo, token.record.assumingMemoryBound(to: FramedDownstream.self), readiness)
+        case .dubboUpstream:
+            upstreamReady(dubbo, token.record.assumingMemoryBound(to: FramedUpstream.self), readiness)
+        case .boltDownstream:
+            downstreamReady(bolt, token.record.assumingMemoryBound(to: FramedDownstream.self), readiness)
+        case .boltUpstream:
+            upstreamReady(bolt, token.record.assumingMemoryBound(to: FramedUpstream.self), readiness)
+        case .listener: acceptConnections(token.listener)
         case .mailbox: takeMail()
+        case .dubboRequest, .boltRequest: break
         }
     }
 
     private mutating func fireTimers() {
         while let timer = wheel.popDue(now: now) {
             let record = UnsafeMutableRawPointer(timer)
-            switch timer.pointee.kind {
-            case TimerKind.downstream: downstreamTimeout(record.assumingMemoryBound(to: Downstream.self))
-            case TimerKind.upstream: upstreamTimeout(record.assumingMemoryBound(to: Upstream.self))
-            case TimerKind.call: callTimeout(record.assumingMemoryBound(to: Call.self))
-            case TimerKind.consumer: consumerTimeout(record.assumingMemoryBound(to: Consumer.self))
-            default: providerTimeout(record.assumingMemoryBound(to: Provider.self))
+            switch RecordKind(code: timer.pointee.kind) {
+            case .exclusiveDownstream: downstreamTimeout(record.assumingMemoryBound(to: Downstream.self))
+            case .exclusiveUpstream: upstreamTimeout(record.assumingMemoryBound(to: Upstream.self))
+            case .dubboDownstream: downstreamTimeout(dubbo, record.assumingMemoryBound(to: FramedDownstream.self))
+            case .dubboUpstream: upstreamTimeout(dubbo, record.assumingMemoryBound(to: FramedUpstream.self))
+            case .dubboRequest: requestTimeout(dubbo, record.assumingMemoryBound(to: FramedRequest.self))
+            case .boltDownstream: downstreamTimeout(bolt, record.assumingMemoryBound(to: FramedDownstream.self))
+            case .boltUpstream: upstreamTimeout(bolt, record.assumingMemoryBound(to: FramedUpstream.self))
+            case .boltRequest: requestTimeout(bolt, record.assumingMemoryBound(to: FramedRequest.self))
+            case .listener, .mailbox: break
             }
         }
     }
@@ -156,10 +173,18 @@ public struct Worker<System: SystemCalls>: ~Copyable {
     @inline(__always)
     private mutating func finishBatch() {
         continuePipelined()
-        flushDubbo()
-        http.settle()
-        dubbo.settle()
+        flush(dubbo)
+        flush(bolt)
+        settle()
         housekeeping()
+    }
+
+    /// The batch is over: records that were closed in it are free.
+    @inline(__always)
+    private mutating func settle() {
+        http.settle()
+        dubbo.pointee.settle()
+        bolt.pointee.settle()
     }
 
     /// What is due now and then; looked at after every batch, so it only compares.
@@ -168,7 +193,8 @@ public struct Worker<System: SystemCalls>: ~Copyable {
         if now - notes.refilledAt >= 1_000_000_000 { everySecond() }
         if logLines.count > 32_768 { writeAccessLog() }
         if drainingSince != 0 {
-            closeDrainedConsumers()
+            closeDrained(dubbo)
+            closeDrained(bolt)
             checkDrained()
         }
     }
@@ -185,13 +211,18 @@ public struct Worker<System: SystemCalls>: ~Copyable {
         drainingSince = now
         closeListeners()
         drainDownstreams()
-        drainConsumers()
+        beginDrain(dubbo)
+        beginDrain(bolt)
     }
 
     private mutating func checkDrained() {
-        guard running, http.downstreams.count == 0, dubbo.consumers.count == 0, dubbo.calls.count == 0 else { return }
+        guard running, http.downstreams.count == 0, isDone(dubbo), isDone(bolt) else { return }
         running = false
         outbox.post(.drained(worker: index))
+    }
+
+    private func isDone<Codec: FramedCodec & ~Copyable>(_ framed: Framed<Codec>) -> Bool {
+        framed.pointee.downstreams.count == 0 && framed.pointee.requests.count == 0
     }
 
     /// Has something logged, unless peers cause too much of it.

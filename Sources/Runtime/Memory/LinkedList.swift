@@ -1,11 +1,11 @@
 /// A record's place on one list. A record has one for each list that it can be on.
 public struct ListLinks<Element> {
-    /// The element before it.
-    fileprivate(set) var previous: UnsafeMutablePointer<Element>?
-    /// The element behind it.
-    fileprivate(set) var next: UnsafeMutablePointer<Element>?
+    /// The element before it; only while it is on the list.
+    var previous: UnsafeMutablePointer<Element>?
+    /// The element behind it; only while it is on the list.
+    var next: UnsafeMutablePointer<Element>?
     /// Whether it is on the list.
-    public fileprivate(set) var isLinked = false
+    public internal(set) var isLinked = false
 
     /// On no list.
     @inline(__always)
@@ -57,7 +57,7 @@ public struct LinkedList<Place: ListPlace> {
         let (previous, next) = (links.pointee.previous, links.pointee.next)
         if let previous { Place.links(previous).pointee.next = next } else { first = next }
         if let next { Place.links(next).pointee.previous = previous }
-        links.pointee = ListLinks()
+        links.pointee.isLinked = false
     }
 
     /// Takes the first element out; nil when there is none.

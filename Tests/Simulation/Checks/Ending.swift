@@ -127,7 +127,7 @@ extension World {
         if ending.phase == .left {
             // Dubbo hosts keep their connection while they are listed.
             rest.endpoints = 0
-            rest.providers = 0
+            rest.framedUpstreams = 0
             rest.connectionsOfEndpoints = 0
         }
         if rest != Inventory() { fail("left over", "\(rest)".replacing("Inventory", with: ""), nil) }

@@ -1,0 +1,20 @@
+import Balancing
+import Runtime
+
+/// What every request has while it is here, whatever its protocol: the first part of an exchange or of a multiplexed request.
+struct RequestState {
+    /// Nil before one is found, and after the end.
+    var service: UnsafeMutablePointer<Service>?
+    /// What it asks of the service.
+    var asked = Asked()
+    /// Hosts that it has been to and will not go back to.
+    var tried = TriedEndpoints()
+    /// Label of the version that serves, for counters; `ServiceMetrics.nobody` before one is chosen.
+    var served = ServiceMetrics.nobody
+    /// When it came, in monotonic nanoseconds.
+    var started: Int64 = 0
+    /// When an answer is of no use any more.
+    var deadline: Int64 = 0
+    /// The beginning of the access log's line; empty when none is written.
+    var logLine = Buffer()
+}

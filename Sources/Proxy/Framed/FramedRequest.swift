@@ -1,0 +1,91 @@
+import Balancing
+import Runtime
+
+/// A request in flight: what is needed to answer it, to send it again, and to count it.
+struct FramedRequest {
+    /// First: a timer's address is its record's. Ends waiting for the registries or for the answer.
+    var timer: WheelTimer
+    /// It is on its service's list of requests that wait for the registries.
+    var isWaiting: Bool { waiting.isLinked }
+    /// A one-way request is never answered, not even with an error.
+    var isTwoWay = true
+    var form = FrameForm()
+    /// The id that hosts see: finds the record again, and tells which use of it this is.
+    var upstreamID: UInt64
+    /// The id that the downstream has chosen.
+    var downstreamID: UInt64 = 0
+    var state = RequestState()
+    /// Who waits for the answer; nil for one-way requests.
+    var downstream: UnsafeMutablePointer<FramedDownstream>?
+    /// Where the request is; nil while it waits for the registries.
+    var upstream: UnsafeMutablePointer<FramedUpstream>?
+    /// Label of the interface version in `frame`, and in what was sent last.
+    var frameVersion = 0
+    var sentVersion = 0
+    /// The request while it may have to be sent again; otherwise empty.
+    var frame = Buffer()
+    /// Where the frame begins and ends in its connection's stream.
+    var position: UInt64 = 0
+    var end: UInt64 = 0
+    /// In the queue of its upstream connection.
+    var queue = ListLinks<FramedRequest>()
+    /// On the list of its downstream connection.
+    var siblings = ListLinks<FramedRequest>()
+    /// On the list of requests that wait for the same service.
+    var waiting = ListLinks<FramedRequest>()
+
+    init(_ kind: RecordKind, upstreamID: UInt64) {
+        timer = WheelTimer(kind: kind.rawValue)
+        self.upstreamID = upstreamID
+    }
+
+    /// Begins another use of the record. Its last one has left all lists and given all buffers back.
+    @inline(__always)
+    mutating func renew(upstreamID: UInt64) {
+        self.upstreamID = upstreamID
+        state.asked = Asked()
+        state.tried = TriedEndpoints()
+        state.served = ServiceMetrics.nobody
+        downstream = nil
+        isTwoWay = true
+    }
+
+    enum QueuePlace: ListPlace {
+        @inline(__always)
+        static func links(
+            _ element: UnsafeMutablePointer<FramedRequest>
+        ) -> UnsafeMutablePointer<ListLinks<FramedRequest>> {
+            element.links(at: MemoryLayout<FramedRequest>.offset(of: \.queue).unsafelyUnwrapped)
+        }
+    }
+
+    enum DownstreamPlace: ListPlace {
+        @inline(__always)
+        static func links(
+            _ element: UnsafeMutablePointer<FramedRequest>
+        ) -> UnsafeMutablePointer<ListLinks<FramedRequest>> {
+            element.links(at: MemoryLayout<FramedRequest>.offset(of: \.siblings).unsafelyUnwrapped)
+        }
+    }
+
+    enum WaitingPlace: ListPlace {
+        @inline(__always)
+        static func links(
+            _ element: UnsafeMutablePointer<FramedRequest>
+        ) -> UnsafeMutablePointer<ListLinks<FramedRequest>> {
+            element.links(at: MemoryLayout<FramedRequest>.offset(of: \.waiting).unsafelyUnwrapped)
+        }
+    }
+}
+
+extension UnsafeMutablePointer where Pointee == FramedRequest {
+    @inline(__always)
+    var timer: UnsafeMutablePointer<WheelTimer> {
+        UnsafeMutableRawPointer(self).assumingMemoryBound(to: WheelTimer.self)
+    }
+
+    @inline(__always)
+    fileprivate func links(at offset: Int) -> UnsafeMutablePointer<ListLinks<FramedRequest>> {
+        (UnsafeMutableRawPointer(self) + offset).assumingMemoryBound(to: ListLinks<FramedRequest>.self)
+    }
+}

@@ -1,0 +1,227 @@
+import Balancing
+import Codecs
+import Runtime
+
+// Connections to hosts: opening, leaving, giving up and closing.
+extension Worker {
+    /// The first of a host's connections that take requests, one of each lane.
+    @inline(__always)
+    private func pool(_ endpoint: UnsafeMutablePointer<Endpoint>) -> UnsafeMutablePointer<FramedUpstream>? {
+        endpoint.pointee.pool?.assumingMemoryBound(to: FramedUpstream.self)
+    }
+
+    /// The host's connection, a new one when there is none. Nil: connecting failed at once, or the host takes nothing.
+    @inline(__always)
+    mutating func upstream<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, of endpoint: UnsafeMutablePointer<Endpoint>, lane: UInt8
+    ) -> UnsafeMutablePointer<FramedUpstream>? {
+        guard let upstream = pooled(endpoint, lane) else { return connect(framed, endpoint, lane) }
+        let waiting = upstream.pointee.connection.link.outbound.count
+        return waiting > FramedBounds.smallBacklog && isOverfull(framed, waiting) ? nil : upstream
+    }
+
+    /// Whether a host that has this much to take gets no more: too much of its own, or more than its share of too much of all.
+    private func isOverfull<Codec: FramedCodec & ~Copyable>(_ framed: Framed<Codec>, _ waiting: Int) -> Bool {
+        if waiting > framed.pointee.backlogBound { return true }
+        let half = framed.pointee.upstreamBound / 2
+        return framed.pointee.upstreamMemory > half && waiting * framed.pointee.upstreams.count > half
+    }
+
+    private mutating func connect<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ endpoint: UnsafeMutablePointer<Endpoint>, _ lane: UInt8
+    ) -> UnsafeMutablePointer<FramedUpstream>? {
+        let address = endpoint.pointee.address
+        let descriptor = system.connect(to: address)
+        if descriptor < 0 {
+            notConnected(framed, endpoint, SystemError("connect to \(address)", code: -descriptor))
+            return nil
+        }
+        let upstream = framed.pointee.upstreams.take(
+            FramedUpstream(Codec.records.upstream, descriptor: descriptor, lane: lane, endpoint: endpoint))
+        let error = open(upstream.link)
+        if error != 0 {
+            system.close(descriptor)
+            framed.pointee.upstreams.put(upstream)
+            notConnected(framed, endpoint, SystemError("watch the connection to \(address)", code: error))
+            return nil
+        }
+        endpoint.pointee.connections += 1
+        enterPool(upstream)
+        upstream.pointee.phaseEnd = now + settings.limits.connectTimeout
+        watch(framed, upstream)
+        return upstream
+    }
+
+    /// The connection could not even be begun.
+    private mutating func notConnected<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ endpoint: UnsafeMutablePointer<Endpoint>, _ error: SystemError
+    ) {
+        let outcome = Outcome(error: error.code)
+        if outcome == .ours { framed.pointee.exhaustion = error.code }
+        blame(outcome, endpoint, error.description)
+    }
+
+    mutating func finishConnect<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ upstream: UnsafeMutablePointer<FramedUpstream>
+    ) {
+        let error = system.connectError(upstream.pointee.connection.link.descriptor)
+        guard error == 0 else {
+            return lose(framed, upstream, "connect: " + SystemError.text(of: error), Outcome(error: error))
+        }
+        upstream.pointee.phase = .ready
+        upstream.pointee.connection.progress.hear(now: now)
+        wheel.cancel(upstream.link.timer)
+        if upstream.pointee.isIdle { closeIfDone(framed, upstream) }
+        if upstream.pointee.connection.link.isClosed { return }
+        // One-way requests bring no answer that could make it good.
+        if upstream.pointee.endpoint.pointee.hasFailed {
+            sendHeartbeat(framed, upstream, within: 2 * settings.heartbeat)
+        }
+        markDirty(framed, upstream)
+        watch(framed, upstream)
+    }
+
+    // MARK: The pool
+
+    @inline(__always)
+    private func pooled(
+        _ endpoint: UnsafeMutablePointer<Endpoint>, _ lane: UInt8
+    ) -> UnsafeMutablePointer<FramedUpstream>? {
+        var item = pool(endpoint)
+        while let upstream = item, upstream.pointee.connection.lane != lane { item = upstream.pointee.nextInPool }
+        return item
+    }
+
+    private func enterPool(_ upstream: UnsafeMutablePointer<FramedUpstream>) {
+        let endpoint = upstream.pointee.endpoint
+        upstream.pointee.nextInPool = pool(endpoint)
+        endpoint.pointee.pool = UnsafeMutableRawPointer(upstream)
+    }
+
+    private func leavePool(_ upstream: UnsafeMutablePointer<FramedUpstream>) {
+        let endpoint = upstream.pointee.endpoint
+        if pool(endpoint) == upstream {
+            endpoint.pointee.pool = UnsafeMutableRawPointer(upstream.pointee.nextInPool)
+        } else {
+            var item = pool(endpoint)
+            while let other = item, other.pointee.nextInPool != upstream { item = other.pointee.nextInPool }
+            item?.pointee.nextInPool = upstream.pointee.nextInPool
+        }
+        upstream.pointee.nextInPool = nil
+    }
+
+    // MARK: Leaving
+
+    /// How long a host is ejected that told that it takes no new requests, unless it takes that back.
+    private static var leavingPause: Int64 { 3_000_000_000 }
+
+    /// The host is going, or wants to be left alone: it gets no new requests, those in flight finish.
+    mutating func beginLeaving<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ upstream: UnsafeMutablePointer<FramedUpstream>
+    ) {
+        guard upstream.pointee.phase == .ready else { return }
+        upstream.pointee.phase = .leaving
+        upstream.pointee.leavingUntil = now + Self.leavingPause
+        upstream.pointee.endpoint.pointee.readonlyConnections += 1
+        leavePool(upstream)
+        closeIfDone(framed, upstream)
+        if !upstream.pointee.connection.link.isClosed { watch(framed, upstream) }
+    }
+
+    /// The host takes requests again.
+    mutating func endLeaving<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ upstream: UnsafeMutablePointer<FramedUpstream>
+    ) {
+        guard upstream.pointee.phase == .leaving else { return }
+        stopCounting(upstream)
+        guard pooled(upstream.pointee.endpoint, upstream.pointee.connection.lane) == nil else { return }
+        upstream.pointee.phase = .ready
+        enterPool(upstream)
+    }
+
+    /// The connection does not keep its host from new requests any longer: time is over, the host takes it back, or the connection
+    /// ends in whatever way.
+    func stopCounting(_ upstream: UnsafeMutablePointer<FramedUpstream>) {
+        if upstream.pointee.leavingUntil == 0 { return }
+        upstream.pointee.leavingUntil = 0
+        upstream.pointee.endpoint.pointee.readonlyConnections -= 1
+    }
+
+    // MARK: Giving up
+
+    /// How long is read on after writing has failed.
+    private static var lastWords: Int64 { 1_000_000_000 }
+
+    /// The connection is of no use any more: requests that did not leave this process go to other hosts, the others are answered.
+    mutating func lose<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ upstream: UnsafeMutablePointer<FramedUpstream>, _ reason: String,
+        _ outcome: Outcome = .host
+    ) {
+        if upstream.pointee.connection.link.isClosed { return }
+        let endpoint = upstream.pointee.endpoint
+        // The endpoint must outlive this.
+        endpoint.pointee.active += 1
+        if upstream.pointee.phase == .connecting || !upstream.pointee.isIdle { blame(outcome, endpoint, reason) }
+        upstream.pointee.phase = .broken
+        leavePool(upstream)
+        while let request = upstream.pointee.oneWayRequests.first ?? upstream.pointee.requests.first {
+            takeBack(framed, request, upstream, reason)
+        }
+        close(framed, upstream)
+        endpoint.pointee.active -= 1
+        freeEndpointIfUnused(endpoint)
+    }
+
+    /// Writing has failed. What the host sent before is read first; the poller tells its end.
+    mutating func stopWriting<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ upstream: UnsafeMutablePointer<FramedUpstream>
+    ) {
+        upstream.pointee.phase = .broken
+        upstream.pointee.phaseEnd = now + Self.lastWords
+        leavePool(upstream)
+        watch(framed, upstream)
+    }
+
+    // MARK: Closing
+
+    /// The last request has left: the connection goes when the host is not listed any more or wants no more requests.
+    @inline(__always)
+    mutating func closeIfDone<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ upstream: UnsafeMutablePointer<FramedUpstream>
+    ) {
+        let isWanted = upstream.pointee.phase != .leaving && upstream.pointee.endpoint.pointee.references > 0
+        if isWanted || upstream.pointee.phase == .broken || !upstream.pointee.isIdle { return }
+        close(framed, upstream)
+    }
+
+    /// No cluster lists the host any more: its connections go now, or with their last request.
+    mutating func retireUpstreams<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, of endpoint: UnsafeMutablePointer<Endpoint>
+    ) {
+        // The caller frees the endpoint.
+        endpoint.pointee.active += 1
+        var item = pool(endpoint)
+        while let upstream = item {
+            item = upstream.pointee.nextInPool
+            closeIfDone(framed, upstream)
+        }
+        endpoint.pointee.active -= 1
+    }
+
+    private mutating func close<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ upstream: UnsafeMutablePointer<FramedUpstream>
+    ) {
+        if upstream.pointee.connection.link.isClosed { return }
+        leavePool(upstream)
+        close(upstream.link)
+        framed.pointee.upstreamMemory -= upstream.pointee.connection.countedMemory
+        let endpoint = upstream.pointee.endpoint
+        if upstream.pointee.leavingUntil != 0 {
+            stopCounting(upstream)
+            endpoint.pointee.leaveAlone(until: now + Self.leavingPause)
+        }
+        endpoint.pointee.connections -= 1
+        framed.pointee.upstreams.bury(upstream)
+        freeEndpointIfUnused(endpoint)
+    }
+}

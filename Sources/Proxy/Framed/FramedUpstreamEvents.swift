@@ -1,0 +1,104 @@
+import Balancing
+import Codecs
+import Runtime
+
+// Hosts' answers on their way to the downstreams.
+extension Worker {
+    @inline(__always)
+    mutating func upstreamReady<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ upstream: UnsafeMutablePointer<FramedUpstream>, _ readiness: Readiness
+    ) {
+        if upstream.pointee.connection.link.isClosed { return }
+        if upstream.pointee.phase == .connecting { return finishConnect(framed, upstream) }
+        if readiness.contains(.writable) { markDirty(framed, upstream) }
+        if readiness.isDisjoint(with: [.readable, .error, .hangUp]) { return }
+        let wasWithinFrame = upstream.pointee.connection.isWithinFrame
+        read(framed, upstream.connection)
+        let isWatched = wasWithinFrame || upstream.pointee.connection.isWithinFrame
+        if isWatched && !upstream.pointee.connection.link.isClosed { watch(framed, upstream) }
+    }
+
+    /// Takes a whole frame.
+    @inline(__always)
+    mutating func take<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ upstream: UnsafeMutablePointer<FramedUpstream>, _ head: Codec.Head,
+        _ frame: UnsafeMutablePointer<UInt8>
+    ) {
+        switch Codec.role(head, frame) {
+        case .response: passAnswer(framed, upstream, head, frame)
+        case .heartbeat: send(framed, frame, Codec.answerHeartbeat(frame, head), to: upstream)
+        case .heartbeatAnswer: noteAlive(upstream.pointee.endpoint)
+        case .goodbye: beginLeaving(framed, upstream)
+        case .comeback: endLeaving(framed, upstream)
+        case .request, .foreign: refuseCallback(framed, upstream, head, frame)
+        case .ignored: break
+        }
+    }
+
+    // MARK: Answers
+
+    @inline(__always)
+    private mutating func passAnswer<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ upstream: UnsafeMutablePointer<FramedUpstream>, _ head: Codec.Head,
+        _ frame: UnsafeMutablePointer<UInt8>
+    ) {
+        noteSuccess(upstream.pointee.endpoint)
+        // Nobody waits for answers that come too late.
+        guard let request = framed.pointee.requests.find(Codec.id(head), from: upstream) else { return }
+        let execution = Codec.execution(head, frame)
+        if execution != .possible && sendElsewhere(framed, request, upstream, execution) { return }
+        let code = Codec.code(head, frame)
+        if let downstream = request.pointee.downstream {
+            Codec.stampResponse(frame, head, id: request.pointee.downstreamID)
+            send(framed, frame, head.frameLength, to: downstream)
+        }
+        end(framed, request, code: code)
+    }
+
+    /// Whether another host has the request now that this one has not executed it.
+    private mutating func sendElsewhere<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>,
+        _ upstream: UnsafeMutablePointer<FramedUpstream>, _ execution: Execution
+    ) -> Bool {
+        let verdict = Forwarding.verdict(on: .answered(execution), of: request.pointee.state, now: now)
+        guard verdict == .attempt, !request.pointee.frame.isEmpty else { return false }
+        request.pointee.state.tried.insert(upstream.pointee.endpoint)
+        leaveUpstream(framed, request)
+        return attempt(
+            framed, request, request.pointee.frame.bytes, request.pointee.frame.count, isRead: false)
+    }
+
+    /// Tells the downstream; the body is dropped as it comes.
+    mutating func refuseOversized<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ upstream: UnsafeMutablePointer<FramedUpstream>, _ head: Codec.Head
+    ) {
+        guard !head.isRequest, let request = framed.pointee.requests.find(Codec.id(head), from: upstream) else {
+            return
+        }
+        let host = upstream.pointee.endpoint.pointee.address.description
+        answer(
+            framed, request, .badAnswer,
+            "greymesh: the answer of \(host) has \(head.bodyLength) bytes, more than the limit of "
+                + "\(framed.pointee.bodyLimit)")
+    }
+
+    // MARK: What hosts ask
+
+    private mutating func noteAlive(_ endpoint: UnsafeMutablePointer<Endpoint>) {
+        if endpoint.pointee.failures == 0 { return }
+        endpoint.pointee.noteAlive()
+        if endpoint.pointee.failures == 0 { note(.hostRecovered(address: endpoint.pointee.address)) }
+    }
+
+    /// A callback would have to reach the downstream that registered it, but this connection is everybody's.
+    private mutating func refuseCallback<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ upstream: UnsafeMutablePointer<FramedUpstream>, _ head: Codec.Head,
+        _ frame: UnsafeMutablePointer<UInt8>
+    ) {
+        guard Codec.isTwoWay(head) else { return }
+        let count = Codec.write(
+            .unsupported, "greymesh: requests of hosts (argument callbacks) are not passed to downstreams",
+            id: Codec.id(head), Codec.form(head, frame), into: output)
+        send(framed, output, count, to: upstream)
+    }
+}

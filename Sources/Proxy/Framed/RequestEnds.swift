@@ -1,0 +1,184 @@
+import Balancing
+import Codecs
+import Routing
+import Runtime
+
+// How requests end: with the host's answer, with an answer of our own, or with neither.
+extension Worker {
+    /// Counts and logs a request that has ended in whatever way, and gives back what it held.
+    @inline(__always)
+    mutating func end<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>, code: Int32
+    ) {
+        guard let service = request.pointee.state.service else { return }
+        record(
+            RequestRecord(
+                service: service, kind: Codec.kind, wished: request.pointee.state.asked.wishLabel,
+                served: request.pointee.state.served, code: code, started: request.pointee.state.started),
+            line: &request.pointee.state.logLine)
+        service.pointee.waitingRequests.remove(request)
+        wheel.cancel(request.timer)
+        leaveUpstream(framed, request)
+        if let downstream = request.pointee.downstream {
+            downstream.pointee.requests.remove(request)
+            downstream.pointee.requestCount -= 1
+            // It may have waited for this: to be read from again, or to be closed.
+            markDirty(framed, downstream)
+        }
+        letGo(framed, request)
+        request.pointee.state.service = nil
+        framed.pointee.requests.put(request)
+        finishRequest(of: service)
+    }
+
+    /// Ends the bond between a request and the connection that it was sent on; an answer that still comes is dropped.
+    @inline(__always)
+    mutating func leaveUpstream<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>
+    ) {
+        guard let upstream = request.pointee.upstream else { return }
+        if request.pointee.isTwoWay {
+            upstream.pointee.requests.remove(request)
+        } else {
+            upstream.pointee.oneWayRequests.remove(request)
+        }
+        request.pointee.upstream = nil
+        upstream.pointee.endpoint.pointee.active -= 1
+        if upstream.pointee.requests.first == nil { closeIfDone(framed, upstream) }
+    }
+
+    // MARK: Answers of our own
+
+    mutating func answer<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>, _ answer: LocalAnswer, _ text: String
+    ) {
+        if let downstream = request.pointee.downstream {
+            let count = Codec.write(
+                answer, text, id: request.pointee.downstreamID, request.pointee.form, into: output)
+            send(framed, output, count, to: downstream)
+        }
+        end(framed, request, code: Codec.code(answer))
+    }
+
+    /// No host may or can serve: says for which service and version.
+    mutating func answerNoHost<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>, _ frame: UnsafeMutablePointer<UInt8>,
+        _ count: Int, _ reason: String
+    ) {
+        guard let service = request.pointee.state.service else { return }
+        let name = service.pointee.key.name
+        let tried = request.pointee.state.tried.count
+        if framed.pointee.exhaustion != 0 {
+            let problem = SystemError.text(of: framed.pointee.exhaustion)
+            framed.pointee.exhaustion = 0
+            return answer(
+                framed, request, .exhausted,
+                "greymesh: no connection to a host of service \(name) can be opened from here: \(problem)")
+        }
+        if tried > 0 {
+            let hosts = tried == 1 ? "1 host" : "\(tried) hosts"
+            return answer(
+                framed, request, .unreachable,
+                "greymesh: service \(name) could not be reached, \(hosts) tried" + (reason.isEmpty ? "" : ": " + reason)
+            )
+        }
+        let asked = describe(framed, request, service, frame, count)
+        answer(framed, request, .noHost, "greymesh: no usable host of service \(name)" + asked)
+    }
+
+    /// What the request asks for, in words.
+    private mutating func describe<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>,
+        _ service: UnsafeMutablePointer<Service>, _ frame: UnsafeMutablePointer<UInt8>, _ count: Int
+    ) -> String {
+        guard let head = Codec.head(frame, count: count) else { return "" }
+        let reading = framed.pointee.codec.read(frame, head)
+        var text = ""
+        switch wantedTarget(service, request.pointee.state.asked) {
+        case .version(let label) where label >= 0: text += " in version \(service.pointee.labels[label].text)"
+        case .version: text += " in version \(requestedText(framed, frame))"
+        case .own, .any, .nothing: break
+        }
+        guard case .named = reading else { return text }
+        let version = framed.pointee.codec.version(frame).text
+        let group = framed.pointee.codec.group(frame).text
+        text += " for interface version \(version.isEmpty ? "\(Codec.noVersion)" : version)"
+        return text + (group.isEmpty ? " without \(Codec.groupName)" : " and \(Codec.groupName) \(group)")
+    }
+
+    private func requestedText<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ frame: UnsafeMutablePointer<UInt8>
+    ) -> String {
+        for index in 0..<settings.wishCount {
+            let value = framed.pointee.codec.property(settings.wishNames[index], frame)?.text ?? ""
+            if !value.isEmpty && value != "0.0.0" && value != "*" { return value }
+        }
+        return "asked for"
+    }
+
+    // MARK: Time
+
+    /// The registries or the host have not answered in time.
+    mutating func requestTimeout<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>
+    ) {
+        guard let service = request.pointee.state.service else { return }
+        let milliseconds = (request.pointee.state.deadline - request.pointee.state.started) / 1_000_000
+        guard let upstream = request.pointee.upstream else {
+            let name = service.pointee.key.name
+            let text = "greymesh: the registries have not answered in time about service \(name)"
+            if now < request.pointee.state.deadline { return answer(framed, request, .undiscovered, text) }
+            return answer(framed, request, .timeout, text + ": the caller waits \(milliseconds) ms")
+        }
+        let host = upstream.pointee.endpoint.pointee.address.description
+        if upstream.pointee.isOpen { noteTimeout(framed, request, upstream) }
+        if request.pointee.position >= upstream.pointee.sent { expire(request, upstream) }
+        answer(framed, request, .timeout, "greymesh: \(host) did not answer within \(milliseconds) ms")
+    }
+
+    private mutating func noteTimeout<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>,
+        _ upstream: UnsafeMutablePointer<FramedUpstream>
+    ) {
+        let endpoint = upstream.pointee.endpoint
+        let started = request.pointee.state.started
+        let wasHeard = upstream.pointee.connection.progress.heardAt >= started
+        if !wasHeard || upstream.pointee.connection.isWithinFrame { probe(framed, upstream) }
+        if endpoint.pointee.noteTimeout(started: started, now: now) {
+            let pause = (endpoint.pointee.retryAt - now) / 1_000_000
+            let reason = "several requests in a row without an answer in time"
+            note(.hostFailed(address: endpoint.pointee.address, reason: reason, pauseMilliseconds: pause))
+        }
+    }
+
+    // MARK: Another try
+
+    /// A host that was asked will not answer. Another one is, when nothing of the request was handed to this one.
+    mutating func takeBack<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>,
+        _ upstream: UnsafeMutablePointer<FramedUpstream>, _ reason: String
+    ) {
+        let endpoint = upstream.pointee.endpoint
+        let host = endpoint.pointee.address.description
+        let isSent = request.pointee.position < upstream.pointee.sent
+        if !isSent && request.pointee.frame.isEmpty { recover(framed, request, upstream) }
+        leaveUpstream(framed, request)
+        request.pointee.state.tried.insert(endpoint)
+        let event = RequestEvent.ended(isSent ? .sent(mayRepeat: false) : .nothingSent)
+        switch Forwarding.verdict(on: event, of: request.pointee.state, now: now) {
+        case .answer(.timeout):
+            let milliseconds = (request.pointee.state.deadline - request.pointee.state.started) / 1_000_000
+            answer(
+                framed, request, .timeout,
+                "greymesh: \(host) did not take the request within \(milliseconds) ms: \(reason)")
+        case .answer(.lost):
+            answer(
+                framed, request, .lost,
+                "greymesh: the connection to \(host) closed while the request waited for its answer: \(reason)")
+        case .attempt, .pass, .cut, .answer:
+            dispatch(
+                framed, request, request.pointee.frame.bytes, request.pointee.frame.count, isRead: false,
+                reason: "\(host): \(reason)")
+        }
+    }
+}

@@ -1,0 +1,199 @@
+import Balancing
+import Codecs
+import Model
+import Routing
+import Runtime
+
+// A request's way to its service, first part: reading, service, what it asks for.
+extension Worker {
+    /// Takes a request. `frame` is whole, and may be changed.
+    @inline(__always)
+    mutating func begin<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ downstream: UnsafeMutablePointer<FramedDownstream>, _ head: Codec.Head,
+        _ frame: UnsafeMutablePointer<UInt8>
+    ) {
+        let reading = framed.pointee.codec.read(frame, head)
+        if case .unusual = reading { return beginPlain(framed, downstream, head, frame) }
+        begin(framed, downstream, head, frame, head.frameLength, reading)
+    }
+
+    /// Texts in several pieces or another encoding are what they say all the same: the request is written anew with plain ones.
+    private mutating func beginPlain<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ downstream: UnsafeMutablePointer<FramedDownstream>, _ head: Codec.Head,
+        _ frame: UnsafeMutablePointer<UInt8>
+    ) {
+        var plain = Buffer()
+        buffers.reserve(Codec.plainBound(head), in: &plain)
+        let count = framed.pointee.codec.writePlain(frame, head, into: plain.tail)
+        plain.filled(count)
+        if count > 0, let plainHead = Codec.head(plain.bytes, count: count) {
+            var reading = framed.pointee.codec.read(plain.bytes, plainHead)
+            if case .unusual = reading { reading = .malformed }
+            begin(framed, downstream, plainHead, plain.bytes, count, reading)
+        } else {
+            begin(framed, downstream, head, frame, head.frameLength, .malformed)
+        }
+        buffers.release(&plain)
+    }
+
+    /// The request was read last.
+    private mutating func begin<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ downstream: UnsafeMutablePointer<FramedDownstream>, _ head: Codec.Head,
+        _ frame: UnsafeMutablePointer<UInt8>, _ count: Int, _ reading: RequestReading
+    ) {
+        guard let service = requestedService(framed, reading, frame, listener: downstream.pointee.listener) else {
+            return refuseUnnamed(framed, downstream, head, reading, frame)
+        }
+        guard let request = framed.pointee.requests.take() else {
+            return refuse(
+                framed, downstream, head, Codec.form(head, frame), .overloaded,
+                "greymesh: too many requests are in flight", frame: frame)
+        }
+        request.pointee.state.service = service
+        request.pointee.state.started = now
+        request.pointee.downstreamID = Codec.id(head)
+        request.pointee.form = Codec.form(head, frame)
+        downstream.pointee.connection.lane = request.pointee.form.lane
+        request.pointee.isTwoWay = Codec.isTwoWay(head)
+        if request.pointee.isTwoWay {
+            request.pointee.downstream = downstream
+            downstream.pointee.requests.insert(request)
+            downstream.pointee.requestCount += 1
+        }
+        service.pointee.usedAt = now
+        service.pointee.active += 1
+        if accessLog != nil { beginLogLine(framed, request, downstream, frame) }
+        if Codec.rounds(frame) >= Self.mostRounds { return refuseRound(framed, request, service) }
+        if service.pointee.state == .ready || becomesReady(service) {
+            ask(framed, request, service, frame, downstream.peerText)
+            start(request)
+            dispatch(framed, request, frame, count, isRead: true)
+        } else {
+            park(framed, request, service, frame, count)
+        }
+    }
+
+    /// Greymeshes that a request may come through.
+    private static var mostRounds: UInt8 { 8 }
+
+    /// Hosts lead back to where the request has been.
+    private mutating func refuseRound<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>, _ service: UnsafeMutablePointer<Service>
+    ) {
+        answer(
+            framed, request, .loop,
+            "greymesh: a request of service \(service.pointee.key.name) has come through \(Self.mostRounds) Greymeshes and goes "
+                + "no further: hosts of it lead back to one of them")
+    }
+
+    // MARK: Service
+
+    @inline(__always)
+    private mutating func requestedService<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ reading: RequestReading, _ frame: UnsafeMutablePointer<UInt8>, listener: Int32
+    ) -> UnsafeMutablePointer<Service>? {
+        if let application = listeners[Int(listener)].application {
+            if case .malformed = reading { return nil }
+            return application
+        }
+        switch reading {
+        case .named:
+            let name = framed.pointee.codec.interface(frame)
+            if let service = tables.known.find(Codec.kind, name) { return service }
+            return InterfaceName.isPlausible(name) ? demandService(Codec.kind, name) : nil
+        case .opaque: return tables.known.onlyOne(of: Codec.kind)
+        case .malformed, .unusual: return nil
+        }
+    }
+
+    /// No service is meant that could be called.
+    private mutating func refuseUnnamed<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ downstream: UnsafeMutablePointer<FramedDownstream>, _ head: Codec.Head,
+        _ reading: RequestReading, _ frame: UnsafeMutablePointer<UInt8>
+    ) {
+        let form = Codec.form(head, frame)
+        switch reading {
+        case .malformed, .unusual:
+            let text = "greymesh: " + framed.pointee.codec.malformation + " (\(Codec.contentName(head)))"
+            noteBadInput(downstream, text)
+            refuse(framed, downstream, head, form, .malformed, text)
+        case .opaque:
+            let count = tables.known.count(of: Codec.kind)
+            let text =
+                "greymesh: a request in \(Codec.contentName(head)) does not show which service it is for, and \(count) "
+                + "are known"
+            refuse(framed, downstream, head, form, .unnamed, text, frame: frame)
+        case .named:
+            let name = framed.pointee.codec.interface(frame)
+            let text =
+                InterfaceName.isPlausible(name)
+                ? "greymesh: too many names are asked for that no registry lists, \(name.text) is one more"
+                : "greymesh: the request names no service: the name is empty, too long, not UTF-8 or not an interface's"
+            refuse(framed, downstream, head, form, .unnamed, text, frame: frame)
+        }
+    }
+
+    // MARK: What the request asks for
+
+    /// Reads requested version, group, interface version, sticky key and timeout from the request that was read last.
+    @inline(__always)
+    mutating func ask<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>,
+        _ service: UnsafeMutablePointer<Service>, _ frame: UnsafePointer<UInt8>, _ peer: ByteString
+    ) {
+        readTimeout(framed, request, service)
+        var asked = Asked()
+        if !framed.pointee.codec.isReadable || service.pointee.takesAll {
+            // Nothing can be read, or nothing of it matters: any interface version will do.
+            asked.isDubbo = true
+            asked.interfaceVersion = CallView.anyInterfaceVersion
+        } else {
+            identify(
+                &asked, group: framed.pointee.codec.group(frame),
+                interfaceVersion: framed.pointee.codec.version(frame), noVersion: Codec.noVersion, of: service)
+            asked.wish = requestedVersion(framed, frame, service)
+        }
+        if asked.wish == .none && service.pointee.rules.shareCount > 0 {
+            drawChance(&asked, stickyKey: stickyKey(framed, service, frame, peer), of: service)
+        }
+        request.pointee.state.asked = asked
+        // What goes to the application behind a listener is never rewritten: there it is as if it had the host's version.
+        request.pointee.frameVersion = service.pointee.takesAll ? 0 : asked.interfaceVersion
+    }
+
+    @inline(__always)
+    func readTimeout<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>,
+        _ service: UnsafeMutablePointer<Service>
+    ) {
+        let milliseconds = Int64(framed.pointee.codec.timeoutMilliseconds)
+        let timeout = milliseconds > 0 ? milliseconds * 1_000_000 : service.pointee.timeout
+        request.pointee.state.deadline = request.pointee.state.started + timeout
+    }
+
+    @inline(__always)
+    private func requestedVersion<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ frame: UnsafePointer<UInt8>, _ service: UnsafeMutablePointer<Service>
+    ) -> Wish {
+        for index in 0..<settings.wishCount {
+            guard let value = framed.pointee.codec.property(settings.wishNames[index], frame),
+                !InterfaceName.isAnyVersion(value)
+            else { continue }
+            let wish = wish(value, of: service)
+            if wish != .none { return wish }
+        }
+        return .none
+    }
+
+    private func stickyKey<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ service: UnsafeMutablePointer<Service>, _ frame: UnsafePointer<UInt8>,
+        _ peer: ByteString
+    ) -> ByteString {
+        let none = ByteString(base: frame, count: 0)
+        switch service.pointee.sticky {
+        case .clientAddress: return peer
+        case .header: return framed.pointee.codec.property(service.pointee.stickyName, frame) ?? none
+        case nil: return none
+        }
+    }
+}

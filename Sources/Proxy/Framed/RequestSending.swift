@@ -1,0 +1,140 @@
+import Balancing
+import Codecs
+import Runtime
+
+// A request's way to a host, second part: version, host, connection.
+extension Worker {
+    /// From now on the request has its own deadline.
+    @inline(__always)
+    mutating func start(_ request: UnsafeMutablePointer<FramedRequest>) {
+        wheel.set(request.timer, deadline: request.pointee.state.deadline)
+    }
+
+    /// The first attempt, or another one.
+    ///
+    /// - Parameters:
+    ///   - frame: the request as it came.
+    ///   - isRead: it was read last.
+    @inline(__always)
+    mutating func dispatch<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>, _ frame: UnsafeMutablePointer<UInt8>,
+        _ count: Int, isRead: Bool, reason: String = ""
+    ) {
+        if attempt(framed, request, frame, count, isRead: isRead) { return }
+        answerNoHost(framed, request, frame, count, reason)
+    }
+
+    /// Sends the request to a host. False: no host may or can serve.
+    @inline(__always)
+    mutating func attempt<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>, _ frame: UnsafeMutablePointer<UInt8>,
+        _ count: Int, isRead: Bool
+    ) -> Bool {
+        guard let service = request.pointee.state.service else { return false }
+        while request.pointee.state.tried.count < Forwarding.mostAttempts {
+            guard let choice = choose(service, request.pointee.state.asked, tried: request.pointee.state.tried) else {
+                return false
+            }
+            let endpoint = choice.member.pointee.endpoint
+            if let upstream = upstream(framed, of: endpoint, lane: request.pointee.form.lane) {
+                endpoint.pointee.take(now: now, patience: settings.limits.connectTimeout)
+                request.pointee.state.served = choice.cluster.pointee.version
+                request.pointee.sentVersion = Int(choice.cluster.pointee.interfaceVersion)
+                enqueue(framed, request, upstream, frame, count, isRead: isRead)
+                if request.pointee.state.tried.count > 0 { framed.pointee.exhaustion = 0 }
+                return true
+            }
+            request.pointee.state.tried.insert(endpoint)
+        }
+        return false
+    }
+
+    @inline(__always)
+    private mutating func enqueue<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>,
+        _ upstream: UnsafeMutablePointer<FramedUpstream>, _ frame: UnsafeMutablePointer<UInt8>, _ count: Int,
+        isRead: Bool
+    ) {
+        let link = upstream.link
+        let offset = link.pointee.outbound.count
+        if request.pointee.sentVersion == request.pointee.frameVersion
+            || !appendVersioned(framed, request, upstream, frame, count, isRead: isRead)
+        {
+            buffers.append(frame, count: count, to: &link.pointee.outbound)
+        }
+        let written = link.pointee.outbound.count - offset
+        let isLate = request.pointee.state.started != now
+        let left = isLate ? (request.pointee.state.deadline - now) / 1_000_000 : 0
+        Codec.stampRequest(
+            link.pointee.outbound.bytes + offset, count: written, id: request.pointee.upstreamID,
+            milliseconds: Int32(truncatingIfNeeded: min(left, Int64(Int32.max))))
+        request.pointee.position = upstream.pointee.queued
+        upstream.pointee.queued &+= UInt64(written)
+        request.pointee.end = upstream.pointee.queued
+        request.pointee.upstream = upstream
+        if request.pointee.isTwoWay {
+            upstream.pointee.requests.append(request)
+            if request.pointee.frame.isEmpty && count <= FramedBounds.replayedFrame
+                && framed.pointee.heldBytes + count <= FramedBounds.heldBytes
+            {
+                hold(framed, request, frame, count)
+            }
+        } else {
+            upstream.pointee.oneWayRequests.append(request)
+            letGo(framed, request)
+        }
+        markDirty(framed, upstream)
+    }
+
+    /// Puts the request into the connection's stream with the interface version of the host that was chosen. False: this cannot
+    /// be done to it, it is to be sent as it is.
+    private mutating func appendVersioned<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>,
+        _ upstream: UnsafeMutablePointer<FramedUpstream>, _ frame: UnsafeMutablePointer<UInt8>, _ count: Int,
+        isRead: Bool
+    ) -> Bool {
+        guard let service = request.pointee.state.service, let head = Codec.head(frame, count: count) else { return false }
+        if !isRead { _ = framed.pointee.codec.read(frame, head) }
+        let label = service.pointee.labels[request.pointee.sentVersion]
+        let none = ByteString(base: Codec.noVersion.utf8Start, count: Codec.noVersion.utf8CodeUnitCount)
+        let version = label.count == 0 ? none : label
+        let link = upstream.link
+        buffers.reserve(framed.pointee.codec.versionedBound(head, versionCount: version.count), in: &link.pointee.outbound)
+        let written = framed.pointee.codec.writeVersion(version, frame, head, into: link.pointee.outbound.tail)
+        link.pointee.outbound.filled(written)
+        return written > 0
+    }
+
+    // MARK: Keeping requests
+
+    /// Keeps the request for another attempt.
+    @inline(__always)
+    mutating func hold<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>, _ frame: UnsafeMutablePointer<UInt8>,
+        _ count: Int
+    ) {
+        buffers.append(frame, count: count, to: &request.pointee.frame)
+        framed.pointee.heldBytes += count
+    }
+
+    /// The request need not be kept any more.
+    @inline(__always)
+    mutating func letGo<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>
+    ) {
+        framed.pointee.heldBytes -= request.pointee.frame.count
+        buffers.release(&request.pointee.frame)
+    }
+
+    /// Copies a request that was not kept out of the stream that it did not leave.
+    mutating func recover<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>,
+        _ upstream: UnsafeMutablePointer<FramedUpstream>
+    ) {
+        let offset = Int(request.pointee.position &- upstream.pointee.sent)
+        let count = Int(request.pointee.end &- request.pointee.position)
+        hold(framed, request, upstream.pointee.connection.link.outbound.bytes + offset, count)
+        Codec.unstampRequest(request.pointee.frame.bytes)
+        request.pointee.frameVersion = request.pointee.sentVersion
+    }
+}

@@ -1,0 +1,55 @@
+import Codecs
+import Model
+import Runtime
+
+// Requests that wait for the registries.
+//
+// | phase | ends by itself after | then |
+// |---|---|---|
+// | waiting for the registries | `discovery_timeout` | error: the downstream may try again |
+// | the same | the request's own timeout | error; it is never sent |
+// | on its way, or waiting for the answer | the request's own timeout, else the service's | error; of what was not begun to be sent nothing is |
+//
+// One-way requests end in the same way, but nobody is told.
+extension Worker {
+    mutating func park<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>,
+        _ service: UnsafeMutablePointer<Service>, _ frame: UnsafeMutablePointer<UInt8>, _ count: Int
+    ) {
+        if framed.pointee.heldBytes + count > FramedBounds.heldBytes {
+            return answer(
+                framed, request, .overloaded,
+                "greymesh: too many requests wait for the registries to tell of service \(service.pointee.key.name)")
+        }
+        hold(framed, request, frame, count)
+        service.pointee.waitingRequests.insert(request)
+        readTimeout(framed, request, service)
+        wheel.set(
+            request.timer, deadline: min(request.pointee.state.deadline, now + settings.limits.discoveryTimeout))
+    }
+
+    /// The service of a waiting request is known now, or is not watched any more.
+    mutating func resumeWaiting(_ request: UnsafeMutablePointer<FramedRequest>, of kind: ServiceKey.Kind) {
+        if kind == .bolt { resumeWaiting(bolt, request) } else { resumeWaiting(dubbo, request) }
+    }
+
+    private mutating func resumeWaiting<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>
+    ) {
+        guard let service = request.pointee.state.service else { return }
+        service.pointee.waitingRequests.remove(request)
+        if service.pointee.state != .ready {
+            return answer(
+                framed, request, .undiscovered,
+                "greymesh: service \(service.pointee.key.name) was let go while the request waited for it")
+        }
+        if now >= request.pointee.state.deadline { return requestTimeout(framed, request) }
+        let (frame, count) = (request.pointee.frame.bytes, request.pointee.frame.count)
+        guard let head = Codec.head(frame, count: count) else { return }
+        _ = framed.pointee.codec.read(frame, head)
+        let peer = request.pointee.downstream?.peerText ?? ByteString(base: frame, count: 0)
+        ask(framed, request, service, frame, peer)
+        start(request)
+        dispatch(framed, request, frame, count, isRead: true)
+    }
+}

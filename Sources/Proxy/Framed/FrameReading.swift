@@ -95,8 +95,10 @@ extension Worker {
     ) {
         if count.isAgain { return }
         if connection.pointee.isUpstream {
-            if count == 0 { return lose(framed, connection.upstream, "the host closed the connection") }
-            lose(framed, connection.upstream, SystemError.text(of: count.errorCode), Outcome(error: count.errorCode))
+            let error = count.errorCode
+            let reason = count == 0 ? "the host closed the connection" : SystemError.text(of: error)
+            let wasUnused = isUnused(connection.upstream)
+            lose(framed, connection.upstream, reason, Outcome(error: error), wasUnused: wasUnused)
         } else if count == 0 {
             stopReading(framed, connection.downstream)
         } else {

@@ -152,20 +152,32 @@ extension Worker {
     /// How long is read on after writing has failed.
     private static var lastWords: Int64 { 1_000_000_000 }
 
+    /// Whether a connection that has been of use has nothing in flight: a host may close it. Requests that come at that moment are as
+    /// good as new.
+    func isUnused(_ upstream: UnsafeMutablePointer<FramedUpstream>) -> Bool {
+        let sent = upstream.pointee.sent
+        if let request = upstream.pointee.requests.first, request.pointee.position < sent { return false }
+        if let request = upstream.pointee.oneWayRequests.first, request.pointee.position < sent { return false }
+        return sent > 0
+    }
+
     /// The connection is of no use any more: requests that did not leave this process go to other hosts, the others are answered.
+    ///
+    /// - Parameter wasUnused: the host only closed what nobody used: it did nothing wrong, and may get those requests as well.
     mutating func lose<Codec: FramedCodec & ~Copyable>(
         _ framed: Framed<Codec>, _ upstream: UnsafeMutablePointer<FramedUpstream>, _ reason: String,
-        _ outcome: Outcome = .host
+        _ outcome: Outcome = .host, wasUnused: Bool = false
     ) {
         if upstream.pointee.connection.link.isClosed { return }
         let endpoint = upstream.pointee.endpoint
         // The endpoint must outlive this.
         endpoint.pointee.active += 1
-        if upstream.pointee.phase == .connecting || !upstream.pointee.isIdle { blame(outcome, endpoint, reason) }
+        let isFailure = upstream.pointee.phase == .connecting || !upstream.pointee.isIdle
+        if isFailure && !wasUnused { blame(outcome, endpoint, reason) }
         upstream.pointee.phase = .broken
         leavePool(upstream)
         while let request = upstream.pointee.oneWayRequests.first ?? upstream.pointee.requests.first {
-            takeBack(framed, request, upstream, reason)
+            takeBack(framed, request, upstream, reason, mayReturn: wasUnused)
         }
         close(framed, upstream)
         endpoint.pointee.active -= 1

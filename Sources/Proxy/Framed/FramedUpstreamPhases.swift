@@ -14,6 +14,7 @@ import Runtime
 // | writing failed | when what it sent before is read, at most 1 s | lost |
 //
 // Lost: the host is ejected when there were requests; those of which nothing was sent go to other hosts, the others are answered.
+// Closed by the host while nothing is in flight: nothing is wrong with it, requests of this moment may go to it again.
 extension Worker {
     /// Sees to interest, timer and memory after every step: they follow from the state and from nothing else.
     @inline(__always)

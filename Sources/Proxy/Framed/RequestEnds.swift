@@ -154,16 +154,18 @@ extension Worker {
     // MARK: Another try
 
     /// A host that was asked will not answer. Another one is, when nothing of the request was handed to this one.
+    ///
+    /// - Parameter mayReturn: this host may be that other one.
     mutating func takeBack<Codec: FramedCodec & ~Copyable>(
         _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>,
-        _ upstream: UnsafeMutablePointer<FramedUpstream>, _ reason: String
+        _ upstream: UnsafeMutablePointer<FramedUpstream>, _ reason: String, mayReturn: Bool
     ) {
         let endpoint = upstream.pointee.endpoint
         let host = endpoint.pointee.address.description
         let isSent = request.pointee.position < upstream.pointee.sent
         if !isSent && request.pointee.frame.isEmpty { recover(framed, request, upstream) }
         leaveUpstream(framed, request)
-        request.pointee.state.tried.insert(endpoint)
+        if !mayReturn { request.pointee.state.tried.insert(endpoint) }
         let event = RequestEvent.ended(isSent ? .sent(mayRepeat: false) : .nothingSent)
         switch Forwarding.verdict(on: event, of: request.pointee.state, now: now) {
         case .answer(.timeout):

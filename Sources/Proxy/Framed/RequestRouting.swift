@@ -78,7 +78,8 @@ extension Worker {
 
     /// Hosts lead back to where the request has been.
     private mutating func refuseRound<Codec: FramedCodec & ~Copyable>(
-        _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>, _ service: UnsafeMutablePointer<Service>
+        _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>,
+        _ service: UnsafeMutablePointer<Service>
     ) {
         answer(
             framed, request, .loop,

@@ -93,13 +93,16 @@ extension Worker {
         _ upstream: UnsafeMutablePointer<FramedUpstream>, _ frame: UnsafeMutablePointer<UInt8>, _ count: Int,
         isRead: Bool
     ) -> Bool {
-        guard let service = request.pointee.state.service, let head = Codec.head(frame, count: count) else { return false }
+        guard let service = request.pointee.state.service, let head = Codec.head(frame, count: count) else {
+            return false
+        }
         if !isRead { _ = framed.pointee.codec.read(frame, head) }
         let label = service.pointee.labels[request.pointee.sentVersion]
         let none = ByteString(base: Codec.noVersion.utf8Start, count: Codec.noVersion.utf8CodeUnitCount)
         let version = label.count == 0 ? none : label
         let link = upstream.link
-        buffers.reserve(framed.pointee.codec.versionedBound(head, versionCount: version.count), in: &link.pointee.outbound)
+        buffers.reserve(
+            framed.pointee.codec.versionedBound(head, versionCount: version.count), in: &link.pointee.outbound)
         let written = framed.pointee.codec.writeVersion(version, frame, head, into: link.pointee.outbound.tail)
         link.pointee.outbound.filled(written)
         return written > 0

@@ -80,7 +80,9 @@ extension Worker {
 
     mutating func resumeWaiting(_ service: UnsafeMutablePointer<Service>) {
         while let downstream = service.pointee.waitingDownstreams.first { resumeWaiting(downstream) }
-        while let request = service.pointee.waitingRequests.first { resumeWaiting(request, of: service.pointee.key.kind) }
+        while let request = service.pointee.waitingRequests.first {
+            resumeWaiting(request, of: service.pointee.key.kind)
+        }
     }
 
     /// The endpoint of an address, made when this worker does not know it.

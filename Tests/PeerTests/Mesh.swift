@@ -25,7 +25,7 @@ final class Mesh {
             BuiltProgram.path("greymesh"),
             ["run", "--registry", registry, "--dubbo", "127.0.0.1:0", "--http", "off", "--admin", "127.0.0.1:0"])
         processes.append(greymesh)
-        dubbo = try Self.address(of: greymesh)
+        dubbo = try Self.address(of: "dubbo", in: greymesh)
     }
 
     deinit {
@@ -93,13 +93,13 @@ final class Mesh {
         do { return try start(1) } catch { return try start(2) }
     }
 
-    /// Where it listens for Dubbo; it was told to take any free port.
-    private static func address(of greymesh: ChildProcess) throws -> String {
+    /// Where a listener really listens that was told to take any free port.
+    static func address(of listener: String, in greymesh: ChildProcess) throws -> String {
         var address: String?
         let came = waitUntil(within: .seconds(20)) {
             let lines = greymesh.errors.split(separator: "\n")
             guard lines.contains(where: { $0.contains("event=ready ") }) else { return false }
-            address = lines.first { $0.contains("event=listener.opened name=dubbo ") }
+            address = lines.first { $0.contains("event=listener.opened name=\(listener) ") }
                 .flatMap { $0.split(separator: " ").first { $0.hasPrefix("address=") } }
                 .map { String($0.dropFirst("address=".count)) }
             return true

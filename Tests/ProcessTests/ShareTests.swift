@@ -33,7 +33,11 @@ struct ShareTests {
             self.kind = kind
             for (name, version) in [("a", "equal"), ("b", "equal"), ("c", "unequal"), ("d", "unequal")] {
                 let service =
-                    kind == "http" ? ["--service", "demo.Shop", "--version", version] : ["--interface", "demo.Shop"]
+                    switch kind {
+                    case "http": ["--service", "demo.Shop", "--version", version]
+                    case "bolt": ["--interface", "demo.Shop", "--release", version]
+                    default: ["--interface", "demo.Shop"]
+                    }
                 let process = try ChildProcess(
                     BuiltProgram.path("greymesh-sample"),
                     [kind, "--name", name, "--delay-ms", "\(milliseconds)"] + service)
@@ -49,7 +53,7 @@ struct ShareTests {
 
         private func entry(_ name: String) -> String {
             let version = name < "c" ? "equal" : "unequal"
-            let metadata = kind == "http" ? "version: \(version)" : "dubbo.tag: \(version)"
+            let metadata = kind == "dubbo" ? "dubbo.tag: \(version)" : "version: \(version)"
             return
                 "    - {address: \"\(hosts[name]!.address)\", weight: \(name == "d" ? 300 : 100), metadata: {\(metadata)}}\n"
         }
@@ -120,10 +124,10 @@ struct ShareTests {
     }
 
     private func versionHeader(_ kind: String, _ version: String) -> String {
-        (kind == "http" ? "x-version=" : "dubbo.tag=") + version
+        (kind == "dubbo" ? "dubbo.tag=" : "x-version=") + version
     }
 
-    @Test("Hosts have their weights' parts", arguments: ["http", "dubbo"], [1, 2])
+    @Test("Hosts have their weights' parts", arguments: ["http", "dubbo", "bolt"], [1, 2])
     func weights(kind: String, workers: Int) throws {
         let mesh = try Mesh(kind)
         try mesh.list("abcd")
@@ -138,7 +142,7 @@ struct ShareTests {
 
     /// Under load least request follows how fast hosts are. Here they are equally fast on a busy machine, too, since nearly all of
     /// the time of a request is a delay. Parts that leave the weights out are 18 points off.
-    @Test("Least request has the weights' parts under load", arguments: ["http", "dubbo"], [1, 2])
+    @Test("Least request has the weights' parts under load", arguments: ["http", "dubbo", "bolt"], [1, 2])
     func leastRequest(kind: String, workers: Int) throws {
         let mesh = try Mesh(kind, delay: 20)
         try mesh.list("abcd")
@@ -178,9 +182,11 @@ struct ShareTests {
         #expect(abs(tally.count(host: "a") - 1000) <= 95, "\(tally.answers)")
     }
 
-    @Test("A split gives versions their parts, and a sticky key one version that survives reloads")
-    func split() throws {
-        let mesh = try Mesh("http")
+    @Test(
+        "A split gives versions their parts, and a sticky key one version that survives reloads",
+        arguments: ["http", "bolt"])
+    func split(kind: String) throws {
+        let mesh = try Mesh(kind)
         try mesh.list("abcd")
         try mesh.use("split: {equal: 3, unequal: 1}", workers: 2)
         #expect(abs(try mesh.call(4000, connections: 8, []).count(version: "unequal") - 1000) <= 120)

@@ -28,6 +28,14 @@ public struct ClusterSet: ~Copyable {
         return nil
     }
 
+    /// Whether a host is listed with that group and interface version, by their labels.
+    public func has(group: Int, interfaceVersion: Int) -> Bool {
+        for index in 0..<count where Int(clusters[index].group) == group && !clusters[index].isUnion {
+            if Int(clusters[index].interfaceVersion) == interfaceVersion { return true }
+        }
+        return false
+    }
+
     deinit {
         for index in 0..<count { clusters[index].free() }
         clusters.deallocate()

@@ -55,6 +55,12 @@ extension Bolt {
 
     // MARK: Changes in place
 
+    /// Overwrites the id of a frame of version 1: nothing in it depends on the id.
+    @inlinable @inline(__always)
+    public static func writeID(_ id: UInt32, _ frame: UnsafeMutablePointer<UInt8>) {
+        UnsafeMutableRawPointer(frame).storeBytes(of: id.bigEndian, toByteOffset: 5, as: UInt32.self)
+    }
+
     /// Gives a whole frame another id, and a request less time.
     ///
     /// - Parameters:

@@ -220,13 +220,22 @@ extension Bolt {
         return ServiceName(interface: interface, version: version, uniqueID: uniqueID)
     }
 
+    /// Whether one of eight bytes is a colon: only then the difference from eight colons has a byte that is zero.
+    @inline(__always)
+    private static func hasColon(_ word: UInt64) -> Bool {
+        let difference = word ^ 0x3a3a_3a3a_3a3a_3a3a
+        return (difference &- 0x0101_0101_0101_0101) & ~difference & 0x8080_8080_8080_8080 != 0
+    }
+
     /// What is before the next colon, or all that is left.
     private static func part(
         _ frame: UnsafePointer<UInt8>, _ end: Int, from start: Int, isLast: Bool
     ) -> ByteRange {
         if start >= end { return ByteRange(start: end, count: 0) }
+        if isLast { return ByteRange(start: start, count: end &- start) }
         var at = start
-        while at < end && (isLast || frame[at] != 0x3a) { at &+= 1 }
+        while end &- at >= 8 && !hasColon(BigEndian.word(frame, at)) { at &+= 8 }
+        while at < end && frame[at] != 0x3a { at &+= 1 }
         return ByteRange(start: start, count: at &- start)
     }
 }

@@ -35,6 +35,8 @@ struct BoltCodec: FramedCodec, ~Copyable {
     }
     static var noVersion: StaticString { "1.0" }
     static var groupName: String { "unique id" }
+    /// ZooKeeper does not tell a SOFA provider's version: 1.0 may be any.
+    static var knowsNoVersion: Bool { false }
     static var slotBits: UInt64 { 18 }
     static var idBits: UInt64 { 32 }
 
@@ -185,8 +187,10 @@ struct BoltCodec: FramedCodec, ~Copyable {
     @inline(__always)
     static func stampRequest(_ frame: UnsafeMutablePointer<UInt8>, count: Int, id: UInt64, milliseconds: Int32) {
         Bolt.noteRound(frame)
+        let id = UInt32(truncatingIfNeeded: id)
+        if frame[0] == Bolt.Variant.version1.protocolCode && milliseconds <= 0 { return Bolt.writeID(id, frame) }
         guard let head = head(frame, count: count) else { return }
-        Bolt.patch(frame, head, id: UInt32(truncatingIfNeeded: id), timeout: milliseconds)
+        Bolt.patch(frame, head, id: id, timeout: milliseconds)
     }
 
     static func unstampRequest(_ frame: UnsafeMutablePointer<UInt8>) { Bolt.takeRoundBack(frame) }

@@ -21,6 +21,7 @@ struct DubboCodec: FramedCodec, ~Copyable {
     }
     static var noVersion: StaticString { "0.0.0" }
     static var groupName: String { "group" }
+    static var knowsNoVersion: Bool { true }
     static var slotBits: UInt64 { 32 }
     static var idBits: UInt64 { 64 }
 

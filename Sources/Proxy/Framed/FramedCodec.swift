@@ -19,6 +19,9 @@ protocol FramedCodec: ~Copyable {
     static var records: FramedRecords { get }
     /// The text that stands for no interface version.
     static var noVersion: StaticString { get }
+    /// Whether a host that is listed without interface version certainly has none. Otherwise it may have any: it gets requests for those
+    /// that no host is listed with, as they are.
+    static var knowsNoVersion: Bool { get }
     /// What the third part of a service's name is called.
     static var groupName: String { get }
     /// Bits of an upstream id that number the record; the others count how often it was used.

@@ -57,7 +57,8 @@ extension Worker {
     ) {
         let link = upstream.link
         let offset = link.pointee.outbound.count
-        if request.pointee.sentVersion == request.pointee.frameVersion
+        let sentVersion = request.pointee.sentVersion
+        if sentVersion == request.pointee.frameVersion || sentVersion == 0 && !Codec.knowsNoVersion
             || !appendVersioned(framed, request, upstream, frame, count, isRead: isRead)
         {
             buffers.append(frame, count: count, to: &link.pointee.outbound)

@@ -115,7 +115,8 @@ import Testing
     func refusesWhatIsNoList(body: String) { expectNoList(body) }
 
     @Test func refusesWhatIsNestedTooDeep() {
-        expectNoList(#"{"hosts":"# + String(repeating: "[", count: 100_000) + String(repeating: "]", count: 100_000) + "}")
+        expectNoList(
+            #"{"hosts":"# + String(repeating: "[", count: 100_000) + String(repeating: "]", count: 100_000) + "}")
     }
 
     private func expectNoList(_ body: String) {

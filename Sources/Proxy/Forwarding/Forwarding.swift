@@ -1,9 +1,17 @@
-/// What has happened to a request that is with a host, or on its way there.
+/// What has happened to a request.
 enum RequestEvent {
-    /// Its connection could not be made, or has ended. `progress` is how far it has come.
+    /// The registries have told of its service: it can go to a host.
+    case ready
+    /// The registries have not told of its service in time.
+    case undiscovered
+    /// No connection could be opened for want of descriptors, ports or memory here.
+    case exhausted
+    /// Its connection to a host could not be made, or has ended. `progress` is how far it has come.
     case ended(Progress)
     /// The host has answered.
     case answered(Execution)
+    /// What the host has sent is no answer.
+    case unreadable
     /// Its time is over.
     case timedOut
 
@@ -29,7 +37,7 @@ enum Execution {
 
 /// What becomes of a request.
 enum Verdict: Equatable {
-    /// Another host is tried.
+    /// A host is tried, or another one.
     case attempt
     /// What the host says goes to the downstream.
     case pass
@@ -44,23 +52,30 @@ enum Forwarding {
     /// Hosts that a request is sent to at most.
     static var mostAttempts: UInt8 { 3 }
 
-    /// - Parameter state: its `tried` has the host already that the event is about, but for `answered`.
-    static func verdict(on event: RequestEvent, of state: RequestState, now: Int64) -> Verdict {
+    /// - Parameters:
+    ///   - state: its `tried` has the host already that the event is about, but for `answered`, and for a host that only closed a
+    ///     connection that it had kept open for nobody: that one may get the request again.
+    ///   - isHostLeft: false when the verdict was `attempt` and there is no host for it. It is something else then.
+    @inline(__always)
+    static func verdict(
+        on event: RequestEvent, of state: RequestState, now: Int64, isHostLeft: Bool = true
+    ) -> Verdict {
+        let isLate = now >= state.deadline
+        let attempts = state.tried.count
+        let isAttempt = isHostLeft && !isLate && attempts < mostAttempts
         switch event {
-        case .timedOut: return .answer(.timeout)
+        case .ready: return isLate ? .answer(.timeout) : isHostLeft ? .attempt : .answer(.noHost)
+        case .undiscovered: return .answer(isLate ? .timeout : .undiscovered)
+        case .exhausted: return isAttempt ? .attempt : .answer(isLate ? .timeout : .exhausted)
+        case .ended(.nothingSent): return isAttempt ? .attempt : .answer(isLate ? .timeout : .unreachable)
+        case .ended(.sent(let mayRepeat)): return isAttempt && mayRepeat ? .attempt : .answer(.lost)
         case .ended(.answering): return .cut
-        case .ended(.nothingSent):
-            if now >= state.deadline { return .answer(.timeout) }
-            return state.tried.count < mostAttempts ? .attempt : .answer(.unreachable)
-        case .ended(.sent(let mayRepeat)):
-            let isAttempt = mayRepeat && now < state.deadline && state.tried.count < mostAttempts
-            return isAttempt ? .attempt : .answer(.lost)
         case .answered(.possible): return .pass
-        case .answered(.overloaded):
-            // Hosts that have too much to do are not to get the same request from one another for long.
-            return state.tried.count == 0 && now < state.deadline ? .attempt : .pass
-        case .answered(.refused):
-            return state.tried.count + 1 < mostAttempts && now < state.deadline ? .attempt : .pass
+        // Hosts that have too much to do are not to get the same request from one another for long.
+        case .answered(.overloaded): return isAttempt && attempts == 0 ? .attempt : .pass
+        case .answered(.refused): return isAttempt && attempts + 1 < mostAttempts ? .attempt : .pass
+        case .unreadable: return .answer(.badAnswer)
+        case .timedOut: return .answer(.timeout)
         }
     }
 }

@@ -10,8 +10,8 @@ enum Outcome {
     case host
     /// The way to the host.
     case network
-    /// The client went, or did not send or take what it should.
-    case client
+    /// The downstream went, or did not send or take what it should.
+    case downstream
 
     /// Whose failure a system call's error on a connection to a host is.
     init(error: Int32) {
@@ -29,7 +29,7 @@ extension Worker {
         switch outcome {
         case .host, .network: noteFailure(endpoint, reason)
         case .ours: note(.exhausted(address: endpoint.pointee.address, reason: reason))
-        case .client: break
+        case .downstream: break
         }
     }
 }

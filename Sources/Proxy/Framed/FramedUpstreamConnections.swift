@@ -40,7 +40,7 @@ extension Worker {
             FramedUpstream(Codec.records.upstream, descriptor: descriptor, lane: lane, endpoint: endpoint))
         let error = open(upstream.link)
         if error != 0 {
-            system.close(descriptor)
+            close(upstream.link)
             framed.pointee.upstreams.put(upstream)
             notConnected(framed, endpoint, SystemError("watch the connection to \(address)", code: error))
             return nil

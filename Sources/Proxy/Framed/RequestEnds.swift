@@ -16,7 +16,7 @@ extension Worker {
                 service: service, kind: Codec.kind, wished: request.pointee.state.asked.wishLabel,
                 served: request.pointee.state.served, code: code, started: request.pointee.state.started),
             line: &request.pointee.state.logLine)
-        service.pointee.waitingRequests.remove(request)
+        service.pointee.waiting.framed.remove(request)
         wheel.cancel(request.timer)
         leaveUpstream(framed, request)
         if let downstream = request.pointee.downstream {

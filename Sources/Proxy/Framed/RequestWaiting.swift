@@ -22,7 +22,7 @@ extension Worker {
                 "greymesh: too many requests wait for the registries to tell of service \(service.pointee.key.name)")
         }
         hold(framed, request, frame, count)
-        service.pointee.waitingRequests.insert(request)
+        service.pointee.waiting.framed.insert(request)
         readTimeout(framed, request, service)
         wheel.set(
             request.timer, deadline: min(request.pointee.state.deadline, now + settings.limits.discoveryTimeout))
@@ -37,7 +37,7 @@ extension Worker {
         _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>
     ) {
         guard let service = request.pointee.state.service else { return }
-        service.pointee.waitingRequests.remove(request)
+        service.pointee.waiting.framed.remove(request)
         if service.pointee.state != .ready {
             return answer(
                 framed, request, .undiscovered,

@@ -3,6 +3,10 @@ import Runtime
 
 /// Codes of ends that have no status of their own.
 enum RequestCode {
+    /// The downstream went before the response's end; nginx has the same.
+    static var downstreamGone: Int32 { 499 }
+    /// The response broke off after its head was sent.
+    static var cut: Int32 { 599 }
     /// A result of a multiplexed protocol that is an exception of the called method: its status is that of a good one.
     static var exception: Int32 { 1000 }
 }

@@ -48,8 +48,7 @@ struct Service: ~Copyable {
     let salt: UInt64
     var timeout: Int64 = 60_000_000_000
     var metrics = ServiceMetrics()
-    var waitingDownstreams = LinkedList<Downstream.WaitingPlace>()
-    var waitingRequests = LinkedList<FramedRequest.WaitingPlace>()
+    var waiting = Waiting()
 
     init(key: ServiceKey) {
         self.key = key

@@ -49,7 +49,7 @@ extension Worker {
     /// requests wait for it.
     mutating func removeService(_ key: ServiceKey) {
         guard let service = findService(key), !isPinned(service) else { return }
-        if service.pointee.waitingDownstreams.first != nil || service.pointee.waitingRequests.first != nil {
+        if !service.pointee.waiting.isEmpty {
             outbox.post(.wanted(key))
             return
         }
@@ -76,13 +76,6 @@ extension Worker {
         retire(&service.pointee.clusters, for: ClusterSet())
         service.deinitialize(count: 1)
         service.deallocate()
-    }
-
-    mutating func resumeWaiting(_ service: UnsafeMutablePointer<Service>) {
-        while let downstream = service.pointee.waitingDownstreams.first { resumeWaiting(downstream) }
-        while let request = service.pointee.waitingRequests.first {
-            resumeWaiting(request, of: service.pointee.key.kind)
-        }
     }
 
     /// The endpoint of an address, made when this worker does not know it.

@@ -10,12 +10,16 @@ struct Link {
     let descriptor: Int32
     /// What the poller watches for.
     var interest: Readiness
+    /// The poller does not watch it: the peer is gone, which would be told again and again, and what it has sent has to wait.
+    var isUnwatched = false
     /// Closed in this batch of events: events that still name it mean nothing.
     var isClosed = false
     /// Nothing more is read: the peer has ended its side, or what it sent cannot be understood.
     var readClosed = false
-    /// Nothing more can be sent.
+    /// Nothing more is sent: this side was ended, or what the peer does not take is given up.
     var writeClosed = false
+    /// The error that sending has ended with; 0 before. What the peer has sent until then still counts.
+    var sendError: Int32 = 0
     /// Bytes that were read and not used.
     var inbound = Buffer()
     /// Bytes that the peer has not taken.
@@ -51,43 +55,32 @@ extension UnsafeMutablePointer where Pointee == Link {
     }
 }
 
+// Readiness and the end.
 extension Worker {
     /// Begins to watch; returns 0, or the error of what there is no room for.
     func open(_ link: UnsafeMutablePointer<Link>) -> Int32 {
         system.watch(link.pointee.descriptor, link.pointee.interest, token: Token(link).rawValue)
     }
 
+    /// Watches for what the state of the link's record can use: not for input that nobody takes, nor for room that nobody fills.
     @inline(__always)
     func watch(_ link: UnsafeMutablePointer<Link>, for interest: Readiness) {
         if interest == link.pointee.interest { return }
         link.pointee.interest = interest
-        system.rewatch(link.pointee.descriptor, interest, token: Token(link).rawValue)
+        if link.pointee.isUnwatched {
+            link.pointee.isUnwatched = false
+            _ = open(link)
+        } else {
+            system.rewatch(link.pointee.descriptor, interest, token: Token(link).rawValue)
+        }
     }
 
-    /// Reads; 0 is the end of the stream, less is the negative error.
-    @inline(__always)
-    func receive(_ link: UnsafeMutablePointer<Link>, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int) -> Int {
-        system.receive(link.pointee.descriptor, bytes, count)
-    }
-
-    /// Sends what waits in `outbound`.
-    @inline(__always)
-    mutating func flush(_ link: UnsafeMutablePointer<Link>) -> Link.Flushed {
-        let waiting = link.pointee.outbound.count
-        if waiting == 0 {
-            buffers.release(&link.pointee.outbound)
-            return .all
-        }
-        let sent = system.send(link.pointee.descriptor, link.pointee.outbound.bytes, waiting)
-        if sent == waiting {
-            link.pointee.takenAt = 0
-            buffers.release(&link.pointee.outbound)
-            return .all
-        }
-        if sent < 0 && !sent.isAgain { return .failed(sent.errorCode) }
-        if sent > 0 { link.pointee.outbound.consume(sent) }
-        if sent > 0 || link.pointee.takenAt == 0 { link.pointee.takenAt = now }
-        return .some
+    /// Not even the peer's end is told, until the link is watched for something.
+    func unwatch(_ link: UnsafeMutablePointer<Link>) {
+        if link.pointee.isUnwatched { return }
+        system.unwatch(link.pointee.descriptor)
+        link.pointee.isUnwatched = true
+        link.pointee.interest = []
     }
 
     /// The earliest of a link's deadlines comes first: one that moves away is looked at when the earlier one has passed.
@@ -97,11 +90,30 @@ extension Worker {
         if !timer.pointee.isSet || deadline < timer.pointee.deadline { wheel.set(timer, deadline: deadline) }
     }
 
+    /// Whether the peer has neither ended the connection nor sent anything.
+    func isQuiet(_ link: UnsafeMutablePointer<Link>) -> Bool { system.isQuiet(link.pointee.descriptor) }
+
+    /// Ends this side's way; the peer's way stays open.
+    func endOutput(_ link: UnsafeMutablePointer<Link>) {
+        link.pointee.writeClosed = true
+        system.endOutput(link.pointee.descriptor)
+    }
+
     /// Closes the socket and gives back what the link holds; the record goes when the batch is over.
     mutating func close(_ link: UnsafeMutablePointer<Link>) {
+        system.close(link.pointee.descriptor)
+        release(link)
+    }
+
+    /// The same, but the peer sees a reset and not an end.
+    mutating func reset(_ link: UnsafeMutablePointer<Link>) {
+        system.reset(link.pointee.descriptor)
+        release(link)
+    }
+
+    private mutating func release(_ link: UnsafeMutablePointer<Link>) {
         link.pointee.isClosed = true
         wheel.cancel(link.timer)
-        system.close(link.pointee.descriptor)
         buffers.release(&link.pointee.inbound)
         buffers.release(&link.pointee.outbound)
     }

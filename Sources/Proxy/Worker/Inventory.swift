@@ -1,6 +1,6 @@
 /// What a worker holds. When all is quiet everything is back at what it was: the proof that nothing is forgotten or let go twice.
 package struct Inventory: Equatable, Sendable {
-    /// Connections of HTTP clients and to HTTP hosts.
+    /// HTTP connections: downstream, and to hosts.
     package var downstreams = 0
     package var upstreams = 0
     /// Connections of multiplexed protocols, and their requests in flight.
@@ -43,9 +43,7 @@ extension Worker {
         for service in tables.services {
             inventory.services += 1
             inventory.activeOfServices += service.pointee.active
-            if service.pointee.waitingDownstreams.first != nil || service.pointee.waitingRequests.first != nil {
-                inventory.lists += 1
-            }
+            if !service.pointee.waiting.isEmpty { inventory.lists += 1 }
         }
         for part in 0..<EndpointTable.partCount {
             for key in tables.endpoints.keys(inPart: part) {

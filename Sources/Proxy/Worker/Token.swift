@@ -36,11 +36,6 @@ struct Token {
     }
 
     @inline(__always)
-    init(_ kind: RecordKind, _ record: UnsafeMutableRawPointer) {
-        rawValue = UInt64(UInt(bitPattern: record)) | UInt64(kind.rawValue)
-    }
-
-    @inline(__always)
     var kind: RecordKind { RecordKind(code: UInt8(truncatingIfNeeded: rawValue & 15)) }
 
     @inline(__always)

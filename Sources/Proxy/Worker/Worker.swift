@@ -33,7 +33,7 @@ public struct Worker<System: SystemCalls>: ~Copyable {
 
     var tables = ServiceTables()
     var listeners: [Listener]
-    var http: HTTPState
+    var http: ExclusiveState
     let dubbo: Framed<DubboCodec>
     let bolt: Framed<BoltCodec>
     var notes = NoteBudget()
@@ -67,11 +67,11 @@ public struct Worker<System: SystemCalls>: ~Copyable {
         scratch = .allocate(capacity: Self.scratchSize)
         output = .allocate(capacity: Self.outputSize)
         self.listeners = zip(settings.listeners, descriptors).map { Listener(configuration: $0, descriptor: $1) }
-        http = HTTPState()
+        http = ExclusiveState()
         dubbo = Self.makeFramed(bodyLimit: settings.limits.dubboBody)
         bolt = Self.makeFramed(bodyLimit: settings.limits.boltBody)
         tables.toldAt = now
-        system.watch(inbox.descriptor, .readable, token: Token.mailbox.rawValue)
+        watchInbox()
         for number in self.listeners.indices { watchListener(number) }
         addApplications()
     }
@@ -136,9 +136,9 @@ public struct Worker<System: SystemCalls>: ~Copyable {
     private mutating func dispatch(_ token: Token, _ readiness: Readiness) {
         switch token.kind {
         case .exclusiveDownstream:
-            downstreamReady(token.record.assumingMemoryBound(to: Downstream.self), readiness)
+            downstreamReady(token.record.assumingMemoryBound(to: ExclusiveDownstream.self), readiness)
         case .exclusiveUpstream:
-            upstreamReady(token.record.assumingMemoryBound(to: Upstream.self), readiness)
+            upstreamReady(token.record.assumingMemoryBound(to: ExclusiveUpstream.self), readiness)
         case .dubboDownstream:
             downstreamReady(dubbo, token.record.assumingMemoryBound(to: FramedDownstream.self), readiness)
         case .dubboUpstream:
@@ -157,8 +157,8 @@ public struct Worker<System: SystemCalls>: ~Copyable {
         while let timer = wheel.popDue(now: now) {
             let record = UnsafeMutableRawPointer(timer)
             switch RecordKind(code: timer.pointee.kind) {
-            case .exclusiveDownstream: downstreamTimeout(record.assumingMemoryBound(to: Downstream.self))
-            case .exclusiveUpstream: upstreamTimeout(record.assumingMemoryBound(to: Upstream.self))
+            case .exclusiveDownstream: downstreamTimeout(record.assumingMemoryBound(to: ExclusiveDownstream.self))
+            case .exclusiveUpstream: upstreamTimeout(record.assumingMemoryBound(to: ExclusiveUpstream.self))
             case .dubboDownstream: downstreamTimeout(dubbo, record.assumingMemoryBound(to: FramedDownstream.self))
             case .dubboUpstream: upstreamTimeout(dubbo, record.assumingMemoryBound(to: FramedUpstream.self))
             case .dubboRequest: requestTimeout(dubbo, record.assumingMemoryBound(to: FramedRequest.self))
@@ -205,6 +205,9 @@ public struct Worker<System: SystemCalls>: ~Copyable {
         tellUsedServices()
         writeAccessLog()
     }
+
+    /// Idle connections stay open for so long when draining begins: a request may be on its way.
+    static var drainPause: Int64 { 1_000_000_000 }
 
     mutating func beginDrain() {
         if drainingSince != 0 { return }

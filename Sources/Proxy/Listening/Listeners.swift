@@ -26,17 +26,11 @@ extension ListenerConfiguration {
 }
 
 extension Worker {
-    func watchListener(_ number: Int) {
-        system.watch(
-            listeners[number].descriptor, .readable, token: Token(listener: number).rawValue)
-    }
-
     /// Takes the connections that wait, but not so many that others starve.
     mutating func acceptConnections(_ number: Int) {
-        let listener = listeners[number].descriptor
-        if listener < 0 { return }
+        if listeners[number].descriptor < 0 { return }
         for _ in 0..<64 {
-            let (descriptor, peer) = system.accept(listener)
+            let (descriptor, peer) = accept(number)
             if descriptor < 0 {
                 let error = -descriptor
                 if error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM {
@@ -44,7 +38,6 @@ extension Worker {
                 }
                 return
             }
-            system.keepAlive(descriptor)
             listeners[number].accepted += 1
             listeners[number].open += 1
             switch listeners[number].configuration.protocol {
@@ -57,7 +50,7 @@ extension Worker {
 
     /// A full descriptor table would make the loop spin; the next second tries again.
     private mutating func pauseListener(_ number: Int, error: Int32) {
-        system.unwatch(listeners[number].descriptor)
+        unwatchListener(number)
         listeners[number].isPaused = true
         note(
             .badInput(
@@ -80,8 +73,7 @@ extension Worker {
                 before = listeners[number].accepted
                 acceptConnections(number)
             } while listeners[number].accepted > before
-            system.close(listeners[number].descriptor)
-            listeners[number].descriptor = -1
+            closeListener(number)
         }
     }
 }

@@ -5,19 +5,20 @@ import Runtime
 extension Worker {
     /// Begins a line while the request's head is at hand.
     mutating func beginLogLine(
-        _ downstream: UnsafeMutablePointer<Downstream>, _ head: HTTP1.RequestHead, _ bytes: UnsafeMutablePointer<UInt8>
+        _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ head: HTTP1.RequestHead,
+        _ bytes: UnsafeMutablePointer<UInt8>
     ) {
         var line = lineStart(.http, peer: downstream.peerText)
         line += ",\"method\":" + JSONString.quoted(text(head.methodName, bytes))
         line += ",\"host\":" + JSONString.quoted(text(head.host, bytes))
         line += ",\"path\":" + JSONString.quoted(text(head.pathAndQuery, bytes))
-        buffers.append(line, to: &downstream.pointee.exchange.logLine)
+        buffers.append(line, to: &downstream.pointee.exchange.state.logLine)
     }
 
     /// Begins the line of a request whose head cannot be read.
-    mutating func beginLogLine(_ downstream: UnsafeMutablePointer<Downstream>) {
+    mutating func beginLogLine(_ downstream: UnsafeMutablePointer<ExclusiveDownstream>) {
         let line = lineStart(.http, peer: downstream.peerText) + ",\"method\":\"\",\"host\":\"\",\"path\":\"\""
-        buffers.append(line, to: &downstream.pointee.exchange.logLine)
+        buffers.append(line, to: &downstream.pointee.exchange.state.logLine)
     }
 
     private func text(_ range: ByteRange, _ bytes: UnsafeMutablePointer<UInt8>) -> String {

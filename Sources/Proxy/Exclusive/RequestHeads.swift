@@ -9,8 +9,6 @@ import Runtime
 extension Worker {
     /// Largest request that is kept for another attempt once a part of it was sent.
     static var replayLimit: Int { 65_536 }
-    /// Most hosts that a request is tried on.
-    static var mostAttempts: UInt8 { 3 }
     /// How often a request may have come through processes like this one before.
     private static var mostRounds: Int { 8 }
 
@@ -18,7 +16,7 @@ extension Worker {
     /// refused.
     @inline(__always)
     mutating func readHead(
-        _ downstream: UnsafeMutablePointer<Downstream>, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int
+        _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int
     ) -> Int? {
         var head = HTTP1.RequestHead()
         let result = HTTP1.parseRequestHead(
@@ -38,11 +36,11 @@ extension Worker {
         if accessLog != nil { beginLogLine(downstream, head, bytes) }
         let length = Int(head.length)
         if head.method == .connect {
-            answer(downstream, 501, "CONNECT is not supported")
+            answer(downstream, .unsupported, "CONNECT is not supported")
             return length
         }
         if head.kinds.contains(HTTP1.FieldKind.via.bit) && HTTP1.rounds(bytes, http.fields) > Self.mostRounds {
-            answer(downstream, 508, "the request goes in a circle: it has come through greymesh more than 8 times")
+            answer(downstream, .loop, "the request goes in a circle: it has come through greymesh more than 8 times")
             return length
         }
         let application = listeners[Int(downstream.pointee.listener)].application
@@ -52,7 +50,7 @@ extension Worker {
         }
         service.pointee.usedAt = now
         service.pointee.active += 1
-        downstream.pointee.exchange.service = service
+        downstream.pointee.exchange.state.service = service
         if service.pointee.state != .ready && !becomesReady(service) {
             wait(downstream, for: service)
             return nil
@@ -62,11 +60,11 @@ extension Worker {
     }
 
     /// A part of a head is there: the rest must come in time.
-    private mutating func waitForHead(_ downstream: UnsafeMutablePointer<Downstream>) {
-        if downstream.pointee.exchange.started == 0 { downstream.pointee.exchange.started = now }
+    private mutating func waitForHead(_ downstream: UnsafeMutablePointer<ExclusiveDownstream>) {
+        if downstream.pointee.exchange.state.started == 0 { downstream.pointee.exchange.state.started = now }
     }
 
-    private mutating func refuse(_ downstream: UnsafeMutablePointer<Downstream>, _ error: HTTP1.HeadError) {
+    private mutating func refuse(_ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ error: HTTP1.HeadError) {
         note(
             .badInput(
                 listener: listeners[Int(downstream.pointee.listener)].configuration.name,
@@ -77,13 +75,13 @@ extension Worker {
     /// Answers a head that is wrong or not whole. Nobody knows where its request ends: the connection does with the answer, so
     /// that nothing of it is read as another request.
     mutating func refuseHead(
-        _ downstream: UnsafeMutablePointer<Downstream>, _ status: Int, _ reason: StaticString
+        _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ status: Int, _ reason: StaticString
     ) {
-        let started = downstream.pointee.exchange.started
-        buffers.release(&downstream.pointee.exchange.logLine)
+        let started = downstream.pointee.exchange.state.started
+        buffers.release(&downstream.pointee.exchange.state.logLine)
         downstream.pointee.exchange = Exchange()
         downstream.pointee.exchange.isOpen = true
-        downstream.pointee.exchange.started = started == 0 ? now : started
+        downstream.pointee.exchange.state.started = started == 0 ? now : started
         downstream.pointee.exchange.keepAlive = false
         downstream.pointee.exchange.bodyComplete = false
         if accessLog != nil { beginLogLine(downstream) }
@@ -91,13 +89,13 @@ extension Worker {
     }
 
     @inline(__always)
-    private mutating func begin(_ downstream: UnsafeMutablePointer<Downstream>, _ head: HTTP1.RequestHead) {
+    private mutating func begin(_ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ head: HTTP1.RequestHead) {
         // A head that has waited for its service is read once more.
-        buffers.release(&downstream.pointee.exchange.logLine)
-        let (started, headAt) = (downstream.pointee.exchange.started, downstream.pointee.exchange.headAt)
+        buffers.release(&downstream.pointee.exchange.state.logLine)
+        let (started, headAt) = (downstream.pointee.exchange.state.started, downstream.pointee.exchange.headAt)
         downstream.pointee.exchange = Exchange()
         downstream.pointee.exchange.isOpen = true
-        downstream.pointee.exchange.started = started == 0 ? now : started
+        downstream.pointee.exchange.state.started = started == 0 ? now : started
         downstream.pointee.exchange.headAt = headAt == 0 ? now : headAt
         downstream.pointee.exchange.method = head.method
         downstream.pointee.exchange.framing = head.framing
@@ -142,13 +140,14 @@ extension Worker {
 
     /// No service is meant, or there are so many unknown names already that nobody can be asked about this one.
     private mutating func refuseUnknown(
-        _ downstream: UnsafeMutablePointer<Downstream>, _ head: HTTP1.RequestHead, _ bytes: UnsafeMutablePointer<UInt8>
+        _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ head: HTTP1.RequestHead,
+        _ bytes: UnsafeMutablePointer<UInt8>
     ) {
         let host = ByteString(base: bytes + Int(head.hostName.start), count: Int(head.hostName.count))
         if HostName.mayBeService(HostName.lowered(HostName.withoutDot(host), into: output)) {
-            answer(downstream, 503, "too many names are asked for that no registry lists")
+            answer(downstream, .overloaded, "too many names are asked for that no registry lists")
         } else {
-            answer(downstream, 404, "no service is known by this host name or path")
+            answer(downstream, .unnamed, "no service is known by this host name or path")
         }
     }
 
@@ -168,33 +167,44 @@ extension Worker {
     // MARK: Waiting for discovery
 
     private mutating func wait(
-        _ downstream: UnsafeMutablePointer<Downstream>, for service: UnsafeMutablePointer<Service>
+        _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, for service: UnsafeMutablePointer<Service>
     ) {
         downstream.pointee.phase = .discovering
-        service.pointee.waitingDownstreams.insert(downstream)
+        downstream.pointee.exchange.state.deadline = downstream.pointee.exchange.headAt + service.pointee.timeout
+        service.pointee.waiting.exclusive.insert(downstream)
     }
 
     /// Takes a request off its service's list; it still counts as one of the service.
-    mutating func stopWaiting(_ downstream: UnsafeMutablePointer<Downstream>) {
-        downstream.pointee.exchange.service?.pointee.waitingDownstreams.remove(downstream)
+    mutating func stopWaiting(_ downstream: UnsafeMutablePointer<ExclusiveDownstream>) {
+        downstream.pointee.exchange.state.service?.pointee.waiting.exclusive.remove(downstream)
         downstream.pointee.phase = .exchanging
     }
 
     /// The service is known now: the head, which is still in `inbound`, is read once more when this batch of events is through.
-    mutating func resumeWaiting(_ downstream: UnsafeMutablePointer<Downstream>) {
+    mutating func resumeWaiting(_ downstream: UnsafeMutablePointer<ExclusiveDownstream>) {
         stopWaiting(downstream)
-        if let service = downstream.pointee.exchange.service { finishRequest(of: service) }
-        downstream.pointee.exchange.service = nil
+        if let service = downstream.pointee.exchange.state.service { finishRequest(of: service) }
+        downstream.pointee.exchange.state.service = nil
         downstream.pointee.phase = .head
         queue(downstream)
         settle(downstream, nil)
     }
 
+    /// The registries have not told of the service in time, or the request's own time is over.
+    mutating func waitingTimeout(_ downstream: UnsafeMutablePointer<ExclusiveDownstream>) {
+        stopWaiting(downstream)
+        // The head is still in `inbound`, and nothing of it is to be read as another request.
+        downstream.pointee.exchange.keepAlive = false
+        forward(downstream, after: .undiscovered, Self.knownTooLate)
+    }
+
+    private static var knownTooLate: StaticString { "the time for the request was over before its service was known" }
+
     // MARK: Version
 
     @inline(__always)
     private mutating func dispatch(
-        _ downstream: UnsafeMutablePointer<Downstream>, _ service: UnsafeMutablePointer<Service>,
+        _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ service: UnsafeMutablePointer<Service>,
         _ head: HTTP1.RequestHead, _ bytes: UnsafeMutablePointer<UInt8>
     ) {
         ask(downstream, service, bytes)
@@ -205,17 +215,15 @@ extension Worker {
         }
         downstream.pointee.exchange.isReplayable = true
         downstream.pointee.phase = .exchanging
-        downstream.pointee.exchange.deadline = downstream.pointee.exchange.headAt + service.pointee.timeout
-        if downstream.pointee.exchange.deadline <= now {
-            return answer(downstream, 504, "the time for the request was over before its service was known")
-        }
-        if !attempt(downstream, service) { answerNoHost(downstream, service) }
+        downstream.pointee.exchange.state.deadline = downstream.pointee.exchange.headAt + service.pointee.timeout
+        forward(downstream, after: .ready, Self.knownTooLate)
     }
 
     /// Writes the head for the host into `request`.
     @inline(__always)
     private mutating func writeHead(
-        _ downstream: UnsafeMutablePointer<Downstream>, _ head: HTTP1.RequestHead, _ bytes: UnsafeMutablePointer<UInt8>,
+        _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ head: HTTP1.RequestHead,
+        _ bytes: UnsafeMutablePointer<UInt8>,
         defaultHost: ByteString
     ) {
         let peer = downstream.peerText
@@ -229,11 +237,11 @@ extension Worker {
         downstream.pointee.exchange.request.filled(written)
     }
 
-    /// A client of version 1.0 may name no host, but the application must be told one: its address behind an inbound listener,
+    /// A downstream of version 1.0 may name no host, but the application must be told one: its address behind an inbound listener,
     /// else the service's name.
     @inline(never)
     private mutating func writeOldHead(
-        _ downstream: UnsafeMutablePointer<Downstream>, _ service: UnsafeMutablePointer<Service>,
+        _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ service: UnsafeMutablePointer<Service>,
         _ head: HTTP1.RequestHead, _ bytes: UnsafeMutablePointer<UInt8>
     ) {
         let forward = listeners[Int(downstream.pointee.listener)].configuration.forward
@@ -246,7 +254,7 @@ extension Worker {
     /// What the request asks for: its wish, and what makes it stick.
     @inline(__always)
     private mutating func ask(
-        _ downstream: UnsafeMutablePointer<Downstream>, _ service: UnsafeMutablePointer<Service>,
+        _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ service: UnsafeMutablePointer<Service>,
         _ bytes: UnsafeMutablePointer<UInt8>
     ) {
         var asked = Asked()
@@ -258,7 +266,7 @@ extension Worker {
         if asked.wish == .none && service.pointee.rules.shareCount > 0 {
             drawChance(&asked, stickyKey: stickyKey(downstream, service, bytes), of: service)
         }
-        downstream.pointee.exchange.asked = asked
+        downstream.pointee.exchange.state.asked = asked
     }
 
     @inline(__always)
@@ -270,7 +278,7 @@ extension Worker {
     }
 
     private func stickyKey(
-        _ downstream: UnsafeMutablePointer<Downstream>, _ service: UnsafeMutablePointer<Service>,
+        _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ service: UnsafeMutablePointer<Service>,
         _ bytes: UnsafeMutablePointer<UInt8>
     ) -> ByteString {
         switch service.pointee.sticky {

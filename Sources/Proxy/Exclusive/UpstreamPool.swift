@@ -1,9 +1,7 @@
 import Balancing
-import Codecs
-import Glibc
 import Runtime
 
-// Connections to HTTP hosts: opening, pooling and closing.
+// Connections to hosts: opening, pooling and closing.
 extension Worker {
     /// Longest time that a connection waits in the pool. Most servers keep theirs longer.
     static var poolTimeout: Int64 { 60_000_000_000 }
@@ -13,8 +11,8 @@ extension Worker {
     /// - Throws: when connecting has failed at once.
     @inline(__always)
     mutating func connection(
-        to endpoint: UnsafeMutablePointer<Endpoint>, for downstream: UnsafeMutablePointer<Downstream>
-    ) throws(SystemError) -> UnsafeMutablePointer<Upstream> {
+        to endpoint: UnsafeMutablePointer<Endpoint>, for downstream: UnsafeMutablePointer<ExclusiveDownstream>
+    ) throws(SystemError) -> UnsafeMutablePointer<ExclusiveUpstream> {
         if !downstream.pointee.exchange.avoidsPool {
             while let upstream = idle(of: endpoint).first {
                 takeOut(upstream)
@@ -27,34 +25,39 @@ extension Worker {
 
     /// The endpoint's idle connections. It keeps only the first of them.
     @inline(__always)
-    private func idle(of endpoint: UnsafeMutablePointer<Endpoint>) -> LinkedList<Upstream.IdlePlace> {
-        LinkedList(first: endpoint.pointee.pool?.assumingMemoryBound(to: Upstream.self))
+    private func idle(of endpoint: UnsafeMutablePointer<Endpoint>) -> LinkedList<ExclusiveUpstream.IdlePlace> {
+        LinkedList(first: endpoint.pointee.pool?.assumingMemoryBound(to: ExclusiveUpstream.self))
     }
 
     /// Whether the request can be sent again as a whole should the host have closed the connection meanwhile.
     @inline(__always)
-    private func maySendTwice(_ downstream: UnsafeMutablePointer<Downstream>) -> Bool {
+    private func maySendTwice(_ downstream: UnsafeMutablePointer<ExclusiveDownstream>) -> Bool {
         downstream.pointee.exchange.method.isIdempotent && downstream.pointee.exchange.bodyComplete
     }
 
     /// Other requests go only where the host has not closed already.
-    private func isAlive(_ upstream: UnsafeMutablePointer<Upstream>) -> Bool {
-        system.isQuiet(upstream.pointee.descriptor)
+    private func isAlive(_ upstream: UnsafeMutablePointer<ExclusiveUpstream>) -> Bool {
+        isQuiet(upstream.link)
     }
 
     private mutating func connect(
         _ endpoint: UnsafeMutablePointer<Endpoint>
-    ) throws(SystemError) -> UnsafeMutablePointer<Upstream> {
+    ) throws(SystemError) -> UnsafeMutablePointer<ExclusiveUpstream> {
         let descriptor = system.connect(to: endpoint.pointee.address)
         if descriptor < 0 { throw SystemError("connect", code: -descriptor) }
-        let upstream = http.upstreams.take(Upstream(descriptor: descriptor, endpoint: endpoint, now: now))
+        let upstream = http.upstreams.take(ExclusiveUpstream(descriptor: descriptor, endpoint: endpoint, now: now))
+        let error = open(upstream.link)
+        if error != 0 {
+            close(upstream.link)
+            http.upstreams.put(upstream)
+            throw SystemError("watch", code: error)
+        }
         endpoint.pointee.connections += 1
-        system.watch(descriptor, .writable, token: Token(.exclusiveUpstream, upstream).rawValue)
         return upstream
     }
 
     @inline(__always)
-    private mutating func takeOut(_ upstream: UnsafeMutablePointer<Upstream>) {
+    private mutating func takeOut(_ upstream: UnsafeMutablePointer<ExclusiveUpstream>) {
         let endpoint = upstream.pointee.endpoint
         var list = idle(of: endpoint)
         list.remove(upstream)
@@ -64,7 +67,7 @@ extension Worker {
 
     /// Back into the pool, unless the host is not listed any more.
     @inline(__always)
-    mutating func putBack(_ upstream: UnsafeMutablePointer<Upstream>) {
+    mutating func putBack(_ upstream: UnsafeMutablePointer<ExclusiveUpstream>) {
         let endpoint = upstream.pointee.endpoint
         if endpoint.pointee.references == 0 { return close(upstream) }
         var list = idle(of: endpoint)
@@ -83,28 +86,27 @@ extension Worker {
 
     /// Ends the bond between a request and its connection; the endpoint has one request less.
     @inline(__always)
-    mutating func detach(_ upstream: UnsafeMutablePointer<Upstream>, from downstream: UnsafeMutablePointer<Downstream>)
-    {
+    mutating func detach(
+        _ upstream: UnsafeMutablePointer<ExclusiveUpstream>, from downstream: UnsafeMutablePointer<ExclusiveDownstream>
+    ) {
         upstream.pointee.downstream = nil
         downstream.pointee.exchange.upstream = nil
         upstream.pointee.endpoint.pointee.active -= 1
     }
 
-    mutating func close(_ upstream: UnsafeMutablePointer<Upstream>) {
-        if upstream.pointee.isClosed { return }
+    mutating func closeUpstream(of downstream: UnsafeMutablePointer<ExclusiveDownstream>) {
+        guard let upstream = downstream.pointee.exchange.upstream else { return }
+        detach(upstream, from: downstream)
+        close(upstream)
+    }
+
+    mutating func close(_ upstream: UnsafeMutablePointer<ExclusiveUpstream>) {
+        if upstream.pointee.link.isClosed { return }
         if upstream.pointee.phase == .idle { takeOut(upstream) }
-        upstream.pointee.isClosed = true
-        wheel.cancel(timer(upstream))
-        system.close(upstream.pointee.descriptor)
-        buffers.release(&upstream.pointee.inbound)
+        close(upstream.link)
         let endpoint = upstream.pointee.endpoint
         endpoint.pointee.connections -= 1
         http.upstreams.bury(upstream)
         freeEndpointIfUnused(endpoint)
-    }
-
-    @inline(__always)
-    func timer(_ upstream: UnsafeMutablePointer<Upstream>) -> UnsafeMutablePointer<WheelTimer> {
-        UnsafeMutableRawPointer(upstream).assumingMemoryBound(to: WheelTimer.self)
     }
 }

@@ -1,6 +1,4 @@
 import Balancing
-import Codecs
-import Glibc
 import Runtime
 
 // A request's way to a host, second part: host, connection, and what becomes of the request when that fails.

@@ -1,7 +1,5 @@
-import Balancing
 import Codecs
 import Configuration
-import Glibc
 import Routing
 import Runtime
 

@@ -1,4 +1,3 @@
-import Balancing
 import Codecs
 import Glibc
 import Runtime

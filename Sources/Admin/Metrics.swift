@@ -33,12 +33,12 @@ extension AdminServer {
         page.add(services) { text, entry in
             let (key, service) = entry
             let routes = service.routes.sorted {
-                ($0.key.wished ?? "", $0.key.served ?? "") < ($1.key.wished ?? "", $1.key.served ?? "")
+                ($0.key.requested ?? "", $0.key.served ?? "") < ($1.key.requested ?? "", $1.key.served ?? "")
             }
             for (route, count) in routes {
                 text.sample(
                     [
-                        "service": key.name, "protocol": key.kind.rawValue, "wished": route.wished ?? "",
+                        "service": key.name, "protocol": key.kind.rawValue, "requested": route.requested ?? "",
                         "version": Self.label(route.served),
                     ], count)
             }

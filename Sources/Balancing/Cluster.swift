@@ -20,7 +20,7 @@ public struct Cluster {
     public let interfaceVersion: Int32
     /// All versions of the group together.
     public let isUnion: Bool
-    /// Hosts that Dubbo calls without a wish may use.
+    /// Hosts that Dubbo requests that name no version may use.
     public let isUntagged: Bool
     /// The hosts with a weight above 0.
     public let members: UnsafeMutablePointer<Member>

@@ -28,8 +28,8 @@ public struct ClusterSet: ~Copyable {
         return nil
     }
 
-    /// Whether a host is listed with that group and interface version, by their labels.
-    public func has(group: Int, interfaceVersion: Int) -> Bool {
+    /// Whether a host is listed with a group and an interface version, by their labels.
+    public func has(_ group: Int, _ interfaceVersion: Int) -> Bool {
         for index in 0..<count where Int(clusters[index].group) == group && !clusters[index].isUnion {
             if Int(clusters[index].interfaceVersion) == interfaceVersion { return true }
         }
@@ -73,7 +73,7 @@ public struct CallView: ClusterView {
     private let count: Int
     private let group: Int
     private let interfaceVersion: Int
-    private let isDubbo: Bool
+    private let isInterface: Bool
     private let now: Int64
 
     /// Any interface version will do (Dubbo's `*`).
@@ -86,12 +86,12 @@ public struct CallView: ClusterView {
     ///   - interfaceVersion: label of the call's interface version, `LabelTable.unknown` when no host has it,
     ///     `anyInterfaceVersion`, or 0 for HTTP.
     @inline(__always)
-    public init(_ set: borrowing ClusterSet, group: Int, interfaceVersion: Int, isDubbo: Bool, now: Int64) {
+    public init(_ set: borrowing ClusterSet, group: Int, interfaceVersion: Int, isInterface: Bool, now: Int64) {
         clusters = set.clusters
         count = set.count
         self.group = group
         self.interfaceVersion = interfaceVersion
-        self.isDubbo = isDubbo
+        self.isInterface = isInterface
         self.now = now
     }
 
@@ -134,7 +134,7 @@ public struct CallView: ClusterView {
     private func matches(_ cluster: UnsafeMutablePointer<Cluster>, _ target: Target) -> Bool {
         switch target {
         case .version(let label): !cluster.pointee.isUnion && Int(cluster.pointee.version) == label
-        case .own: isDubbo ? !cluster.pointee.isUnion && cluster.pointee.isUntagged : cluster.pointee.isUnion
+        case .own: isInterface ? !cluster.pointee.isUnion && cluster.pointee.isUntagged : cluster.pointee.isUnion
         case .any: cluster.pointee.isUnion
         case .nothing: false
         }

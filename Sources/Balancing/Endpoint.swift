@@ -79,7 +79,7 @@ public struct Endpoint {
     }
 
     /// Has it left alone although nothing failed: it said that it is going.
-    public mutating func leaveAlone(until time: Int64) {
+    public mutating func eject(until time: Int64) {
         failures = max(failures, 1)
         retryAt = max(retryAt, time)
     }
@@ -98,13 +98,13 @@ public struct Endpoint {
         }
     }
 
-    /// A request takes the endpoint. After a pause one request tries first; others stay away for `patience` nanoseconds
+    /// A request takes the endpoint. After a pause one request tries first; others stay away for `timeout` nanoseconds
     /// or until it has answered.
     @inline(__always)
-    public mutating func take(now: Int64, patience: Int64) {
+    public mutating func take(now: Int64, timeout: Int64) {
         requests &+= 1
         active += 1
-        if retryAt != 0 { retryAt = max(retryAt, now + patience) }
+        if retryAt != 0 { retryAt = max(retryAt, now + timeout) }
     }
 }
 

@@ -78,7 +78,7 @@ public struct VersionCluster: Sendable {
             (left.group, left.interfaceVersion, left.version) < (right.group, right.interfaceVersion, right.version)
         }
 
-        /// Dubbo and Bolt: hosts that calls without a wish may use: they carry no tag.
+        /// Dubbo and Bolt: hosts that requests that name no version may use: they carry no tag.
         public var isUntagged: Bool { version.isEmpty || version == interfaceVersion }
     }
 

@@ -28,10 +28,10 @@ public struct Traffic {
         public let address: SocketAddress
     }
 
-    /// Requests by wish and outcome.
+    /// Requests by requested version and outcome.
     public struct Route: Hashable {
         /// The version asked for; nil: none was. `other`: one that no host ever had, or has long gone.
-        public let wished: String?
+        public let requested: String?
         /// The version that served; nil: none did. `other`: one that has long gone.
         public let served: String?
     }
@@ -48,7 +48,7 @@ public struct Traffic {
 
     /// A service's counters.
     public struct Service {
-        /// Requests by wish and outcome.
+        /// Requests by requested version and outcome.
         public internal(set) var routes: [Route: UInt64] = [:]
         /// By the version that served; nil: none did.
         public internal(set) var versions: [String?: Version] = [:]
@@ -98,7 +98,7 @@ public struct Traffic {
 extension Traffic.Service {
     fileprivate mutating func add(_ report: ServiceReport) {
         for route in report.routes {
-            routes[Traffic.Route(wished: route.wished, served: route.served), default: 0] &+= route.count
+            routes[Traffic.Route(requested: route.requested, served: route.served), default: 0] &+= route.count
         }
         for version in report.versions { versions[version.version, default: Traffic.Version()].add(version) }
     }

@@ -13,7 +13,7 @@ public enum Target: Hashable, Sendable {
 /// What decided the wanted version.
 public enum Reason: UInt8, Hashable, Sendable {
     /// The request named it.
-    case wish
+    case request
     /// Drawn from the split.
     case split
     /// From the split by the request's sticky key.
@@ -61,7 +61,7 @@ public struct Decision: Hashable, Sendable {
 }
 
 /// What the request itself asks for.
-public enum Wish: Hashable, Sendable {
+public enum RequestedVersion: Hashable, Sendable {
     /// Nothing.
     case none
     /// A version by its label; `-1` when no host ever had it.
@@ -113,7 +113,7 @@ public protocol ClusterView {
     func hasHosts(_ target: Target) -> Bool
 }
 
-/// The decision procedure: wish, then split, then stable, then all; where that cannot serve, an error (strict) or the
+/// The decision procedure: the requested version, then split, then stable, then all; where that cannot serve, an error (strict) or the
 /// fallbacks in order: stable, other versions of the split, the call's own, any.
 ///
 /// - Parameters:
@@ -121,9 +121,9 @@ public protocol ClusterView {
 ///   - isSticky: whether `chance` is such a hash.
 @inlinable
 public func decide<View: ClusterView>(
-    wish: Wish, rules: Rules, chance: UInt64, isSticky: Bool, view: View
+    requested: RequestedVersion, rules: Rules, chance: UInt64, isSticky: Bool, view: View
 ) -> Decision {
-    var decision = wanted(wish: wish, rules: rules, chance: chance, isSticky: isSticky)
+    var decision = wanted(requested: requested, rules: rules, chance: chance, isSticky: isSticky)
     if view.canServe(decision.wanted) { return decision }
     if !rules.isStrict {
         fallBack(&decision, rules: rules, view: view)
@@ -135,9 +135,9 @@ public func decide<View: ClusterView>(
 
 /// The first half of the procedure: which version is wanted, whether or not it can serve.
 @inlinable
-public func wanted(wish: Wish, rules: Rules, chance: UInt64, isSticky: Bool) -> Decision {
-    if case .version(let label) = wish {
-        return Decision(wanted: .version(label), target: .version(label), reason: .wish, fallback: .none)
+public func wanted(requested: RequestedVersion, rules: Rules, chance: UInt64, isSticky: Bool) -> Decision {
+    if case .version(let label) = requested {
+        return Decision(wanted: .version(label), target: .version(label), reason: .request, fallback: .none)
     }
     if rules.total > 0, let shares = rules.shares {
         let index = isSticky ? stickyShare(chance, shares, rules.shareCount) : drawnShare(chance, rules, shares)

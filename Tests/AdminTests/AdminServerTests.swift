@@ -113,8 +113,8 @@ struct AdminServerTests {
         #expect(answer.header("content-type") == "text/plain; version=0.0.4; charset=utf-8")
         let metrics = try Metrics(answer.text)
         let service = #"service="order-service",protocol="http""#
-        #expect(metrics.values[#"greymesh_requests_total{\#(service),wished="2.0",version="2.0"}"#] == 2)
-        #expect(metrics.values[#"greymesh_requests_total{\#(service),wished="",version="2.0"}"#] == 1)
+        #expect(metrics.values[#"greymesh_requests_total{\#(service),requested="2.0",version="2.0"}"#] == 2)
+        #expect(metrics.values[#"greymesh_requests_total{\#(service),requested="",version="2.0"}"#] == 1)
         #expect(metrics.values[#"greymesh_responses_total{\#(service),version="2.0",code="200"}"#] == 3)
         #expect(metrics.values[#"greymesh_request_duration_seconds_count{\#(service),version="2.0"}"#] == 3)
         #expect(

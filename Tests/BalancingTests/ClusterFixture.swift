@@ -62,7 +62,7 @@ final class ClusterFixture {
 
     func view(group: String = "", version: String = "", now: Int64 = 1) -> CallView {
         CallView(
-            clusters.pointee, group: label(group), interfaceVersion: label(version), isDubbo: dubbo, now: now)
+            clusters.pointee, group: label(group), interfaceVersion: label(version), isInterface: dubbo, now: now)
     }
 
     /// How often each port is picked for a target.

@@ -61,7 +61,7 @@ import Testing
         #expect(Array(pauses.prefix(3)) == [500_000_000, 1_000_000_000, 2_000_000_000])
         #expect(pauses.last == 30_000_000_000)
         #expect(endpoint.isUsable(now: 30_000_000_000))
-        endpoint.take(now: 30_000_000_000, patience: 1_000_000_000)
+        endpoint.take(now: 30_000_000_000, timeout: 1_000_000_000)
         #expect(!endpoint.isUsable(now: 30_500_000_000), "one request tries, the others stay away")
         endpoint.noteSuccess()
         #expect(endpoint.isUsable(now: 30_500_000_000))

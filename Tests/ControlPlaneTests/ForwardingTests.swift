@@ -19,7 +19,7 @@ struct ForwardingTests {
         }
         let service = try #require(mesh.traffic().services[ServiceKey(kind: .http, name: "order-service")])
         #expect(service.requests == 3)
-        #expect(service.routes.map { "\($0.key.wished ?? "") \($0.value)" }.sorted() == ["1.0 2", "2.0 1"])
+        #expect(service.routes.map { "\($0.key.requested ?? "") \($0.value)" }.sorted() == ["1.0 2", "2.0 1"])
         #expect(service.versions["1.0"]?.codes == [200: 2])
         #expect(service.versions["1.0"]?.buckets.reduce(0, +) == 2)
     }

@@ -193,6 +193,6 @@ struct BoltProcessTests {
             #expect(answer.exit == .status(0) && answer.output.contains("=> demo.Shop version v2: "), "\(answer)")
         }
         let metrics = try mesh.greymesh.ask("/metrics").text
-        #expect(metrics.contains(#"{service="demo.Shop",protocol="bolt",wished="v2","#), "\(metrics)")
+        #expect(metrics.contains(#"{service="demo.Shop",protocol="bolt",requested="v2","#), "\(metrics)")
     }
 }

@@ -116,7 +116,7 @@ struct DubboRoutingTests {
         #expect(cast.hosts.allSatisfy { $0.calls.isEmpty })
         let report = try cast.mesh.report()
         #expect(report.services.first?.versions.first?.codes.map(\.code) == [60])
-        #expect(report.services.first?.routes.first?.wished == "other")
+        #expect(report.services.first?.routes.first?.requested == "other")
     }
 
     @Test("A group is never crossed, not even as a last resort")
@@ -135,9 +135,9 @@ struct DubboRoutingTests {
         defer { cast.stop() }
         func element(_ bytes: [UInt8]) -> [UInt8] { [0, 0, 0, UInt8(bytes.count)] + bytes }
         func text(_ text: String) -> [UInt8] { [0x49 + UInt8(text.utf8.count)] + Array(text.utf8) }
-        func frame(_ wish: String) -> DubboFrame {
+        func frame(_ requested: String) -> DubboFrame {
             let fields = ["2.0.2", "demo.Echo", "1.0.0", "say", ""].flatMap { element(text($0)) }
-            let map = [0xa6] + text("x-version") + text(wish) + text("version") + text("1.0.0") + [0xa5]
+            let map = [0xa6] + text("x-version") + text(requested) + text("version") + text("1.0.0") + [0xa5]
             return DubboFrame(flags: 0xd7, id: 3, body: fields + element(map))
         }
         cast.consumer.send(frame("2.0.0"))

@@ -163,8 +163,8 @@ import Testing
         _ = try client.get("/", "x-version: 2.0\r\n")
         _ = try client.get("/", "x-version: nonsense\r\n")
         let service = try #require(try mesh.report().services.first)
-        #expect(service.routes.first { $0.wished == "2.0" && $0.served == "2.0" }?.count == 2)
-        #expect(service.routes.first { $0.wished == "other" }?.count == 1)
+        #expect(service.routes.first { $0.requested == "2.0" && $0.served == "2.0" }?.count == 2)
+        #expect(service.routes.first { $0.requested == "other" }?.count == 1)
         #expect(service.versions.flatMap(\.codes).allSatisfy { $0.code == 200 })
         #expect(service.versions.reduce(0) { $0 + $1.buckets.reduce(0, +) } == 3)
     }

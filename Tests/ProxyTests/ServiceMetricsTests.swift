@@ -7,7 +7,7 @@ import Testing
     @Test func everyCodeHasItsOwnCounter() {
         var metrics = ServiceMetrics()
         for code in 200..<600 as Range<Int32> {
-            for _ in 0..<Int(code % 3) + 1 { metrics.count(wished: -1, served: 1, code: code, nanoseconds: 1) }
+            for _ in 0..<Int(code % 3) + 1 { metrics.count(requested: -1, served: 1, code: code, nanoseconds: 1) }
         }
         let version = metrics.versions[0]
         #expect(version.codeCount == 400)
@@ -22,8 +22,8 @@ import Testing
         var requests: UInt64 = 0
         for build in 0..<1000 {
             let number = Int32(labels.intern("build-\(build)"))
-            metrics.count(wished: number, served: number, code: 200, nanoseconds: 1000)
-            metrics.count(wished: -1, served: number, code: Int32(200 + build % 50), nanoseconds: 1000)
+            metrics.count(requested: number, served: number, code: 200, nanoseconds: 1000)
+            metrics.count(requested: -1, served: number, code: Int32(200 + build % 50), nanoseconds: 1000)
             requests += 2
             if labels.settle() { metrics.fold(keeping: labels) }
             #expect(metrics.versionCount <= LabelTable.spare + 2)

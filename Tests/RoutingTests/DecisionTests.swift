@@ -29,10 +29,10 @@ private struct FakeView: ClusterView {
     }
 
     private func decision(
-        _ wish: Wish, _ rules: Rules, chance: UInt64 = 0, sticky: Bool = false, _ view: FakeView
+        _ requested: RequestedVersion, _ rules: Rules, chance: UInt64 = 0, sticky: Bool = false, _ view: FakeView
     ) -> Decision {
         defer { rules.shares?.deallocate() }
-        return decide(wish: wish, rules: rules, chance: chance, isSticky: sticky, view: view)
+        return decide(requested: requested, rules: rules, chance: chance, isSticky: sticky, view: view)
     }
 
     private let all: Set<Target> = [.version(1), .version(2), .own, .any]
@@ -70,7 +70,7 @@ private struct FakeView: ClusterView {
 
     @Test func fallbackGoesToStableThenSplitThenOwnThenAny() {
         let split: [(Int, UInt32)] = [(1, 0), (3, 5), (4, 5)]
-        let wish = Wish.version(9)
+        let wish = RequestedVersion.version(9)
         let steps: [(Set<Target>, Target, Fallback)] = [
             ([.version(2), .version(3), .own, .any], .version(2), .stable),
             ([.version(1), .version(3), .version(4), .own, .any], .version(3), .split),

@@ -31,7 +31,7 @@ import Testing
             rules.total = total
             return (0..<keys).map { key in
                 let chance = Self.hash("user-\(key)")
-                let decision = wanted(wish: .none, rules: rules, chance: chance, isSticky: true)
+                let decision = wanted(requested: .none, rules: rules, chance: chance, isSticky: true)
                 guard case .version(let index) = decision.wanted, decision.reason == .sticky else { return "" }
                 return split[index].version
             }

@@ -47,7 +47,7 @@ extension Worker {
             notConnected(downstream, endpoint, error.code)
             return true
         }
-        endpoint.pointee.take(now: now, patience: settings.limits.connectTimeout)
+        endpoint.pointee.take(now: now, timeout: settings.limits.connectTimeout)
         downstream.pointee.exchange.upstream = upstream
         upstream.pointee.downstream = downstream
         upstream.pointee.uses &+= 1

@@ -38,7 +38,7 @@ extension Worker {
         downstream.pointee.exchange.isOpen = false
         record(
             RequestRecord(
-                service: service, kind: .http, wished: downstream.pointee.exchange.state.asked.wishLabel,
+                service: service, kind: .http, requested: downstream.pointee.exchange.state.asked.requestedLabel,
                 served: downstream.pointee.exchange.state.served, code: code,
                 started: downstream.pointee.exchange.state.started), line: &downstream.pointee.exchange.state.logLine)
         guard let service else { return }

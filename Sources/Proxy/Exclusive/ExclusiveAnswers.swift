@@ -91,9 +91,9 @@ extension Worker {
             HTTP1.parseRequestHead(
                 bytes, count: request.end, limit: request.end, state: &state, head: &head, fields: &fields) == .complete
         else { return "in the version asked for" }
-        for index in 0..<settings.wishCount {
+        for index in 0..<settings.versionNameCount {
             let name = UnsafeBufferPointer(
-                start: settings.wishNames[index].base, count: settings.wishNames[index].count)
+                start: settings.versionNames[index].base, count: settings.versionNames[index].count)
             guard let range = fields.find(name, in: bytes) else { continue }
             let value = ByteString(base: bytes + Int(range.start), count: Int(range.count))
             if value.count > 0 && !value.equals(settings.noVersion) { return "version \(Self.printable(value))" }

@@ -249,19 +249,19 @@ extension Worker {
         writeHead(downstream, head, bytes, defaultHost: host)
     }
 
-    /// What the request asks for: its wish, and what makes it stick.
+    /// What the request asks for: its version, and what makes it stick.
     @inline(__always)
     private mutating func ask(
         _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ service: UnsafeMutablePointer<Service>,
         _ bytes: UnsafeMutablePointer<UInt8>
     ) {
         var asked = Asked()
-        for index in 0..<settings.wishCount {
-            guard let value = fieldValue(settings.wishNames[index], bytes) else { continue }
-            asked.wish = wish(value, of: service)
-            if asked.wish != .none { break }
+        for index in 0..<settings.versionNameCount {
+            guard let value = fieldValue(settings.versionNames[index], bytes) else { continue }
+            asked.requested = requestedVersion(value, of: service)
+            if asked.requested != .none { break }
         }
-        if asked.wish == .none && service.pointee.rules.shareCount > 0 {
+        if asked.requested == .none && service.pointee.rules.shareCount > 0 {
             drawChance(&asked, stickyKey: stickyKey(downstream, service, bytes), of: service)
         }
         downstream.pointee.exchange.state.asked = asked

@@ -230,7 +230,7 @@ extension Worker {
         let endpoint = upstream.pointee.endpoint
         if upstream.pointee.leavingUntil != 0 {
             stopCounting(upstream)
-            endpoint.pointee.leaveAlone(until: now + Self.leavingPause)
+            endpoint.pointee.eject(until: now + Self.leavingPause)
         }
         endpoint.pointee.connections -= 1
         framed.pointee.upstreams.bury(upstream)

@@ -13,7 +13,7 @@ extension Worker {
         guard let service = request.pointee.state.service else { return }
         record(
             RequestRecord(
-                service: service, kind: Codec.kind, wished: request.pointee.state.asked.wishLabel,
+                service: service, kind: Codec.kind, requested: request.pointee.state.asked.requestedLabel,
                 served: request.pointee.state.served, code: code, started: request.pointee.state.started),
             line: &request.pointee.state.logLine)
         service.pointee.waiting.framed.remove(request)
@@ -60,30 +60,32 @@ extension Worker {
         end(framed, request, code: Codec.code(answer))
     }
 
-    /// No host may or can serve: says for which service and version.
-    mutating func answerNoHost<Codec: FramedCodec & ~Copyable>(
-        _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>, _ frame: UnsafeMutablePointer<UInt8>,
-        _ count: Int, _ reason: String
-    ) {
-        guard let service = request.pointee.state.service else { return }
+    /// What an answer of our own says to a person.
+    mutating func text<Codec: FramedCodec & ~Copyable>(
+        of answer: LocalAnswer, _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>,
+        _ frame: UnsafeMutablePointer<UInt8>, _ count: Int, _ reason: String
+    ) -> String {
+        guard let service = request.pointee.state.service else { return "greymesh" }
         let name = service.pointee.key.name
-        let tried = request.pointee.state.tried.count
-        if framed.pointee.exhaustion != 0 {
-            let problem = SystemError.text(of: framed.pointee.exhaustion)
-            framed.pointee.exhaustion = 0
-            return answer(
-                framed, request, .exhausted,
-                "greymesh: no connection to a host of service \(name) can be opened from here: \(problem)")
-        }
-        if tried > 0 {
+        let because = reason.isEmpty ? "" : ": " + reason
+        switch answer {
+        case .noHost:
+            return "greymesh: no usable host of service \(name)" + describe(framed, request, service, frame, count)
+        case .exhausted:
+            return "greymesh: no connection to a host of service \(name) can be opened from here: "
+                + SystemError.text(of: framed.pointee.exhaustion)
+        case .unreachable:
+            let tried = request.pointee.state.tried.count
             let hosts = tried == 1 ? "1 host" : "\(tried) hosts"
-            return answer(
-                framed, request, .unreachable,
-                "greymesh: service \(name) could not be reached, \(hosts) tried" + (reason.isEmpty ? "" : ": " + reason)
-            )
+            return "greymesh: service \(name) could not be reached, \(hosts) tried" + because
+        case .timeout: return "greymesh: no answer within \(milliseconds(request)) ms" + because
+        case .malformed, .tooLong, .unnamed, .undiscovered, .lost, .badAnswer, .overloaded, .loop, .unsupported:
+            return "greymesh: service \(name)" + because
         }
-        let asked = describe(framed, request, service, frame, count)
-        answer(framed, request, .noHost, "greymesh: no usable host of service \(name)" + asked)
+    }
+
+    private func milliseconds(_ request: UnsafeMutablePointer<FramedRequest>) -> Int64 {
+        (request.pointee.state.deadline - request.pointee.state.started) / 1_000_000
     }
 
     /// What the request asks for, in words.
@@ -109,8 +111,8 @@ extension Worker {
     private func requestedText<Codec: FramedCodec & ~Copyable>(
         _ framed: Framed<Codec>, _ frame: UnsafeMutablePointer<UInt8>
     ) -> String {
-        for index in 0..<settings.wishCount {
-            let value = framed.pointee.codec.property(settings.wishNames[index], frame)?.text ?? ""
+        for index in 0..<settings.versionNameCount {
+            let value = framed.pointee.codec.property(settings.versionNames[index], frame)?.text ?? ""
             if !value.isEmpty && value != "0.0.0" && value != "*" { return value }
         }
         return "asked for"
@@ -123,17 +125,20 @@ extension Worker {
         _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>
     ) {
         guard let service = request.pointee.state.service else { return }
-        let milliseconds = (request.pointee.state.deadline - request.pointee.state.started) / 1_000_000
-        guard let upstream = request.pointee.upstream else {
-            let name = service.pointee.key.name
-            let text = "greymesh: the registries have not answered in time about service \(name)"
-            if now < request.pointee.state.deadline { return answer(framed, request, .undiscovered, text) }
-            return answer(framed, request, .timeout, text + ": the caller waits \(milliseconds) ms")
+        var event = RequestEvent.undiscovered
+        var text = "greymesh: the registries have not answered in time about service \(service.pointee.key.name)"
+        if now >= request.pointee.state.deadline { text += ": the caller waits \(milliseconds(request)) ms" }
+        if let upstream = request.pointee.upstream {
+            event = .timedOut
+            let host = upstream.pointee.endpoint.pointee.address
+            text = "greymesh: \(host) did not answer within \(milliseconds(request)) ms"
+            if upstream.pointee.isOpen { noteTimeout(framed, request, upstream) }
+            if request.pointee.position >= upstream.pointee.sent { expire(request, upstream) }
         }
-        let host = upstream.pointee.endpoint.pointee.address.description
-        if upstream.pointee.isOpen { noteTimeout(framed, request, upstream) }
-        if request.pointee.position >= upstream.pointee.sent { expire(request, upstream) }
-        answer(framed, request, .timeout, "greymesh: \(host) did not answer within \(milliseconds) ms")
+        guard case .answer(let answer) = Forwarding.verdict(on: event, of: request.pointee.state, now: now) else {
+            return
+        }
+        self.answer(framed, request, answer, text)
     }
 
     private mutating func noteTimeout<Codec: FramedCodec & ~Copyable>(
@@ -166,21 +171,13 @@ extension Worker {
         if !isSent && request.pointee.frame.isEmpty { recover(framed, request, upstream) }
         leaveUpstream(framed, request)
         if !mayReturn { request.pointee.state.tried.insert(endpoint) }
-        let event = RequestEvent.ended(isSent ? .sent(mayRepeat: false) : .nothingSent)
-        switch Forwarding.verdict(on: event, of: request.pointee.state, now: now) {
-        case .answer(.timeout):
-            let milliseconds = (request.pointee.state.deadline - request.pointee.state.started) / 1_000_000
-            answer(
-                framed, request, .timeout,
-                "greymesh: \(host) did not take the request within \(milliseconds) ms: \(reason)")
-        case .answer(.lost):
-            answer(
+        if isSent {
+            return answer(
                 framed, request, .lost,
                 "greymesh: the connection to \(host) closed while the request waited for its answer: \(reason)")
-        case .attempt, .pass, .cut, .answer:
-            dispatch(
-                framed, request, request.pointee.frame.bytes, request.pointee.frame.count, isRead: false,
-                reason: "\(host): \(reason)")
         }
+        let frame = request.pointee.frame
+        forward(
+            framed, request, after: .ended(.nothingSent), frame.bytes, frame.count, isRead: false, "\(host): \(reason)")
     }
 }

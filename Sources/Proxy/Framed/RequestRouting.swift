@@ -67,7 +67,7 @@ extension Worker {
         if service.pointee.state == .ready || becomesReady(service) {
             ask(framed, request, service, frame, downstream.peerText)
             start(request)
-            dispatch(framed, request, frame, count, isRead: true)
+            forward(framed, request, after: .ready, frame, count, isRead: true)
         } else {
             park(framed, request, service, frame, count)
         }
@@ -146,29 +146,20 @@ extension Worker {
         var asked = Asked()
         if !framed.pointee.codec.isReadable || service.pointee.takesAll {
             // Nothing can be read, or nothing of it matters: any interface version will do.
-            asked.isDubbo = true
+            asked.isInterface = true
             asked.interfaceVersion = CallView.anyInterfaceVersion
         } else {
             identify(
-                &asked, group: framed.pointee.codec.group(frame),
-                interfaceVersion: framed.pointee.codec.version(frame), noVersion: Codec.noVersion, of: service)
-            if !Codec.knowsNoVersion && asked.interfaceVersion != 0 && !hasCluster(service, asked) {
-                asked.interfaceVersion = 0
-            }
-            asked.wish = requestedVersion(framed, frame, service)
+                &asked, as: Codec.self, group: framed.pointee.codec.group(frame),
+                interfaceVersion: framed.pointee.codec.version(frame), of: service)
+            asked.requested = requestedVersion(framed, frame, service)
         }
-        if asked.wish == .none && service.pointee.rules.shareCount > 0 {
+        if asked.requested == .none && service.pointee.rules.shareCount > 0 {
             drawChance(&asked, stickyKey: stickyKey(framed, service, frame, peer), of: service)
         }
         request.pointee.state.asked = asked
         // What goes to the application behind a listener is never rewritten: there it is as if it had the host's version.
         request.pointee.frameVersion = service.pointee.takesAll ? 0 : asked.interfaceVersion
-    }
-
-    /// Whether a host is listed with the group and interface version.
-    private func hasCluster(_ service: UnsafeMutablePointer<Service>, _ asked: Asked) -> Bool {
-        asked.interfaceVersion == CallView.anyInterfaceVersion
-            || service.pointee.clusters.has(group: asked.group, interfaceVersion: asked.interfaceVersion)
     }
 
     @inline(__always)
@@ -184,13 +175,13 @@ extension Worker {
     @inline(__always)
     private func requestedVersion<Codec: FramedCodec & ~Copyable>(
         _ framed: Framed<Codec>, _ frame: UnsafePointer<UInt8>, _ service: UnsafeMutablePointer<Service>
-    ) -> Wish {
-        for index in 0..<settings.wishCount {
-            guard let value = framed.pointee.codec.property(settings.wishNames[index], frame),
+    ) -> RequestedVersion {
+        for index in 0..<settings.versionNameCount {
+            guard let value = framed.pointee.codec.property(settings.versionNames[index], frame),
                 !InterfaceName.isAnyVersion(value)
             else { continue }
-            let wish = wish(value, of: service)
-            if wish != .none { return wish }
+            let requested = requestedVersion(value, of: service)
+            if requested != .none { return requested }
         }
         return .none
     }

@@ -10,18 +10,35 @@ extension Worker {
         wheel.set(request.timer, deadline: request.pointee.state.deadline)
     }
 
-    /// The first attempt, or another one.
+    /// Does what is decided about a request after an event.
     ///
     /// - Parameters:
     ///   - frame: the request as it came.
     ///   - isRead: it was read last.
+    ///   - reason: what has failed, in words.
     @inline(__always)
-    mutating func dispatch<Codec: FramedCodec & ~Copyable>(
-        _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>, _ frame: UnsafeMutablePointer<UInt8>,
-        _ count: Int, isRead: Bool, reason: String = ""
+    mutating func forward<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>, after event: RequestEvent,
+        _ frame: UnsafeMutablePointer<UInt8>, _ count: Int, isRead: Bool, _ reason: String = ""
     ) {
-        if attempt(framed, request, frame, count, isRead: isRead) { return }
-        answerNoHost(framed, request, frame, count, reason)
+        let verdict = Forwarding.verdict(on: event, of: request.pointee.state, now: now)
+        if verdict == .attempt && attempt(framed, request, frame, count, isRead: isRead) { return }
+        giveUp(framed, request, after: event, frame, count, reason)
+    }
+
+    /// No host is left for a request, or no time.
+    private mutating func giveUp<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>, after event: RequestEvent,
+        _ frame: UnsafeMutablePointer<UInt8>, _ count: Int, _ reason: String
+    ) {
+        var event = event
+        if case .ready = event, request.pointee.state.tried.count > 0 { event = .ended(.nothingSent) }
+        if framed.pointee.exhaustion != 0 { event = .exhausted }
+        let verdict = Forwarding.verdict(on: event, of: request.pointee.state, now: now, isHostLeft: false)
+        guard case .answer(let answer) = verdict else { return }
+        let text = text(of: answer, framed, request, frame, count, reason)
+        framed.pointee.exhaustion = 0
+        self.answer(framed, request, answer, text)
     }
 
     /// Sends the request to a host. False: no host may or can serve.
@@ -37,7 +54,7 @@ extension Worker {
             }
             let endpoint = choice.member.pointee.endpoint
             if let upstream = upstream(framed, of: endpoint, lane: request.pointee.form.lane) {
-                endpoint.pointee.take(now: now, patience: settings.limits.connectTimeout)
+                endpoint.pointee.take(now: now, timeout: settings.limits.connectTimeout)
                 request.pointee.state.served = choice.cluster.pointee.version
                 request.pointee.sentVersion = Int(choice.cluster.pointee.interfaceVersion)
                 enqueue(framed, request, upstream, frame, count, isRead: isRead)

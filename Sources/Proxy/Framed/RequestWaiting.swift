@@ -50,6 +50,6 @@ extension Worker {
         let peer = request.pointee.downstream?.peerText ?? ByteString(base: frame, count: 0)
         ask(framed, request, service, frame, peer)
         start(request)
-        dispatch(framed, request, frame, count, isRead: true)
+        forward(framed, request, after: .ready, frame, count, isRead: true)
     }
 }

@@ -21,7 +21,7 @@ public struct ServiceReport: Sendable {
     /// Requests by what they asked for and what they got.
     public struct Route: Sendable {
         /// The version asked for; nil: none was. `other`: one that no host ever had, or has long gone.
-        public let wished: String?
+        public let requested: String?
         /// The version that served; nil: none did. `other`: one that has long gone.
         public let served: String?
         /// Requests.
@@ -46,7 +46,7 @@ public struct ServiceReport: Sendable {
 
     /// Which service.
     public let key: ServiceKey
-    /// Requests by wish and outcome.
+    /// Requests by requested version and outcome.
     public let routes: [Route]
     /// Requests by version.
     public let versions: [Version]

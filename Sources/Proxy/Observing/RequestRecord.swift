@@ -18,7 +18,7 @@ struct RequestRecord {
     let service: UnsafeMutablePointer<Service>?
     let kind: ServiceKey.Kind
     /// The version that was asked for, and the one that has served.
-    var wished = ServiceMetrics.nobody
+    var requested = ServiceMetrics.nobody
     var served = ServiceMetrics.nobody
     /// A status of the protocol, or a code that stands for an end without one.
     let code: Int32
@@ -32,7 +32,8 @@ extension Worker {
     mutating func record(_ record: RequestRecord, line: inout Buffer) {
         if let service = record.service, !service.pointee.isUnlisted {
             service.pointee.metrics.count(
-                wished: record.wished, served: record.served, code: record.code, nanoseconds: now - record.started)
+                requested: record.requested, served: record.served, code: record.code, nanoseconds: now - record.started
+            )
         } else {
             countUnlisted(record)
         }
@@ -42,9 +43,9 @@ extension Worker {
     /// Unlisted names, and requests without any, are counted together: they must not cost series of their own.
     @inline(never)
     private mutating func countUnlisted(_ record: RequestRecord) {
-        let wished = record.wished == ServiceMetrics.nobody ? ServiceMetrics.nobody : ServiceMetrics.other
+        let requested = record.requested == ServiceMetrics.nobody ? ServiceMetrics.nobody : ServiceMetrics.other
         let nanoseconds = now - record.started
-        tables.unlistedMetrics.count(record.kind, wished: wished, code: record.code, nanoseconds: nanoseconds)
+        tables.unlistedMetrics.count(record.kind, requested: requested, code: record.code, nanoseconds: nanoseconds)
     }
 
     // MARK: Access log

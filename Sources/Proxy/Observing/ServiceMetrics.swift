@@ -58,7 +58,7 @@ struct ServiceMetrics: ~Copyable {
 
     /// Requests by what they asked for and what they got.
     struct Route {
-        let wished: Int32
+        let requested: Int32
         let served: Int32
         var count: UInt64
     }
@@ -88,8 +88,8 @@ struct ServiceMetrics: ~Copyable {
 
     /// Counts a request that has ended.
     @inline(__always)
-    mutating func count(wished: Int32, served: Int32, code: Int32, nanoseconds: Int64) {
-        countRoute(wished: wished, served: served, 1)
+    mutating func count(requested: Int32, served: Int32, code: Int32, nanoseconds: Int64) {
+        countRoute(requested: requested, served: served, 1)
         let version = find(served)
         version.pointee.count(code: code, 1)
         let taken = UInt64(max(0, nanoseconds))
@@ -108,7 +108,7 @@ struct ServiceMetrics: ~Copyable {
         swap(&self, &old)
         for index in 0..<old.routeCount {
             let route = old.routes[index]
-            countRoute(wished: folded(route.wished, labels), served: folded(route.served, labels), route.count)
+            countRoute(requested: folded(route.requested, labels), served: folded(route.served, labels), route.count)
         }
         for index in 0..<old.versionCount {
             find(folded(old.versions[index].label, labels)).pointee.add(old.versions[index])
@@ -116,12 +116,12 @@ struct ServiceMetrics: ~Copyable {
     }
 
     @inline(__always)
-    private mutating func countRoute(wished: Int32, served: Int32, _ count: UInt64) {
-        for index in 0..<routeCount where routes[index].served == served && routes[index].wished == wished {
+    private mutating func countRoute(requested: Int32, served: Int32, _ count: UInt64) {
+        for index in 0..<routeCount where routes[index].served == served && routes[index].requested == requested {
             routes[index].count &+= count
             return
         }
-        addRoute(Route(wished: wished, served: served, count: count))
+        addRoute(Route(requested: requested, served: served, count: count))
     }
 
     @inline(__always)
@@ -160,12 +160,12 @@ struct UnlistedMetrics: ~Copyable {
     private(set) var dubbo = ServiceMetrics()
     private(set) var bolt = ServiceMetrics()
 
-    mutating func count(_ kind: ServiceKey.Kind, wished: Int32, code: Int32, nanoseconds: Int64) {
+    mutating func count(_ kind: ServiceKey.Kind, requested: Int32, code: Int32, nanoseconds: Int64) {
         let nobody = ServiceMetrics.nobody
         switch kind {
-        case .http: http.count(wished: wished, served: nobody, code: code, nanoseconds: nanoseconds)
-        case .dubbo: dubbo.count(wished: wished, served: nobody, code: code, nanoseconds: nanoseconds)
-        case .bolt: bolt.count(wished: wished, served: nobody, code: code, nanoseconds: nanoseconds)
+        case .http: http.count(requested: requested, served: nobody, code: code, nanoseconds: nanoseconds)
+        case .dubbo: dubbo.count(requested: requested, served: nobody, code: code, nanoseconds: nanoseconds)
+        case .bolt: bolt.count(requested: requested, served: nobody, code: code, nanoseconds: nanoseconds)
         }
     }
 }

@@ -13,7 +13,7 @@ struct Choice {
 extension Worker {
     /// Reads a version that a request names. `0.0.0` is how Dubbo says "none".
     @inline(__always)
-    func wish(_ text: ByteString, of service: UnsafeMutablePointer<Service>) -> Wish {
+    func requestedVersion(_ text: ByteString, of service: UnsafeMutablePointer<Service>) -> RequestedVersion {
         if text.count == 0 || text.equals(settings.noVersion) { return .none }
         return .version(service.pointee.labels.find(text))
     }
@@ -26,29 +26,30 @@ extension Worker {
     }
 
     /// Notes the group and interface version that a request of a multiplexed protocol is for.
-    ///
-    /// - Parameter noVersion: what stands for no interface version, besides nothing.
     @inline(__always)
-    func identify(
-        _ asked: inout Asked, group: ByteString, interfaceVersion: ByteString, noVersion: StaticString,
+    func identify<Codec: FramedCodec & ~Copyable>(
+        _ asked: inout Asked, as codec: Codec.Type, group: ByteString, interfaceVersion: ByteString,
         of service: UnsafeMutablePointer<Service>
     ) {
-        asked.isDubbo = true
+        asked.isInterface = true
         asked.group = service.pointee.labels.find(group)
-        let none = ByteString(base: noVersion.utf8Start, count: noVersion.utf8CodeUnitCount)
+        let none = ByteString(base: Codec.noVersion.utf8Start, count: Codec.noVersion.utf8CodeUnitCount)
         if interfaceVersion.equals(none) {
             asked.interfaceVersion = 0
-        } else if interfaceVersion.count == 1 && interfaceVersion.base[0] == 0x2a {
+        } else if InterfaceName.isAnyVersion(interfaceVersion) {
             asked.interfaceVersion = CallView.anyInterfaceVersion
         } else {
             asked.interfaceVersion = service.pointee.labels.find(interfaceVersion)
+            if !Codec.knowsNoVersion && !service.pointee.clusters.has(asked.group, asked.interfaceVersion) {
+                asked.interfaceVersion = 0
+            }
         }
     }
 
     /// What a request wants, for telling people.
     func wantedTarget(_ service: UnsafeMutablePointer<Service>, _ asked: Asked) -> Target {
         wanted(
-            wish: asked.wish, rules: service.pointee.rules, chance: asked.chance, isSticky: asked.isSticky
+            requested: asked.requested, rules: service.pointee.rules, chance: asked.chance, isSticky: asked.isSticky
         ).wanted
     }
 
@@ -59,9 +60,10 @@ extension Worker {
     ) -> Choice? {
         let view = CallView(
             service.pointee.clusters, group: asked.group, interfaceVersion: asked.interfaceVersion,
-            isDubbo: asked.isDubbo, now: now)
+            isInterface: asked.isInterface, now: now)
         let decision = decide(
-            wish: asked.wish, rules: service.pointee.rules, chance: asked.chance, isSticky: asked.isSticky, view: view)
+            requested: asked.requested, rules: service.pointee.rules, chance: asked.chance, isSticky: asked.isSticky,
+            view: view)
         return pick(decision, view, service, tried: tried)
     }
 

@@ -65,10 +65,9 @@ extension Worker {
             return explanation
         }
         var asked = Asked()
-        asked.isDubbo = request.key.kind != .http
-        explainCall(request, service, &asked, &explanation)
-        explainWish(request, service, &asked, &explanation)
-        if asked.wish == .none && service.pointee.rules.shareCount > 0 {
+        explainInterface(request, service, &asked, &explanation)
+        explainRequestedVersion(request, service, &asked, &explanation)
+        if asked.requested == .none && service.pointee.rules.shareCount > 0 {
             if service.pointee.sticky == .clientAddress && request.client == nil {
                 explanation.dependsOn = "client"
                 explanation.steps.append("the split decides by the client's address, which the question does not tell")
@@ -82,39 +81,48 @@ extension Worker {
         return explanation
     }
 
-    private func explainCall(
+    private func explainInterface(
         _ request: ExplainRequest, _ service: UnsafeMutablePointer<Service>, _ asked: inout Asked,
         _ explanation: inout Explanation
     ) {
-        guard asked.isDubbo else { return }
+        switch request.key.kind {
+        case .http: break
+        case .dubbo: explainInterface(as: DubboCodec.self, request, service, &asked, &explanation)
+        case .bolt: explainInterface(as: BoltCodec.self, request, service, &asked, &explanation)
+        }
+    }
+
+    private func explainInterface<Codec: FramedCodec & ~Copyable>(
+        as codec: Codec.Type, _ request: ExplainRequest, _ service: UnsafeMutablePointer<Service>,
+        _ asked: inout Asked, _ explanation: inout Explanation
+    ) {
         let group = ByteString(copying: request.group)
         let version = ByteString(copying: request.interfaceVersion)
         defer {
             group.free()
             version.free()
         }
-        let noVersion = request.key.kind == .bolt ? BoltCodec.noVersion : DubboCodec.noVersion
-        identify(&asked, group: group, interfaceVersion: version, noVersion: noVersion, of: service)
-        explanation.steps.append(
-            "call of interface version \(request.interfaceVersion.isEmpty ? "\(noVersion)" : request.interfaceVersion), group "
-                + (request.group.isEmpty ? "none" : request.group))
+        identify(&asked, as: codec, group: group, interfaceVersion: version, of: service)
+        let versionText = request.interfaceVersion.isEmpty ? "\(Codec.noVersion)" : request.interfaceVersion
+        let groupText = request.group.isEmpty ? "none" : request.group
+        explanation.steps.append("call of interface version \(versionText), \(Codec.groupName) \(groupText)")
     }
 
-    private func explainWish(
+    private func explainRequestedVersion(
         _ request: ExplainRequest, _ service: UnsafeMutablePointer<Service>, _ asked: inout Asked,
         _ explanation: inout Explanation
     ) {
-        for index in 0..<settings.wishCount where asked.wish == .none {
-            let wanted = settings.wishNames[index].text
+        for index in 0..<settings.versionNameCount where asked.requested == .none {
+            let wanted = settings.versionNames[index].text
             guard let text = request.value(of: wanted) else { continue }
             let value = ByteString(copying: text)
             defer { value.free() }
-            if asked.isDubbo && InterfaceName.isAnyVersion(value) { continue }
-            asked.wish = wish(value, of: service)
-            if asked.wish != .none { explanation.steps.append("\(wanted) asks for version \(text)") }
+            if asked.isInterface && InterfaceName.isAnyVersion(value) { continue }
+            asked.requested = requestedVersion(value, of: service)
+            if asked.requested != .none { explanation.steps.append("\(wanted) asks for version \(text)") }
         }
-        if asked.wish == .none {
-            let names = (0..<settings.wishCount).map { settings.wishNames[$0].text }.joined(separator: ", ")
+        if asked.requested == .none {
+            let names = (0..<settings.versionNameCount).map { settings.versionNames[$0].text }.joined(separator: ", ")
             explanation.steps.append("no version is asked for by \(names)")
         }
     }
@@ -132,9 +140,10 @@ extension Worker {
     ) {
         let view = CallView(
             service.pointee.clusters, group: asked.group, interfaceVersion: asked.interfaceVersion,
-            isDubbo: asked.isDubbo, now: now)
+            isInterface: asked.isInterface, now: now)
         let decision = decide(
-            wish: asked.wish, rules: service.pointee.rules, chance: asked.chance, isSticky: asked.isSticky, view: view)
+            requested: asked.requested, rules: service.pointee.rules, chance: asked.chance, isSticky: asked.isSticky,
+            view: view)
         explanation.steps.append(reasonText(decision, service))
         if decision.target != decision.wanted || decision.fallback != .none {
             explanation.steps.append("\(targetText(decision.wanted, service)) cannot serve: no usable host")
@@ -160,7 +169,7 @@ extension Worker {
     private func reasonText(_ decision: Decision, _ service: UnsafeMutablePointer<Service>) -> String {
         let wanted = targetText(decision.wanted, service)
         switch decision.reason {
-        case .wish: return "the request's wish decides: \(wanted)"
+        case .request: return "the request's wish decides: \(wanted)"
         case .split: return "the split draws by chance (this time): \(wanted)"
         case .sticky: return "the split decides by the request's sticky key: \(wanted)"
         case .stable: return "no split is configured, the stable version decides: \(wanted)"

@@ -15,15 +15,15 @@ extension Worker {
     mutating func retire(_ clusters: inout ClusterSet, for new: consuming ClusterSet) {
         let retired = RetiredClusters(new)
         swap(&clusters, &retired.clusters)
-        if retired.clusters.count > 0 { mail.retired.append(retired) }
+        if retired.clusters.count > 0 { updates.retired.append(retired) }
     }
 
     /// Gives some of what waits back.
     mutating func releaseRetired() {
-        guard let retired = mail.retired.last else { return }
+        guard let retired = updates.retired.last else { return }
         var unused: [UnsafeMutablePointer<Endpoint>] = []
         let isMore = retired.clusters.releaseEndpoints(atMost: Self.membersAtATime) { unused.append($0) }
-        if !isMore { mail.retired.removeLast() }
+        if !isMore { updates.retired.removeLast() }
         for endpoint in unused { retire(endpoint) }
     }
 }

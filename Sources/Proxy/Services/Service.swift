@@ -104,18 +104,18 @@ struct Service: ~Copyable {
 
 /// What a request asks of its service: the input of the decision, kept for retries.
 struct Asked {
-    var wish = Wish.none
+    var requested = RequestedVersion.none
     /// 64 random bits or the sticky key's hash.
     var chance: UInt64 = 0
     var isSticky = false
     /// Labels of the call's Dubbo group and interface version; 0 for HTTP.
     var group = 0
     var interfaceVersion = 0
-    var isDubbo = false
+    var isInterface = false
 
     /// The wish as counters know it.
-    var wishLabel: Int32 {
-        switch wish {
+    var requestedLabel: Int32 {
+        switch requested {
         case .none: ServiceMetrics.nobody
         case .version(let label): label == LabelTable.unknown ? ServiceMetrics.other : Int32(label)
         }

@@ -23,7 +23,7 @@ extension Worker {
         service.pointee.snapshot = snapshot
         if snapshot.hostCount > 0 { tables.makeKnown(service) }
         if service.pointee.state == .ready || service.pointee.active > 0 {
-            mail.chore = .service(ServiceBuild(service, ClusterBuilder(snapshot)))
+            updates.current = .service(ServiceBuild(service, ClusterBuilder(snapshot)))
         } else {
             service.pointee.state = .unused
         }
@@ -36,7 +36,7 @@ extension Worker {
         }
         if snapshot.hostCount > Self.manyHosts {
             service.pointee.state = .wanted
-            mail.wanted.append(service.pointee.key)
+            updates.wanted.append(service.pointee.key)
             return false
         }
         build(service, snapshot)
@@ -56,7 +56,7 @@ extension Worker {
     mutating func buildWanted(_ key: ServiceKey) {
         guard let service = findService(key), service.pointee.state == .wanted, let snapshot = service.pointee.snapshot
         else { return }
-        mail.chore = .service(ServiceBuild(service, ClusterBuilder(snapshot)))
+        updates.current = .service(ServiceBuild(service, ClusterBuilder(snapshot)))
     }
 
     /// Does the next step; false when all is done.

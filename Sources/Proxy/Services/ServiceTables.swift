@@ -93,7 +93,7 @@ struct ServiceTables: ~Copyable {
     /// What is counted for all unlisted names together, by protocol.
     var unlistedMetrics = UnlistedMetrics()
     /// All services, also the applications behind inbound listeners, which have no name that could be asked for. They leave only
-    /// by a message, so none of them goes while a chore is done.
+    /// by a message, so none of them goes while a update is done.
     private(set) var services: [UnsafeMutablePointer<Service>] = []
     var endpoints = EndpointTable()
     /// Number of the configuration in force; counts from 1.

@@ -38,7 +38,8 @@ extension Worker {
         count(dubbo, into: &inventory)
         count(bolt, into: &inventory)
         inventory.buffers = buffers.outstanding - (logLines.memory == nil ? 0 : 1)
-        inventory.updates = mail.messages.count + mail.retired.count + mail.wanted.count + (mail.chore == nil ? 0 : 1)
+        inventory.updates =
+            updates.messages.count + updates.retired.count + updates.wanted.count + (updates.current == nil ? 0 : 1)
         if http.queue.first != nil { inventory.lists += 1 }
         for service in tables.services {
             inventory.services += 1

@@ -42,7 +42,7 @@ public struct Worker<System: SystemCalls>: ~Copyable {
     var drainingSince: Int64 = 0
     /// Whether another turn is to follow: not after `stop`, nor after the last request of a drain.
     public internal(set) var running = true
-    var mail = Mail()
+    var updates = Updates()
     /// Bytes of `scratch`.
     static var scratchSize: Int { 65_536 }
     /// Bytes of `output`: more than the largest head with what is added to it.
@@ -101,13 +101,13 @@ public struct Worker<System: SystemCalls>: ~Copyable {
         }
         fireTimers()
         // Before the batch is finished: what this queues must not wait for the next event.
-        if mail.isWaiting { readMail() }
+        if updates.isWaiting { advanceUpdates() }
         finishBatch()
     }
 
     /// Closes what is left, forgets all services and hands over the last lines of the log. No turn follows.
     public mutating func tearDown() {
-        finishChore()
+        finishUpdate()
         closeListeners()
         while let downstream = http.all.first { abandon(downstream) }
         tearDown(dubbo)
@@ -125,7 +125,7 @@ public struct Worker<System: SystemCalls>: ~Copyable {
 
     @inline(__always)
     private var pollMilliseconds: Int32 {
-        if mail.isWaiting { return 0 }
+        if updates.isWaiting { return 0 }
         let wait = wheel.waitMilliseconds(now: now)
         // Draining is looked after between batches, so these must not be far apart then.
         let longest: Int32 = drainingSince == 0 ? 1000 : 50
@@ -148,7 +148,7 @@ public struct Worker<System: SystemCalls>: ~Copyable {
         case .boltUpstream:
             upstreamReady(bolt, token.record.assumingMemoryBound(to: FramedUpstream.self), readiness)
         case .listener: acceptConnections(token.listener)
-        case .mailbox: takeMail()
+        case .mailbox: takeUpdates()
         case .dubboRequest, .boltRequest: break
         }
     }

@@ -6,7 +6,7 @@ public struct WorkerSettings: Sendable {
     /// Where applications connect.
     public var listeners: [ListenerConfiguration]
     /// Header and attachment names that carry a version wish, in order.
-    public var wishNames: [String]
+    public var versionNames: [String]
     /// Whether HTTP callers are told the version that served.
     public var tellsVersion: Bool
     /// Limits on what peers may send.
@@ -19,7 +19,7 @@ public struct WorkerSettings: Sendable {
     /// Takes what concerns workers from a configuration.
     public init(_ configuration: Configuration, accessLog: AccessLog?) {
         listeners = configuration.listeners
-        wishNames = configuration.version.request
+        versionNames = configuration.version.request
         tellsVersion = configuration.version.tell
         limits = configuration.limits
         self.accessLog = accessLog
@@ -41,8 +41,8 @@ struct CompiledSettings {
     }
 
     /// In lower case.
-    let wishNames: UnsafeMutablePointer<ByteString>
-    let wishCount: Int
+    let versionNames: UnsafeMutablePointer<ByteString>
+    let versionNameCount: Int
     let tellsVersion: Bool
     let limits: Limits
     let heartbeat: Int64
@@ -50,10 +50,10 @@ struct CompiledSettings {
     let noVersion: ByteString
 
     init(_ settings: WorkerSettings) {
-        wishCount = settings.wishNames.count
-        wishNames = .allocate(capacity: max(1, wishCount))
-        for (index, name) in settings.wishNames.enumerated() {
-            (wishNames + index).initialize(to: ByteString(copying: name.lowercased()))
+        versionNameCount = settings.versionNames.count
+        versionNames = .allocate(capacity: max(1, versionNameCount))
+        for (index, name) in settings.versionNames.enumerated() {
+            (versionNames + index).initialize(to: ByteString(copying: name.lowercased()))
         }
         tellsVersion = settings.tellsVersion
         heartbeat = settings.heartbeat.nanoseconds
@@ -68,8 +68,8 @@ struct CompiledSettings {
 
     /// Gives the memory back.
     func free() {
-        for index in 0..<wishCount { wishNames[index].free() }
-        wishNames.deallocate()
+        for index in 0..<versionNameCount { versionNames[index].free() }
+        versionNames.deallocate()
         noVersion.free()
     }
 }

@@ -4,7 +4,7 @@ import Routing
 import Runtime
 
 /// A report that is being written.
-final class ReportDraft {
+final class ReportBuild {
     let id: UInt64
     var report = WorkerReport()
     let services: [UnsafeMutablePointer<Service>]
@@ -25,45 +25,45 @@ extension Worker {
     private static var entriesAtATime: Int { 32 }
 
     /// Begins to copy the counters for the control plane.
-    func beginReport(_ id: UInt64) -> ReportDraft {
-        ReportDraft(id: id, services: tables.services)
+    func beginReport(_ id: UInt64) -> ReportBuild {
+        ReportBuild(id: id, services: tables.services)
     }
 
     /// Does the next step; false when all is done.
-    mutating func advance(_ draft: ReportDraft) -> Bool {
-        if draft.servicesDone < draft.services.count {
-            let end = min(draft.services.count, draft.servicesDone + Self.entriesAtATime)
-            for service in draft.services[draft.servicesDone..<end] where service.pointee.metrics.routeCount > 0 {
-                draft.report.services.append(
+    mutating func advance(_ build: ReportBuild) -> Bool {
+        if build.servicesDone < build.services.count {
+            let end = min(build.services.count, build.servicesDone + Self.entriesAtATime)
+            for service in build.services[build.servicesDone..<end] where service.pointee.metrics.routeCount > 0 {
+                build.report.services.append(
                     Self.makeReport(service.pointee.key, service.pointee.metrics) {
                         service.pointee.labels.contains($0) ? service.pointee.labels[$0].text : nil
                     })
             }
-            draft.servicesDone = end
+            build.servicesDone = end
             return true
         }
-        if draft.endpointsDone < draft.endpoints.count {
-            let end = min(draft.endpoints.count, draft.endpointsDone + Self.entriesAtATime)
-            for key in draft.endpoints[draft.endpointsDone..<end] {
-                if let endpoint = tables.endpoints.find(key) { draft.report.endpoints.append(makeReport(endpoint)) }
+        if build.endpointsDone < build.endpoints.count {
+            let end = min(build.endpoints.count, build.endpointsDone + Self.entriesAtATime)
+            for key in build.endpoints[build.endpointsDone..<end] {
+                if let endpoint = tables.endpoints.find(key) { build.report.endpoints.append(makeReport(endpoint)) }
             }
-            draft.endpointsDone = end
+            build.endpointsDone = end
             return true
         }
-        if draft.partsDone < EndpointTable.partCount {
-            if draft.partsDone == 0 { draft.report.endpoints.reserveCapacity(tables.endpoints.count) }
-            draft.endpoints = tables.endpoints.keys(inPart: draft.partsDone)
-            draft.endpointsDone = 0
-            draft.partsDone += 1
+        if build.partsDone < EndpointTable.partCount {
+            if build.partsDone == 0 { build.report.endpoints.reserveCapacity(tables.endpoints.count) }
+            build.endpoints = tables.endpoints.keys(inPart: build.partsDone)
+            build.endpointsDone = 0
+            build.partsDone += 1
             return true
         }
-        addUnlisted(to: draft)
-        draft.report.bufferAllocations = buffers.allocations
-        draft.report.updates = mail.time
-        draft.report.listeners = listeners.map {
+        addUnlisted(to: build)
+        build.report.bufferAllocations = buffers.allocations
+        build.report.updates = updates.time
+        build.report.listeners = listeners.map {
             ListenerReport(name: $0.configuration.name, accepted: $0.accepted, open: $0.open)
         }
-        outbox.post(.report(worker: index, id: draft.id, draft.report))
+        outbox.post(.report(worker: index, id: build.id, build.report))
         return false
     }
 
@@ -76,11 +76,11 @@ extension Worker {
     }
 
     /// Requests for names that no registry lists.
-    private func addUnlisted(to draft: ReportDraft) {
+    private func addUnlisted(to build: ReportBuild) {
         func add(_ kind: ServiceKey.Kind, _ metrics: borrowing ServiceMetrics) {
             guard metrics.routeCount > 0 else { return }
             let key = ServiceKey(kind: kind, name: ServiceReport.unlisted)
-            draft.report.services.append(Self.makeReport(key, metrics) { _ in "" })
+            build.report.services.append(Self.makeReport(key, metrics) { _ in "" })
         }
         add(.http, tables.unlistedMetrics.http)
         add(.dubbo, tables.unlistedMetrics.dubbo)
@@ -96,7 +96,8 @@ extension Worker {
         }
         let routes = (0..<metrics.routeCount).map { index in
             let route = metrics.routes[index]
-            return ServiceReport.Route(wished: label(route.wished), served: label(route.served), count: route.count)
+            return ServiceReport.Route(
+                requested: label(route.requested), served: label(route.served), count: route.count)
         }
         let versions = (0..<metrics.versionCount).map { index in
             let version = metrics.versions[index]

@@ -2,7 +2,7 @@ import Model
 import Runtime
 
 /// Which services had requests, while it is being found out.
-final class UseDraft {
+final class UsageBuild {
     let since: Int64
     let services: [UnsafeMutablePointer<Service>]
     var done = 0
@@ -20,21 +20,21 @@ extension Worker {
 
     /// Now and then tells which services had requests, so that the others can be let go.
     mutating func tellUsedServices() {
-        guard now - tables.toldAt >= settings.limits.usePeriod, mail.chore == nil else { return }
-        mail.chore = .use(UseDraft(since: tables.toldAt, services: tables.services))
+        guard now - tables.toldAt >= settings.limits.usePeriod, updates.current == nil else { return }
+        updates.current = .use(UsageBuild(since: tables.toldAt, services: tables.services))
         tables.toldAt = now
     }
 
     /// Does the next step; false when all is done.
-    func advance(_ draft: UseDraft) -> Bool {
-        let end = min(draft.services.count, draft.done + Self.servicesAtATime)
-        for service in draft.services[draft.done..<end] {
-            let isUsed = service.pointee.usedAt >= draft.since || service.pointee.active > 0
-            if isUsed { draft.used.append(service.pointee.key) }
+    func advance(_ build: UsageBuild) -> Bool {
+        let end = min(build.services.count, build.done + Self.servicesAtATime)
+        for service in build.services[build.done..<end] {
+            let isUsed = service.pointee.usedAt >= build.since || service.pointee.active > 0
+            if isUsed { build.used.append(service.pointee.key) }
         }
-        draft.done = end
-        if end < draft.services.count { return true }
-        if !draft.used.isEmpty { outbox.post(.used(draft.used)) }
+        build.done = end
+        if end < build.services.count { return true }
+        if !build.used.isEmpty { outbox.post(.used(build.used)) }
         return false
     }
 }

@@ -135,12 +135,12 @@ extension Worker {
         } else if upstream.pointee.phase == .body && upstream.pointee.framing == .untilClose && isEnd {
             finishUntilClose(upstream, downstream)
         } else {
-            endBeforeTime(upstream, downstream, isEnd ? 0 : error)
+            endEarly(upstream, downstream, isEnd ? 0 : error)
         }
     }
 
     /// The connection has ended before the response.
-    private mutating func endBeforeTime(
+    private mutating func endEarly(
         _ upstream: UnsafeMutablePointer<ExclusiveUpstream>, _ downstream: UnsafeMutablePointer<ExclusiveDownstream>,
         _ error: Int32
     ) {

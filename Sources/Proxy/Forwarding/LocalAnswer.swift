@@ -4,7 +4,7 @@ enum LocalAnswer: Equatable {
     case malformed
     /// The request is longer than is allowed.
     case tooLong
-    /// No service is named, or more names than can be are asked for.
+    /// No service is meant that could be asked for.
     case unnamed
     /// The registries have not told in time, or the service was let go meanwhile.
     case undiscovered
@@ -20,7 +20,7 @@ enum LocalAnswer: Equatable {
     case timeout
     /// The host's answer is none, or too long.
     case badAnswer
-    /// Too much waits here already.
+    /// Too much waits here already, or too many names are asked for that no registry lists.
     case overloaded
     /// The request has come round.
     case loop

@@ -104,8 +104,10 @@ final class DubboHost: Sendable {
     private let state = Mutex(State())
     private let script: Script
 
-    init(port: UInt16 = 0, _ script: @escaping Script) throws {
+    /// - Parameter receiveBuffer: how much the system takes for it before it reads; nil: what it likes, which may be very much.
+    init(port: UInt16 = 0, receiveBuffer: Int32? = nil, _ script: @escaping Script) throws {
         listener = try Socket.listen(on: SocketAddress(ipv4: 0x7f00_0001, port: port), shared: false)
+        if let receiveBuffer { clinux_set_int_option(listener, SOL_SOCKET, SO_RCVBUF, receiveBuffer) }
         address = Socket.localAddress(listener)!
         self.script = script
         let thread = try Thread(name: "host") { [self] in acceptAll() }
@@ -166,11 +168,12 @@ final class DubboHost: Sendable {
         while Glibc.poll(&poll, 1, -1) > 0, poll.revents & Int16(POLLIN) != 0, poll.revents & Int16(POLLHUP) == 0 {
             guard let (descriptor, _) = Socket.accept(listener) else { continue }
             let socket = DubboSocket(descriptor: descriptor)
-            let thread = try? Thread(name: "host-connection") { [self] in serve(socket) }
             state.withLock { state in
                 state.sockets.append(socket)
-                if let thread { state.threads.append(thread) }
                 if state.isStopped { socket.shutDown() }
+            }
+            if let thread = try? Thread(name: "host-connection", { [self] in serve(socket) }) {
+                state.withLock { $0.threads.append(thread) }
             }
         }
     }

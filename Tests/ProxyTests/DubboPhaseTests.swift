@@ -177,7 +177,7 @@ struct DubboPhaseTests {
     func expired() throws {
         let mesh = try DubboMesh()
         let isReading = Mutex(false)
-        let host = try DubboHost { frame, socket in
+        let host = try DubboHost(receiveBuffer: 65_536) { frame, socket in
             _ = waitUntil(within: .seconds(60)) { isReading.withLock(\.self) }
             DubboHost.echo("a", frame, socket)
         }

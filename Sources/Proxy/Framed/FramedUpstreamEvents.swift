@@ -44,8 +44,10 @@ extension Worker {
     ) {
         noteSuccess(upstream.pointee.endpoint)
         // Nobody waits for answers that come too late.
-        guard let request = framed.pointee.requests.find(Codec.id(head), from: upstream) else { return }
-        let execution = Codec.execution(head, frame)
+        guard let request = framed.pointee.requests.find(Codec.id(head), from: upstream),
+            let service = request.pointee.state.service
+        else { return }
+        let execution = Codec.execution(head, frame, of: service.pointee.name)
         if execution != .possible && sendElsewhere(framed, request, upstream, execution) { return }
         let code = Codec.code(head, frame)
         if let downstream = request.pointee.downstream {
@@ -64,8 +66,12 @@ extension Worker {
         guard verdict == .attempt, !request.pointee.frame.isEmpty else { return false }
         request.pointee.state.tried.insert(upstream.pointee.endpoint)
         leaveUpstream(framed, request)
-        return attempt(
-            framed, request, request.pointee.frame.bytes, request.pointee.frame.count, isRead: false)
+        if attempt(framed, request, request.pointee.frame.bytes, request.pointee.frame.count, isRead: false) {
+            return true
+        }
+        // What the host says is the answer, not why there is no other one.
+        framed.pointee.exhaustion = 0
+        return false
     }
 
     /// Tells the downstream; the body is dropped as it comes.

@@ -150,11 +150,8 @@ extension Worker {
             asked.interfaceVersion = CallView.anyInterfaceVersion
         } else {
             identify(
-                &asked, group: framed.pointee.codec.group(frame),
-                interfaceVersion: framed.pointee.codec.version(frame), noVersion: Codec.noVersion, of: service)
-            if !Codec.knowsNoVersion && asked.interfaceVersion != 0 && !hasCluster(service, asked) {
-                asked.interfaceVersion = 0
-            }
+                framed, &asked, group: framed.pointee.codec.group(frame),
+                interfaceVersion: framed.pointee.codec.version(frame), of: service)
             asked.wish = requestedVersion(framed, frame, service)
         }
         if asked.wish == .none && service.pointee.rules.shareCount > 0 {
@@ -163,12 +160,6 @@ extension Worker {
         request.pointee.state.asked = asked
         // What goes to the application behind a listener is never rewritten: there it is as if it had the host's version.
         request.pointee.frameVersion = service.pointee.takesAll ? 0 : asked.interfaceVersion
-    }
-
-    /// Whether a host is listed with the group and interface version.
-    private func hasCluster(_ service: UnsafeMutablePointer<Service>, _ asked: Asked) -> Bool {
-        asked.interfaceVersion == CallView.anyInterfaceVersion
-            || service.pointee.clusters.has(group: asked.group, interfaceVersion: asked.interfaceVersion)
     }
 
     @inline(__always)

@@ -26,22 +26,24 @@ extension Worker {
     }
 
     /// Notes the group and interface version that a request of a multiplexed protocol is for.
-    ///
-    /// - Parameter noVersion: what stands for no interface version, besides nothing.
     @inline(__always)
-    func identify(
-        _ asked: inout Asked, group: ByteString, interfaceVersion: ByteString, noVersion: StaticString,
+    func identify<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ asked: inout Asked, group: ByteString, interfaceVersion: ByteString,
         of service: UnsafeMutablePointer<Service>
     ) {
         asked.isDubbo = true
         asked.group = service.pointee.labels.find(group)
-        let none = ByteString(base: noVersion.utf8Start, count: noVersion.utf8CodeUnitCount)
+        let none = ByteString(base: Codec.noVersion.utf8Start, count: Codec.noVersion.utf8CodeUnitCount)
         if interfaceVersion.equals(none) {
             asked.interfaceVersion = 0
         } else if interfaceVersion.count == 1 && interfaceVersion.base[0] == 0x2a {
             asked.interfaceVersion = CallView.anyInterfaceVersion
         } else {
             asked.interfaceVersion = service.pointee.labels.find(interfaceVersion)
+            let isListed =
+                Codec.knowsNoVersion
+                || service.pointee.clusters.has(group: asked.group, interfaceVersion: asked.interfaceVersion)
+            if !isListed { asked.interfaceVersion = 0 }
         }
     }
 

@@ -93,11 +93,19 @@ extension Worker {
             group.free()
             version.free()
         }
-        let noVersion = request.key.kind == .bolt ? BoltCodec.noVersion : DubboCodec.noVersion
-        identify(&asked, group: group, interfaceVersion: version, noVersion: noVersion, of: service)
+        if request.key.kind == .bolt {
+            identify(bolt, &asked, group: group, interfaceVersion: version, of: service)
+        } else {
+            identify(dubbo, &asked, group: group, interfaceVersion: version, of: service)
+        }
+        let none = request.key.kind.noVersion
         explanation.steps.append(
-            "call of interface version \(request.interfaceVersion.isEmpty ? "\(noVersion)" : request.interfaceVersion), group "
+            "call of interface version \(request.interfaceVersion.isEmpty ? none : request.interfaceVersion), group "
                 + (request.group.isEmpty ? "none" : request.group))
+        if !request.interfaceVersion.isEmpty && request.interfaceVersion != none && asked.interfaceVersion == 0 {
+            explanation.steps.append(
+                "no host is listed with that interface version: those listed without one may have it")
+        }
     }
 
     private func explainWish(

@@ -9,13 +9,29 @@ extension Worker {
         _ framed: Framed<Codec>, _ upstream: UnsafeMutablePointer<FramedUpstream>, _ readiness: Readiness
     ) {
         if upstream.pointee.connection.link.isClosed { return }
-        if upstream.pointee.phase == .connecting { return finishConnect(framed, upstream) }
+        if upstream.pointee.phase == .connecting {
+            finishConnect(framed, upstream)
+            if readiness.contains(.peerClosed) { readToEnd(framed, upstream) }
+            return
+        }
         if readiness.contains(.writable) { markDirty(framed, upstream) }
         if readiness.isDisjoint(with: [.readable, .error, .hangUp]) { return }
         let wasWithinFrame = upstream.pointee.connection.isWithinFrame
         read(framed, upstream.connection)
+        if readiness.contains(.peerClosed) { return readToEnd(framed, upstream) }
         let isWatched = wasWithinFrame || upstream.pointee.connection.isWithinFrame
         if isWatched && !upstream.pointee.connection.link.isClosed { watch(framed, upstream) }
+    }
+
+    /// The host has ended its side: what it has still sent is taken at once, so that no request of this moment is sent after the end.
+    @inline(never)
+    private mutating func readToEnd<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ upstream: UnsafeMutablePointer<FramedUpstream>
+    ) {
+        while !upstream.pointee.connection.link.isClosed {
+            if !read(framed, upstream.connection) { break }
+        }
+        if !upstream.pointee.connection.link.isClosed { watch(framed, upstream) }
     }
 
     /// Takes a whole frame.

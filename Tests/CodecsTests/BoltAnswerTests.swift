@@ -118,7 +118,7 @@ import Testing
         let answer = error("no host \u{e9}\u{1f600}", codec: 1)
         let head = try #require(boltHead(answer))
         let text = withBytes(answer) { bytes in
-            #expect(Bolt.responseKind(bytes, head) == .failure && !Bolt.refusesService(bytes, head))
+            #expect(Bolt.responseKind(bytes, head) == .failure && !boltRefuses(bytes, head))
             return Bolt.errorText(bytes, head)
         }
         #expect(text?.end == answer.count - 2)
@@ -164,7 +164,7 @@ import Testing
 
     private func kind(_ frame: [UInt8]) throws -> (Bolt.ResponseKind, Bool) {
         let head = try #require(boltHead(frame))
-        return withBytes(frame) { (Bolt.responseKind($0, head), Bolt.refusesService($0, head)) }
+        return withBytes(frame) { (Bolt.responseKind($0, head), boltRefuses($0, head)) }
     }
 
     private func response(codec: UInt8, header: [UInt8] = marked, status: UInt16 = 0, _ content: String) -> [UInt8] {
@@ -179,6 +179,16 @@ import Testing
         #expect(try kind(response(codec: 11, missing)) == (.failure, true))
         #expect(try kind(response(codec: 12, "\"\(missing)\"")) == (.failure, true))
         #expect(try kind(response(codec: 11, method)) == (.failure, false))
+        // Of another service that is what the called method has met, which was executed then.
+        for name in ["y:1.0", "xx:1.0", "x", "", "[x:1.0"] {
+            let other = "RPC-020100010: RPC cannot find service: [\(name)] "
+            for codec in [11, 12] as [UInt8] {
+                #expect(try kind(response(codec: codec, other)) == (.failure, name == "x"), "\(name)")
+            }
+        }
+        for text in ["RPC-020100010", "RPC-020100010: [", "RPC-020100010: [x"] {
+            #expect(try kind(response(codec: 11, text)) == (.failure, false))
+        }
         #expect(try kind(response(codec: 12, "\"boom\"")) == (.exception, false))
         #expect(try kind(response(codec: 12, "\"")) == (.exception, false))
         #expect(try kind(response(codec: 11, "")) == (.exception, false))

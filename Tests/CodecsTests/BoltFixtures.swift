@@ -162,3 +162,10 @@ struct RecordedBoltFrame: Decodable, Sendable, CustomStringConvertible {
         try Array(Data(contentsOf: URL(filePath: directory + "bolt-\(name).bin")))
     }
 }
+
+/// Whether a response says that its server does not have a service of the interface.
+func boltRefuses(_ frame: UnsafePointer<UInt8>, _ head: Bolt.FrameHead, of interface: String = "x") -> Bool {
+    withBytes(Array(interface.utf8)) {
+        Bolt.refusesService(frame, head, of: $0, count: interface.utf8.count)
+    }
+}

@@ -30,12 +30,12 @@ import Testing
         #expect(value.map(read.text) == "v2")
     }
 
-    @Test func targetServiceGoesFirst() throws {
+    @Test func whatServersDispatchByGoesFirst() throws {
         #expect(try request([("service", "a")]).invocation.targetService.isEmpty)
         let both = try request([("sofa_head_target_service", "b"), ("service", "a")])
-        #expect(both.text(both.invocation.service) == "b" && both.text(both.invocation.dispatchedService) == "a")
-        let blank = try request([("sofa_head_target_service", ""), ("service", "a")])
-        #expect(blank.text(blank.invocation.service) == "a")
+        #expect(both.text(both.invocation.service) == "a" && both.text(both.invocation.targetService) == "b")
+        let blank = try request([("sofa_head_target_service", "b"), ("service", "")])
+        #expect(blank.text(blank.invocation.service) == "b")
     }
 
     @Test func nullPairsAreDropped() throws {

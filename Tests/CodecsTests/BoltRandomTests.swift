@@ -21,7 +21,7 @@ import Testing
             let whole = Array(frame.prefix(head.frameLength))
             withBytes(whole) {
                 _ = Bolt.responseKind($0, head)
-                _ = Bolt.refusesService($0, head)
+                _ = boltRefuses($0, head)
                 if let text = Bolt.errorText($0, head) {
                     #expect(text.start >= 0 && text.count >= 0 && text.end <= head.contentRange.end)
                 }

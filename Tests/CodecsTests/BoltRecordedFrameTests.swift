@@ -74,7 +74,7 @@ import Testing
         let bytes = try recorded.bytes
         let head = try #require(boltHead(bytes))
         let (kind, refuses, text) = withBytes(bytes) {
-            (Bolt.responseKind($0, head), Bolt.refusesService($0, head), Bolt.errorText($0, head))
+            (Bolt.responseKind($0, head), boltRefuses($0, head, of: "demo.EchoService"), Bolt.errorText($0, head))
         }
         let isFailure = recorded.file.contains("no-service") || recorded.file.contains("reply-error-hessian2")
         switch recorded.file {

@@ -1,5 +1,7 @@
+import Configuration
+
 /// A Dubbo frame as tests write and read it, on purpose without the codec under test.
-struct DubboFrame: Sendable {
+struct DubboFrame: PeerFrame {
     var flags: UInt8
     var status: UInt8 = 0
     var id: Int64
@@ -11,6 +13,8 @@ struct DubboFrame: Sendable {
     static let request: UInt8 = 0xc2
     static let oneWay: UInt8 = 0x82
     static let answer: UInt8 = 0x02
+
+    static var listener: ListenerProtocol { .dubbo }
 
     var bytes: [UInt8] { Self.head(flags: flags, status: status, id: id, length: UInt32(body.count)) + body }
 
@@ -60,8 +64,27 @@ struct DubboFrame: Sendable {
     }
 }
 
+extension DubboFrame {
+    init(_ call: DubboCall) { self = call.frame }
+
+    init?(reading read: (Int) -> [UInt8]?) {
+        guard let head = read(16), let body = read(head[12..<16].reduce(0) { $0 << 8 | Int($1) }) else { return nil }
+        let id = head[4..<12].reduce(Int64(0)) { $0 << 8 | Int64($1) }
+        self.init(flags: head[2], status: head[3], id: id, body: body)
+    }
+
+    var request: DubboCall? { flags & 0xa0 == 0x80 ? call : nil }
+
+    func echo(_ name: String) -> DubboFrame? {
+        if flags == Self.heartbeatRequest {
+            return DubboFrame(flags: Self.heartbeatAnswer, status: 20, id: id, body: body)
+        }
+        return flags & 0xc0 == 0xc0 ? .value(name + "|" + call.argument, id: id) : nil
+    }
+}
+
 /// A call with one string argument.
-struct DubboCall: Sendable {
+struct DubboCall: PeerCall {
     var interface = "demo.Echo"
     var version = "0.0.0"
     var method = "say"

@@ -34,7 +34,8 @@ public final class ScriptedServer: Sendable {
                 _ = try? Thread(name: "script") { [weak server] in
                     let connection = Connection(descriptor: descriptor)
                     script(connection, number)
-                    server?.leave(descriptor)
+                    // Only then it is closed, or `stop` could shut down another socket of that number.
+                    withExtendedLifetime(connection) { server?.leave(descriptor) }
                 }
             }
         }

@@ -13,8 +13,9 @@ extension Bolt {
         /// Nothing known yet.
         public init() {}
 
-        /// The service by which to route: `targetService`, else `dispatchedService`. SOFA RPC sends the same in both.
-        @inlinable public var service: ByteRange { targetService.isEmpty ? dispatchedService : targetService }
+        /// The service by which to route: what the host will execute, `dispatchedService`, else `targetService`. SOFA RPC sends the
+        /// same in both.
+        @inlinable public var service: ByteRange { dispatchedService.isEmpty ? targetService : dispatchedService }
     }
 
     /// What `parseInvocation` made of a header.

@@ -38,10 +38,32 @@ extension Bolt {
     }
 
     /// Whether a SOFA server says that it does not have the service, so that the call was certainly not executed and may be
-    /// sent to another host. Recognized by the code at the beginning of its text, `RPC-020100010`.
-    public static func refusesService(_ frame: UnsafePointer<UInt8>, _ head: FrameHead) -> Bool {
-        guard responseKind(frame, head) == .failure, let text = errorText(frame, head) else { return false }
-        return hasPrefix(frame, text, "RPC-020100010")
+    /// sent to another host. Recognized by its text, `RPC-020100010: RPC cannot find service: [NAME] `.
+    ///
+    /// - Parameters:
+    ///   - frame: A whole frame.
+    ///   - head: Its head.
+    ///   - interface: Interface of the service that was called. With JSON and Protobuf an exception of the application is written
+    ///     like the server's own errors: it may say the same of a service that the application has called itself.
+    ///   - count: Bytes of the interface.
+    public static func refusesService(
+        _ frame: UnsafePointer<UInt8>, _ head: FrameHead, of interface: UnsafePointer<UInt8>, count: Int
+    ) -> Bool {
+        guard responseKind(frame, head) == .failure, let text = errorText(frame, head),
+            hasPrefix(frame, text, "RPC-020100010")
+        else { return false }
+        return head.codec == Codec.hessian || names(frame, text, interface, count)
+    }
+
+    /// Whether the first name in brackets is a service of the interface.
+    private static func names(
+        _ frame: UnsafePointer<UInt8>, _ text: ByteRange, _ interface: UnsafePointer<UInt8>, _ count: Int
+    ) -> Bool {
+        var at = Int(text.start)
+        while at < text.end && frame[at] != 0x5b { at &+= 1 }
+        at &+= 1
+        guard count < text.end &- at, equals(frame + at, interface, count) else { return false }
+        return frame[at &+ count] == 0x3a || frame[at &+ count] == 0x5d
     }
 
     /// The text of a response that is a failure of the server's RPC layer, or with JSON and Protobuf an exception; nil when it

@@ -204,9 +204,12 @@ struct BoltCodec: FramedCodec, ~Copyable {
 
     /// Ordinary results have no header map, errors have one.
     @inline(__always)
-    static func execution(_ head: Bolt.FrameHead, _ frame: UnsafePointer<UInt8>) -> Execution {
+    static func execution(
+        _ head: Bolt.FrameHead, _ frame: UnsafePointer<UInt8>, of interface: ByteString
+    ) -> Execution {
         if head.status == Bolt.Status.serverBusy { return .overloaded }
-        return head.headerLength > 0 && Bolt.refusesService(frame, head) ? .refused : .possible
+        if head.headerLength == 0 { return .possible }
+        return Bolt.refusesService(frame, head, of: interface.base, count: interface.count) ? .refused : .possible
     }
 
     @inline(__always)

@@ -163,7 +163,9 @@ struct DubboCodec: FramedCodec, ~Copyable {
     }
 
     @inline(__always)
-    static func execution(_ head: Dubbo.FrameHead, _ frame: UnsafePointer<UInt8>) -> Execution {
+    static func execution(
+        _ head: Dubbo.FrameHead, _ frame: UnsafePointer<UInt8>, of interface: ByteString
+    ) -> Execution {
         if head.status == Dubbo.Status.ok { return .possible }
         if head.status == Dubbo.Status.threadPoolExhausted { return .overloaded }
         let isRefused = Dubbo.refusesService(

@@ -89,6 +89,7 @@ extension Worker {
     private mutating func flush<Codec: FramedCodec & ~Copyable>(
         _ framed: Framed<Codec>, _ downstream: UnsafeMutablePointer<FramedDownstream>
     ) {
+        downstream.pointee.flushedAt = now
         if case .failed = flush(downstream.link) { return stopWriting(framed, downstream) }
         if downstream.pointee.connection.link.readClosed && closeIfDone(framed, downstream) { return }
         watch(framed, downstream)

@@ -3,29 +3,36 @@ import Runtime
 
 // Reading frames, from either side.
 extension Worker {
-    /// Reads once; the next event tells when there is more.
-    @inline(__always)
+    /// Reads once; the next event tells when there is more. False: nothing has come.
+    @inline(__always) @discardableResult
     mutating func read<Codec: FramedCodec & ~Copyable>(
         _ framed: Framed<Codec>, _ connection: UnsafeMutablePointer<FramedConnection>
-    ) {
+    ) -> Bool {
         if !connection.pointee.link.inbound.isEmpty { return readOn(framed, connection) }
         let count = receive(connection.link, scratch, Self.scratchSize)
-        if count <= 0 { return endOfStream(framed, connection, count) }
+        if count <= 0 {
+            endOfStream(framed, connection, count)
+            return false
+        }
         noteArrival(connection, count)
         let used = consume(framed, connection, scratch, count)
         if used < count && !connection.pointee.link.isClosed && !connection.pointee.link.readClosed {
             buffers.append(scratch + used, count: count - used, to: &connection.pointee.link.inbound)
         }
+        return true
     }
 
     /// A frame's beginning is there. Memory grows with what arrives, not with what the head promises.
     private mutating func readOn<Codec: FramedCodec & ~Copyable>(
         _ framed: Framed<Codec>, _ connection: UnsafeMutablePointer<FramedConnection>
-    ) {
+    ) -> Bool {
         let link = connection.link
         buffers.reserve(4096, in: &link.pointee.inbound)
         let count = receive(link, link.pointee.inbound.tail, link.pointee.inbound.room)
-        if count <= 0 { return endOfStream(framed, connection, count) }
+        if count <= 0 {
+            endOfStream(framed, connection, count)
+            return false
+        }
         noteArrival(connection, count)
         var inbound = link.pointee.inbound
         link.pointee.inbound = Buffer()
@@ -36,6 +43,7 @@ extension Worker {
         } else {
             link.pointee.inbound = inbound
         }
+        return true
     }
 
     /// Bytes of a frame that had begun before are no sign of life until they are many: nothing can overtake them, and what comes

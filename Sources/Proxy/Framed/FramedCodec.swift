@@ -92,7 +92,8 @@ protocol FramedCodec: ~Copyable {
 
     /// Gives a response the id that the downstream has chosen.
     static func stampResponse(_ frame: UnsafeMutablePointer<UInt8>, _ head: Head, id: UInt64)
-    static func execution(_ head: Head, _ frame: UnsafePointer<UInt8>) -> Execution
+    /// - Parameter interface: what was called.
+    static func execution(_ head: Head, _ frame: UnsafePointer<UInt8>, of interface: ByteString) -> Execution
     /// What counters and log call a response.
     static func code(_ head: Head, _ frame: UnsafePointer<UInt8>) -> Int32
 

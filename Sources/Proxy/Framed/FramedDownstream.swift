@@ -7,8 +7,8 @@ import Runtime
 struct FramedDownstream {
     var connection: FramedConnection
     let listener: Int32
-    /// It had nothing in flight when draining last looked: an end right behind an answer may overtake it in the peer.
-    var wasQuiet = false
+    /// When it was last written to, or a request of it ended.
+    var flushedAt: Int64 = 0
     /// Two-way requests that are not answered.
     var requests = LinkedList<FramedRequest.DownstreamPlace>()
     /// How many they are.

@@ -10,7 +10,7 @@ extension Worker {
             FramedDownstream(
                 Codec.records.downstream, descriptor: descriptor, listener: Int32(listener), peer: PeerText(peer)))
         framed.pointee.all.insert(downstream)
-        _ = open(downstream.link)
+        if open(downstream.link) != 0 { close(framed, downstream) }
     }
 
     @inline(__always)
@@ -35,7 +35,9 @@ extension Worker {
     ) {
         switch Codec.role(head, frame) {
         case .request: begin(framed, downstream, head, frame)
-        case .heartbeat: send(framed, frame, Codec.answerHeartbeat(frame, head), to: downstream)
+        case .heartbeat:
+            downstream.pointee.connection.lane = Codec.form(head, nil).lane
+            send(framed, frame, Codec.answerHeartbeat(frame, head), to: downstream)
         case .foreign: refuseForeign(framed, downstream, head, frame)
         // Nothing was asked of a downstream, and it does not lead.
         case .response, .heartbeatAnswer, .goodbye, .comeback, .ignored: break

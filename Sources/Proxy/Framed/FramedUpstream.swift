@@ -35,7 +35,8 @@ struct FramedUpstream {
     var leavingUntil: Int64 = 0
 
     init(_ kind: RecordKind, descriptor: Int32, lane: UInt8, endpoint: UnsafeMutablePointer<Endpoint>) {
-        connection = FramedConnection(link: Link(kind, descriptor: descriptor, interest: .writable), isUpstream: true)
+        connection = FramedConnection(
+            link: Link(kind, descriptor: descriptor, interest: [.writable, .peerClosed]), isUpstream: true)
         connection.lane = lane
         self.endpoint = endpoint
     }

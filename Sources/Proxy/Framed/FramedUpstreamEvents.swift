@@ -9,13 +9,29 @@ extension Worker {
         _ framed: Framed<Codec>, _ upstream: UnsafeMutablePointer<FramedUpstream>, _ readiness: Readiness
     ) {
         if upstream.pointee.connection.link.isClosed { return }
-        if upstream.pointee.phase == .connecting { return finishConnect(framed, upstream) }
+        if upstream.pointee.phase == .connecting {
+            finishConnect(framed, upstream)
+            if readiness.contains(.peerClosed) { readToEnd(framed, upstream) }
+            return
+        }
         if readiness.contains(.writable) { markDirty(framed, upstream) }
         if readiness.isDisjoint(with: [.readable, .error, .hangUp]) { return }
         let wasWithinFrame = upstream.pointee.connection.isWithinFrame
         read(framed, upstream.connection)
+        if readiness.contains(.peerClosed) { return readToEnd(framed, upstream) }
         let isWatched = wasWithinFrame || upstream.pointee.connection.isWithinFrame
         if isWatched && !upstream.pointee.connection.link.isClosed { watch(framed, upstream) }
+    }
+
+    /// The host has ended its side: what it has still sent is taken at once, so that no request of this moment is sent after the end.
+    @inline(never)
+    private mutating func readToEnd<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ upstream: UnsafeMutablePointer<FramedUpstream>
+    ) {
+        while !upstream.pointee.connection.link.isClosed {
+            if !read(framed, upstream.connection) { break }
+        }
+        if !upstream.pointee.connection.link.isClosed { watch(framed, upstream) }
     }
 
     /// Takes a whole frame.
@@ -44,8 +60,10 @@ extension Worker {
     ) {
         noteSuccess(upstream.pointee.endpoint)
         // Nobody waits for answers that come too late.
-        guard let request = framed.pointee.requests.find(Codec.id(head), from: upstream) else { return }
-        let execution = Codec.execution(head, frame)
+        guard let request = framed.pointee.requests.find(Codec.id(head), from: upstream),
+            let service = request.pointee.state.service
+        else { return }
+        let execution = Codec.execution(head, frame, of: service.pointee.name)
         if execution != .possible && sendElsewhere(framed, request, upstream, execution) { return }
         let code = Codec.code(head, frame)
         if let downstream = request.pointee.downstream {
@@ -64,8 +82,12 @@ extension Worker {
         guard verdict == .attempt, !request.pointee.frame.isEmpty else { return false }
         request.pointee.state.tried.insert(upstream.pointee.endpoint)
         leaveUpstream(framed, request)
-        return attempt(
-            framed, request, request.pointee.frame.bytes, request.pointee.frame.count, isRead: false)
+        if attempt(framed, request, request.pointee.frame.bytes, request.pointee.frame.count, isRead: false) {
+            return true
+        }
+        // What the host says is the answer, not why there is no other one.
+        framed.pointee.exhaustion = 0
+        return false
     }
 
     /// Tells the downstream; the body is dropped as it comes.

@@ -31,12 +31,12 @@ extension Worker {
     @inline(__always)
     private func wantedInterest(_ upstream: UnsafeMutablePointer<FramedUpstream>) -> Readiness {
         switch upstream.pointee.phase {
-        case .connecting: return .writable
-        case .broken: return .readable
+        case .connecting: return [.writable, .peerClosed]
+        case .broken: return [.readable, .peerClosed]
         case .ready, .leaving:
             let writes =
                 !upstream.pointee.connection.link.outbound.isEmpty && !upstream.pointee.connection.isDirty
-            return writes ? [.readable, .writable] : .readable
+            return writes ? [.readable, .writable, .peerClosed] : [.readable, .peerClosed]
         }
     }
 

@@ -106,6 +106,10 @@ extension Worker {
         let versionText = request.interfaceVersion.isEmpty ? "\(Codec.noVersion)" : request.interfaceVersion
         let groupText = request.group.isEmpty ? "none" : request.group
         explanation.steps.append("call of interface version \(versionText), \(Codec.groupName) \(groupText)")
+        if versionText != "\(Codec.noVersion)" && asked.interfaceVersion == 0 {
+            explanation.steps.append(
+                "no host is listed with that interface version: those listed without one may have it")
+        }
     }
 
     private func explainRequestedVersion(
@@ -169,7 +173,7 @@ extension Worker {
     private func reasonText(_ decision: Decision, _ service: UnsafeMutablePointer<Service>) -> String {
         let wanted = targetText(decision.wanted, service)
         switch decision.reason {
-        case .request: return "the request's wish decides: \(wanted)"
+        case .request: return "the request names it: \(wanted)"
         case .split: return "the split draws by chance (this time): \(wanted)"
         case .sticky: return "the split decides by the request's sticky key: \(wanted)"
         case .stable: return "no split is configured, the stable version decides: \(wanted)"

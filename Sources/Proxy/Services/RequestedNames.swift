@@ -46,7 +46,7 @@ enum InterfaceName {
         }
     }
 
-    /// Dubbo's `*`: no wish.
+    /// Dubbo's `*`: none is asked for.
     @inline(__always)
     static func isAnyVersion(_ version: ByteString) -> Bool { version.count == 1 && version.base[0] == 0x2a }
 }

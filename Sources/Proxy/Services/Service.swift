@@ -113,7 +113,7 @@ struct Asked {
     var interfaceVersion = 0
     var isInterface = false
 
-    /// The wish as counters know it.
+    /// The requested version as counters know it.
     var requestedLabel: Int32 {
         switch requested {
         case .none: ServiceMetrics.nobody

@@ -54,6 +54,7 @@ extension Worker {
     mutating func flush(_ link: UnsafeMutablePointer<Link>) -> Link.Flushed {
         let waiting = link.pointee.outbound.count
         if waiting == 0 {
+            link.pointee.takenAt = 0
             buffers.release(&link.pointee.outbound)
             return .all
         }

@@ -128,7 +128,7 @@ public struct Worker<System: SystemCalls>: ~Copyable {
         if updates.isWaiting { return 0 }
         let wait = wheel.waitMilliseconds(now: now)
         // Draining is looked after between batches, so these must not be far apart then.
-        let longest: Int32 = drainingSince == 0 ? 1000 : 50
+        let longest: Int32 = drainingSince == 0 ? 1000 : 5
         return wait < 0 || wait > longest ? longest : wait
     }
 

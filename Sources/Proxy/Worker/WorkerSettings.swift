@@ -5,7 +5,7 @@ import Runtime
 public struct WorkerSettings: Sendable {
     /// Where applications connect.
     public var listeners: [ListenerConfiguration]
-    /// Header and attachment names that carry a version wish, in order.
+    /// Header and attachment names that carry the requested version, in order.
     public var versionNames: [String]
     /// Whether HTTP callers are told the version that served.
     public var tellsVersion: Bool

@@ -17,7 +17,9 @@ public func fuzz(_ input: UnsafePointer<UInt8>, _ count: Int) -> Int32 {
             require(text.start >= head.contentRange.start && text.end <= head.contentRange.end, "outside the content")
             require(text.count >= 0, "negative size")
         }
-        require(!Bolt.refusesService(frame.base, head) || kind == .failure && text != nil, "refusal of another kind")
+        let interface: StaticString = "x"
+        let refuses = Bolt.refusesService(frame.base, head, of: interface.utf8Start, count: 1)
+        require(!refuses || kind == .failure && text != nil, "refusal of another kind")
     }
     for codec in [Bolt.Codec.hessian, Bolt.Codec.json, Bolt.Codec.protobuf, 2] { answer(head, codec, input, count) }
     return 0

@@ -5,8 +5,10 @@ import Proxy
 import Runtime
 import TestSupport
 
-/// One worker with a Dubbo listener on a port that the system chose.
-final class DubboMesh {
+typealias DubboMesh = FramedMesh<DubboFrame>
+
+/// One worker with a listener of a multiplexed protocol on a port that the system chose.
+final class FramedMesh<Frame: PeerFrame> {
     let plane: DataPlane
     private var events: [WorkerEvent] = []
     private var reports: UInt64 = 0
@@ -14,7 +16,7 @@ final class DubboMesh {
     init(_ configure: (inout WorkerSettings) -> Void = { _ in }) throws {
         var configuration = Configuration()
         configuration.listeners = [
-            ListenerConfiguration(name: "dubbo", protocol: .dubbo, address: SocketAddress("127.0.0.1:0")!)
+            ListenerConfiguration(name: "test", protocol: Frame.listener, address: SocketAddress("127.0.0.1:0")!)
         ]
         var settings = WorkerSettings(configuration, accessLog: nil)
         configure(&settings)
@@ -23,7 +25,7 @@ final class DubboMesh {
 
     var port: UInt16 { plane.addresses[0].port }
 
-    func connect() throws -> DubboSocket { try DubboSocket(port: port) }
+    func connect() throws -> FrameSocket<Frame> { try FrameSocket(port: port) }
 
     func stop() { plane.stop() }
 
@@ -31,7 +33,7 @@ final class DubboMesh {
     func update(
         _ instances: [Instance], of name: String = "demo.Echo", policy: ServicePolicy = ServicePolicy()
     ) throws {
-        let key = ServiceKey(kind: .dubbo, name: name)
+        let key = ServiceKey(kind: ServiceKey.Kind(Frame.listener), name: name)
         let versionKeys = VersionConfiguration().instance
         plane.post(
             .update(ServiceSnapshot(key: key, policy: policy, instances: instances, versionKeys: versionKeys)))
@@ -71,7 +73,7 @@ final class DubboMesh {
 
 extension Instance {
     /// A host of a service.
-    init(_ host: DubboHost, version: String = "", tag: String = "", group: String = "") {
+    init<Frame>(_ host: FrameHost<Frame>, version: String = "", tag: String = "", group: String = "") {
         self.init(
             address: host.address, metadata: tag.isEmpty ? [:] : ["dubbo.tag": tag], interfaceVersion: version,
             group: group)

@@ -1,11 +1,38 @@
 import CLinux
+import Configuration
 import Glibc
 import Runtime
 import Synchronization
 import TestSupport
 
-/// A connection that speaks Dubbo frames, for scripts that run on a thread of their own.
-struct DubboSocket: Sendable {
+/// A frame of a multiplexed protocol as peers in tests write and read it.
+protocol PeerFrame: Sendable {
+    /// What a request says.
+    associatedtype Call: PeerCall
+
+    static var listener: ListenerProtocol { get }
+
+    init(_ call: Call)
+    /// Reads the next frame with what reads so many bytes; nil when the connection ends or nothing comes in time.
+    init?(reading read: (Int) -> [UInt8]?)
+
+    var bytes: [UInt8] { get }
+    /// What it calls; nil when it is no request.
+    var request: Call? { get }
+    /// What a host of that name answers; nil: nothing.
+    func echo(_ name: String) -> Self?
+}
+
+/// What a request says.
+protocol PeerCall: Sendable {
+    var argument: String { get set }
+}
+
+typealias DubboSocket = FrameSocket<DubboFrame>
+typealias DubboHost = FrameHost<DubboFrame>
+
+/// A connection that speaks frames, for scripts that run on a thread of their own.
+struct FrameSocket<Frame: PeerFrame>: Sendable {
     let descriptor: Int32
 
     /// Connects to a port of the loopback address.
@@ -46,7 +73,7 @@ struct DubboSocket: Sendable {
         }
     }
 
-    func send(_ frame: DubboFrame) { send(frame.bytes) }
+    func send(_ frame: Frame) { send(frame.bytes) }
 
     /// Reads exactly `count` bytes; nil when the connection ends or nothing comes in time.
     private func read(_ count: Int, _ limit: Duration) -> [UInt8]? {
@@ -61,13 +88,7 @@ struct DubboSocket: Sendable {
     }
 
     /// The next frame; nil when the connection ends or nothing comes in time.
-    func receive(within limit: Duration = .seconds(10)) -> DubboFrame? {
-        guard let head = read(16, limit) else { return nil }
-        let id = head[4..<12].reduce(Int64(0)) { $0 << 8 | Int64($1) }
-        let length = head[12..<16].reduce(0) { $0 << 8 | Int($1) }
-        guard let body = read(length, limit) else { return nil }
-        return DubboFrame(flags: head[2], status: head[3], id: id, body: body)
-    }
+    func receive(within limit: Duration = .seconds(10)) -> Frame? { Frame { read($0, limit) } }
 
     /// Whether the peer ends the connection in time. Frames that come before are dropped.
     func isEnded(within limit: Duration = .seconds(10)) -> Bool {
@@ -80,20 +101,20 @@ struct DubboSocket: Sendable {
     }
 
     /// One call and its answer.
-    func ask(_ call: DubboCall) -> DubboFrame? {
-        send(call.frame)
+    func ask(_ call: Frame.Call) -> Frame? {
+        send(Frame(call))
         return receive()
     }
 }
 
-/// A Dubbo host that answers by a script: one thread a connection.
-final class DubboHost: Sendable {
+/// A host that answers by a script: one thread a connection.
+final class FrameHost<Frame: PeerFrame>: Sendable {
     /// What it does with each frame that comes.
-    typealias Script = @Sendable (DubboFrame, DubboSocket) -> Void
+    typealias Script = @Sendable (Frame, FrameSocket<Frame>) -> Void
 
     private struct State {
-        var frames: [DubboFrame] = []
-        var sockets: [DubboSocket] = []
+        var frames: [Frame] = []
+        var sockets: [FrameSocket<Frame>] = []
         var threads: [Thread] = []
         var ended = 0
         var isStopped = false
@@ -115,27 +136,23 @@ final class DubboHost: Sendable {
     }
 
     /// A host that answers every call with `name|argument`, and heartbeats.
-    static func echo(_ name: String) throws -> DubboHost { try DubboHost { echo(name, $0, $1) } }
+    static func echo(_ name: String) throws -> FrameHost { try FrameHost { echo(name, $0, $1) } }
 
-    static func echo(_ name: String, _ frame: DubboFrame, _ socket: DubboSocket) {
-        if frame.flags == DubboFrame.heartbeatRequest {
-            socket.send(DubboFrame(flags: DubboFrame.heartbeatAnswer, status: 20, id: frame.id, body: frame.body))
-        } else if frame.flags & 0xc0 == 0xc0 {
-            socket.send(.value(name + "|" + frame.call.argument, id: frame.id))
-        }
+    static func echo(_ name: String, _ frame: Frame, _ socket: FrameSocket<Frame>) {
+        if let answer = frame.echo(name) { socket.send(answer) }
     }
 
     /// All frames that came, in order.
-    var frames: [DubboFrame] { state.withLock(\.frames) }
+    var frames: [Frame] { state.withLock(\.frames) }
     /// Calls that came, in order.
-    var calls: [DubboCall] { frames.filter { $0.flags & 0xa0 == 0x80 }.map(\.call) }
+    var calls: [Frame.Call] { frames.compactMap(\.request) }
     /// Connections that were opened.
     var connectionCount: Int { state.withLock { $0.sockets.count } }
     /// Connections that the other side has ended.
     var endedCount: Int { state.withLock(\.ended) }
 
     /// Sends to all connections.
-    func send(_ frame: DubboFrame) {
+    func send(_ frame: Frame) {
         for socket in state.withLock(\.sockets) { socket.send(frame) }
     }
 
@@ -167,7 +184,7 @@ final class DubboHost: Sendable {
         var poll = pollfd(fd: listener, events: Int16(POLLIN), revents: 0)
         while Glibc.poll(&poll, 1, -1) > 0, poll.revents & Int16(POLLIN) != 0, poll.revents & Int16(POLLHUP) == 0 {
             guard let (descriptor, _) = Socket.accept(listener) else { continue }
-            let socket = DubboSocket(descriptor: descriptor)
+            let socket = FrameSocket<Frame>(descriptor: descriptor)
             state.withLock { state in
                 state.sockets.append(socket)
                 if state.isStopped { socket.shutDown() }
@@ -178,7 +195,7 @@ final class DubboHost: Sendable {
         }
     }
 
-    private func serve(_ socket: DubboSocket) {
+    private func serve(_ socket: FrameSocket<Frame>) {
         while let frame = socket.receive(within: .seconds(600)) {
             state.withLock { $0.frames.append(frame) }
             script(frame, socket)

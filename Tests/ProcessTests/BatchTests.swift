@@ -1,0 +1,102 @@
+import Glibc
+import Runtime
+import Synchronization
+import TestSupport
+import Testing
+
+/// While the program is stopped events gather: it finds all of them at once when it goes on.
+@Suite("Several events at once", .serialized)
+struct BatchTests {
+    enum Wire: String, CaseIterable, Sendable {
+        case dubbo
+        case bolt
+
+        /// A request in a content that is not understood: it can only mean the one service there is.
+        func request(_ id: UInt8) -> [UInt8] {
+            switch self {
+            case .dubbo: [0xda, 0xbb, 0xc8, 0, 0, 0, 0, 0, 0, 0, 0, id, 0, 0, 0, 1, 7]
+            case .bolt: [1, 1, 0, 1, 1, 0, 0, 0, id, 1, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0]
+            }
+        }
+
+        /// What a host answers.
+        func answer(to request: [UInt8]) -> [UInt8] {
+            switch self {
+            case .dubbo: [0xda, 0xbb, 0x08, 20] + request[4..<12] + [0, 0, 0, 1, 7]
+            case .bolt: [1, 0, 0, 2, 1] + request[5..<9] + [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+            }
+        }
+
+        /// The answer to the request of that number.
+        func answer(_ id: UInt8) -> [UInt8] { answer(to: request(id)) }
+    }
+
+    private func stop(_ process: GreymeshProcess) {
+        process.child.signal(SIGSTOP)
+        let path = "/proc/\(process.child.processIdentifier)/stat"
+        let isStopped = waitUntil(within: .seconds(10)) {
+            (try? TemporaryDirectory.read(path)).map { String(decoding: $0, as: UTF8.self).contains(") T ") } ?? false
+        }
+        #expect(isStopped)
+    }
+
+    @Test(
+        "A host answers and ends its connection while a request comes: nothing is sent after the end",
+        arguments: Wire.allCases)
+    func answerAndEnd(wire: Wire) throws {
+        let directory = try TemporaryDirectory()
+        let turns = Mutex<[Turns]>([])
+        let ended = Mutex(0)
+        // The first request of a connection is answered when the test says so, and the last one then.
+        let host = try ScriptedServer { connection, number in
+            let size = wire.request(0).count
+            let request = connection.receive(exactly: size)
+            guard request.count == size else { return }
+            let isLast = number % 2 == 0
+            if isLast {
+                let turn = Turns()
+                turns.withLock { $0.append(turn) }
+                turn.enter()
+            }
+            connection.send(wire.answer(to: request))
+            if isLast {
+                connection.endOutput()
+                ended.withLock { $0 += 1 }
+            }
+            _ = connection.receive(exactly: size)
+        }
+        defer { host.stop() }
+        try directory.write("services.yaml", "services:\n  demo.Echo: [{address: \"\(host.address)\"}]\n")
+        try directory.write(
+            "greymesh.yaml",
+            """
+            registries: [file:services.yaml]
+            workers: 1
+            admin: {listen: 127.0.0.1:0}
+            listeners: [{name: in, protocol: \(wire), listen: 127.0.0.1:0}]
+            services: {demo.Echo: {mode: fallback}}
+
+            """)
+        for round in 0..<4 {
+            let process = try GreymeshProcess(
+                ["run", "--config", directory.path(of: "greymesh.yaml")], directory: directory.path)
+            defer {
+                process.child.signal(SIGCONT)
+                process.child.terminate()
+            }
+            try process.waitForLog("event=ready")
+            let client = try Connection(to: try #require(SocketAddress(try process.address(of: "in"))))
+            client.send(wire.request(1))
+            try #require(waitUntil(within: .seconds(10)) { turns.withLock(\.count) == round + 1 })
+            stop(process)
+            // Either may be the first in the batch.
+            if round % 2 == 0 { client.send(wire.request(2)) }
+            turns.withLock { $0[round] }.release()
+            try #require(waitUntil(within: .seconds(10)) { ended.withLock(\.self) == round + 1 })
+            if round % 2 == 1 { client.send(wire.request(2)) }
+            process.child.signal(SIGCONT)
+            let answers = client.receive(exactly: 2 * wire.answer(0).count)
+            #expect(answers == wire.answer(1) + wire.answer(2))
+        }
+    }
+}

@@ -48,7 +48,7 @@ let package = Package(
         // Tests
         .executableTarget(
             name: "simulate",
-            dependencies: ["Balancing", "Configuration", "Discovery", "Proxy", "Runtime"],
+            dependencies: ["Balancing", "Configuration", "Model", "Proxy", "Runtime"],
             path: "Tests/Simulation", exclude: ["Faults"]),
         .target(name: "TestSupport", dependencies: ["CLinux", "Runtime"], path: "Tests/TestSupport"),
         .testTarget(

@@ -11,8 +11,10 @@ enum Main {
         let begin = Clock.nanoseconds
         var tally = Tally()
         for number in 0..<options.runs {
-            let seed = options.seed &+ UInt64(number)
+            let seed = options.seed &+ UInt64(number) &* options.stride
             options.progress?.write(seed)
+            // A run that does not end by itself ends with the process.
+            alarm(options.hangSeconds)
             tally.add(try Run.run(seed: seed, ignoring: options.ignored), seed)
             if !tally.failures.isEmpty && !options.isCounting { break }
             if Clock.nanoseconds - begin > options.seconds * 1_000_000_000 { break }
@@ -22,6 +24,7 @@ enum Main {
     }
 
     private static func replay(_ options: Options, _ steps: [Int]) throws {
+        alarm(options.hangSeconds)
         let trace: ((String) -> Void)? = options.isTracing ? { print($0) } : nil
         let result = try Run.run(
             seed: options.seed, salt: options.salt, steps: steps, ignoring: options.ignored, trace: trace)
@@ -88,7 +91,11 @@ struct Progress {
 struct Options {
     var runs = Int.max
     var seed: UInt64 = 1
+    /// From one seed to the next.
+    var stride: UInt64 = 1
     var seconds: Int64 = 60
+    /// Seconds after which a run will not end.
+    let hangSeconds: UInt32 = 20
     var salt: UInt64 = 0
     var steps: [Int]?
     /// Goes on after a failure and counts each kind.
@@ -105,6 +112,7 @@ struct Options {
             switch name {
             case "--runs": runs = rest.popFirst().flatMap { Int($0) } ?? runs
             case "--seed": seed = rest.popFirst().flatMap { UInt64($0) } ?? seed
+            case "--stride": stride = rest.popFirst().flatMap { UInt64($0) } ?? stride
             case "--seconds": seconds = rest.popFirst().flatMap { Int64($0) } ?? seconds
             case "--salt": salt = rest.popFirst().flatMap { UInt64($0) } ?? salt
             case "--steps": steps = (rest.popFirst() ?? "").split(separator: ",").compactMap { Int($0) }

@@ -42,8 +42,13 @@ enum Run {
         }
         if world.failure == nil {
             world.finish()
+            // Told to end, it ends with what is in flight.
+            if world.ending.isStopped {
+                worker.tearDown()
+                world.finish()
+            }
             if let request = world.open.first { world.fail("drain", "a request is cut off", request) }
-            worker.tearDown()
+            if !world.ending.isStopped { worker.tearDown() }
             if world.kernel.openCount > 0 { world.fail("left over", "\(world.kernel.openCount) descriptors", nil) }
             world.checkLog()
         }
@@ -54,15 +59,23 @@ enum Run {
     private static func makeWorker(_ world: World) -> Worker<SimulatedSystem> {
         var configuration = Configuration()
         configuration.listeners = []
+        configuration.limits.dubboBody = Plan.bodyLimit
+        configuration.limits.boltBody = Plan.bodyLimit
         var descriptors: [Int32] = []
-        for kind in [ServicePlan.Kind.http, .dubbo] {
-            let listener = VirtualListener()
-            world.listeners[kind] = listener
-            descriptors.append(world.kernel.listen(listener))
-            configuration.listeners.append(
-                ListenerConfiguration(
-                    name: kind.rawValue, protocol: kind == .http ? .http : .dubbo,
-                    address: SocketAddress(ipv4: 0x7f00_0001, port: kind == .http ? 8080 : 20880)))
+        for (number, door) in world.plan.doors.enumerated() {
+            let socket = VirtualListener()
+            world.listeners[door] = socket
+            descriptors.append(world.kernel.listen(socket))
+            var (name, forward): (String, SocketAddress?) = (world.plan.kind(of: door).rawValue, nil)
+            if case .inbound(let service) = door {
+                name = world.plan.services[service].name
+                forward = world.hosts[world.plan.services[service].hosts.lowerBound].address
+            }
+            var listener = ListenerConfiguration(
+                name: name, protocol: world.plan.kind(of: door).listenerProtocol,
+                address: SocketAddress(ipv4: 0x7f00_0001, port: 8080 + UInt16(number)), forward: forward)
+            listener.boltGoaway = forward != nil
+            configuration.listeners.append(listener)
         }
         let settings = WorkerSettings(configuration, accessLog: world.plan.hasLog ? log : nil)
         return Worker(

@@ -3,6 +3,13 @@ import Testing
 @testable import simulate
 
 @Suite struct SimulationTests {
+    /// Some of the seeds that `scripts/simulate` runs, which also shrinks what fails.
+    @Test(arguments: 1...60 as ClosedRange<UInt64>)
+    func nothingGoesWrong(_ seed: UInt64) throws {
+        let failure = try Run.run(seed: seed).failure
+        #expect(failure == nil, "\(failure?.text ?? ""): scripts/simulate --seed \(seed)")
+    }
+
     /// What a seed does must not depend on anything else: a failure would not be seen again.
     @Test(arguments: [3, 14, 15] as [UInt64])
     func theSameSeedRunsTheSameWay(_ seed: UInt64) throws {

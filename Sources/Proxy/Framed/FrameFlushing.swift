@@ -97,10 +97,11 @@ extension Worker {
 
     // MARK: Requests that are not sent any more
 
-    /// A request has ended before any byte of it was sent: it is not sent any more.
-    mutating func expire(
+    /// A request ends for which nobody waits any more: unless a byte of it was sent, nothing is.
+    mutating func expireUnsent(
         _ request: UnsafeMutablePointer<FramedRequest>, _ upstream: UnsafeMutablePointer<FramedUpstream>
     ) {
+        if request.pointee.position < upstream.pointee.sent { return }
         let offset = Int(request.pointee.position &- upstream.pointee.sent)
         upstream.pointee.connection.link.outbound.bytes[offset] = Self.expiredMark
         upstream.pointee.firstExpired = min(upstream.pointee.firstExpired, request.pointee.position)

@@ -146,7 +146,10 @@ extension Worker {
     ) {
         if downstream.pointee.connection.link.isClosed { return }
         close(downstream.link)
-        while let request = downstream.pointee.requests.first { end(framed, request, code: RequestCode.downstreamGone) }
+        while let request = downstream.pointee.requests.first {
+            if let upstream = request.pointee.upstream { expireUnsent(request, upstream) }
+            end(framed, request, code: RequestCode.downstreamGone)
+        }
         framed.pointee.downstreamMemory -= downstream.pointee.connection.countedMemory
         framed.pointee.all.remove(downstream)
         listeners[Int(downstream.pointee.listener)].open -= 1

@@ -133,7 +133,7 @@ extension Worker {
             let host = upstream.pointee.endpoint.pointee.address
             text = "greymesh: \(host) did not answer within \(milliseconds(request)) ms"
             if upstream.pointee.isOpen { noteTimeout(framed, request, upstream) }
-            if request.pointee.position >= upstream.pointee.sent { expire(request, upstream) }
+            expireUnsent(request, upstream)
         }
         guard case .answer(let answer) = Forwarding.verdict(on: event, of: request.pointee.state, now: now) else {
             return

@@ -4,11 +4,13 @@ extension World {
         switch outcome {
         case .given: return
         case .unanswered:
-            if request.isDoomed || drainedAt != nil && request.seen.isEmpty { return }
+            if request.isDoomed || request.wasPaused || ending.isStopped || drainedAt != nil && request.seen.isEmpty {
+                return
+            }
             fail("unanswered", "the connection ended instead", request)
         case .cut:
             let mayBeCut = request.seen.contains { isBroken($0.reaction) || hosts[$0.host].faults.contains(.broken) }
-            if mayBeCut || request.wasPaused || request.isDoomed { return }
+            if mayBeCut || isLiedTo(request) || request.wasPaused || request.isDoomed || ending.isStopped { return }
             fail("cut", "the answer is not whole and no host broke it off", request)
         case .answered(let status, let host?): judgeServed(request, status, hosts[host])
         case .answered(let status, nil): judgeRefused(request, status)
@@ -18,7 +20,7 @@ extension World {
     private func isBroken(_ reaction: Reaction) -> Bool {
         switch reaction {
         case .answer, .status, .early, .wrongID, .twice, .exhausted: false
-        case .silent, .stall, .cut, .reset, .hangUp, .garbage, .upgrade: true
+        case .silent, .stall, .cut, .reset, .hangUp, .garbage, .upgrade, .oversized: true
         }
     }
 
@@ -28,36 +30,60 @@ extension World {
 
     // MARK: A host's answer
 
+    /// An answer that names another request. That is the host's own doing when it lies about what it was asked.
+    func judgeForeign(_ request: Request, of number: Int?, by host: Int?) {
+        if let host, hosts.indices.contains(host), hosts[host].service == request.plan.service,
+            hosts[host].faults.contains(.lying)
+        {
+            // Over HTTP it may be what was meant for nobody; otherwise the request must have been there, or on its way.
+            let isThere = request.seen.isEmpty || request.seen.contains { $0.host == host }
+            if isThere || plan.services[request.plan.service].kind == .http { return }
+        }
+        fail("another's answer", "of request \(number ?? -1) by host \(host ?? -1)", request)
+    }
+
+    /// Over HTTP an answer is whatever comes of the host next.
+    func isLiedTo(_ request: Request) -> Bool {
+        plan.services[request.plan.service].kind == .http
+            && plan.services[request.plan.service].hosts.contains { hosts[$0].faults.contains(.lying) }
+    }
+
     private func judgeServed(_ request: Request, _ status: Int, _ host: Host) {
+        if request.plan.isTooLong { return fail("too long", "and sent all the same", request) }
         if host.service != request.plan.service { return fail("wrong service", "host \(host.number)", request) }
         let entries = epochs(request).flatMap { epoch in epoch.listing?.entries ?? [] }
         let its = entries.filter { $0.host == host.number && $0.weight > 0 }
         if its.isEmpty { return fail("wrong host", "host \(host.number) was not listed", request) }
-        guard request.seen.contains(where: { $0.host == host.number }) else {
+        guard request.seen.contains(where: { $0.host == host.number }) || host.faults.contains(.lying) else {
             return fail("another's answer", "host \(host.number) never saw it", request)
         }
-        let wanted = wantedVersion(request)
-        guard let wanted, !its.contains(where: { $0.version == wanted }) else { return }
+        guard let wanted = wantedVersions(request), !its.contains(where: { wanted.contains($0.version) }) else {
+            return
+        }
         if epochs(request).allSatisfy({ $0.listing?.isStrict ?? true }) {
             return fail("wrong version", "host \(host.number), strict", request)
         }
         // After a failure one request tries a host first; those that come together with it go elsewhere.
         if request.isProbe && ending.hadTrouble { return }
-        if hasSpotlessHost(request, version: wanted) {
-            fail("wrong version", "host \(host.number), though version \(Listing.versions[wanted]) is well", request)
+        if canServeSpotlessly(request, wanted) {
+            let names = wanted.sorted().map { Listing.versions[$0] }
+            fail("wrong version", "host \(host.number), though \(names) can serve", request)
         }
     }
 
-    /// The version that it must get while that can serve; nil: any will do, or it changed meanwhile.
-    private func wantedVersion(_ request: Request) -> Int? {
-        if request.plan.version > 0 { return request.plan.version }
-        let stable = Set(epochs(request).map { $0.listing?.stable ?? 0 })
+    /// The versions of which it must get one while that can serve; nil: any will do, or they changed meanwhile.
+    private func wantedVersions(_ request: Request) -> Set<Int>? {
+        let all = Set(epochs(request).map { $0.listing?.wanted(request.plan.version) })
         // Dubbo calls that ask for nothing go to hosts without a tag, if there are any.
-        guard let only = stable.first, stable.count == 1, only > 0 else { return nil }
-        return only
+        return all.count == 1 ? all.first ?? nil : nil
     }
 
-    /// A host of the version that was listed all the time and never did anything wrong.
+    /// Whichever version it gets has a host that was listed all the time and never did anything wrong.
+    private func canServeSpotlessly(_ request: Request, _ versions: Set<Int>?) -> Bool {
+        guard let versions else { return hasSpotlessHost(request, version: nil) }
+        return versions.allSatisfy { hasSpotlessHost(request, version: $0) }
+    }
+
     private func hasSpotlessHost(_ request: Request, version: Int?) -> Bool {
         let all = epochs(request)
         return hosts.contains { host in
@@ -73,11 +99,21 @@ extension World {
     // MARK: An answer of our own
 
     private func judgeRefused(_ request: Request, _ status: Int) {
-        if request.isDoomed || drainedAt != nil { return }
-        let allowed = allowedErrors(request)
+        if request.isDoomed || drainedAt != nil || isLiedTo(request) { return }
+        let allowed = request.plan.isTooLong ? [400] : allowedErrors(request)
+        if let delivered = request.deliveredAt, let start = request.headDoneAt, isDue(request, start, delivered) {
+            return fail("answer lost", "\(status), though the answer of a host was there", request)
+        }
         if allowed.contains(status) { return }
         let known = allowed.isEmpty ? "nothing was wrong" : "could be \(allowed.sorted())"
         fail("error without a cause", "\(status), \(known)", request)
+    }
+
+    /// Whether an answer that came at a time must be passed on: there was time enough, and one was enough.
+    private func isDue(_ request: Request, _ start: Int64, _ delivered: Int64) -> Bool {
+        let listed = epochs(request).compactMap { $0.listing?.timeoutMilliseconds }.min() ?? 0
+        let time = Int64(request.plan.timeoutMilliseconds > 0 ? request.plan.timeoutMilliseconds : listed) * 1_000_000
+        return request.seen.count == 1 && now - start < time / 2 && delivered <= now
     }
 
     /// Errors that there is a reason for; an answer of a host is always good, too.
@@ -89,7 +125,7 @@ extension World {
             switch reaction {
             case .answer, .status, .early, .wrongID, .twice: break
             case .silent: errors.formUnion([503, 504])
-            case .reset, .hangUp, .garbage, .cut, .stall, .upgrade: errors.formUnion([502, 503, 504])
+            case .reset, .hangUp, .garbage, .cut, .stall, .upgrade, .oversized: errors.formUnion([502, 503, 504])
             case .exhausted: errors.formUnion([503])
             }
         }
@@ -114,22 +150,22 @@ extension World {
 
     private func canServe(_ request: Request, _ listing: Listing?) -> Bool {
         guard let listing else { return false }
-        let usable = listing.entries.filter { $0.weight > 0 }
-        let wanted = request.plan.version > 0 ? request.plan.version : listing.stable
-        // A Dubbo call that asks for nothing may use hosts without a tag only, when strict.
-        if plan.services[request.plan.service].kind == .dubbo && wanted == 0 && listing.isStrict {
-            return usable.contains { $0.version == 0 }
+        let usable = Set(listing.entries.filter { $0.weight > 0 }.map(\.version))
+        guard let wanted = listing.wanted(request.plan.version) else {
+            // A Dubbo call that asks for nothing may use hosts without a tag only, when strict.
+            let isBound = plan.services[request.plan.service].kind != .http && listing.isStrict
+            return isBound ? usable.contains(0) : !usable.isEmpty
         }
-        return usable.contains { wanted == 0 || !listing.isStrict || $0.version == wanted }
+        return listing.isStrict ? wanted.isSubset(of: usable) : !usable.isEmpty
     }
 
     /// Hosts did something that can end in an error: not so when a few refuse connections and another one is well.
     private func hasHostTrouble(_ request: Request) -> Bool {
         let listed = Set(epochs(request).flatMap { $0.listing?.entries.map(\.host) ?? [] })
         let faulty = listed.map { hosts[$0] }.filter { !$0.faults.isEmpty }
-        if faulty.contains(where: { $0.faults.contains(.broken) }) { return true }
+        if faulty.contains(where: { $0.faults != .refused }) { return true }
         if faulty.isEmpty { return false }
-        return faulty.count > 2 || !hasSpotlessHost(request, version: wantedVersion(request))
+        return faulty.count > 2 || !canServeSpotlessly(request, wantedVersions(request))
     }
 
     // MARK: Calls without an answer
@@ -137,7 +173,7 @@ extension World {
     /// Every one-way call that was wholly sent must have reached a host where nothing was wrong.
     func judgeOneWay() {
         for request in finished where request.plan.isOneWay && request.isSent && !request.isDoomed {
-            if !request.wholeAt.isEmpty || drainedAt != nil || !shortages.isEmpty { continue }
+            if !request.wholeAt.isEmpty || drainedAt != nil || !shortages.isEmpty || request.plan.isTooLong { continue }
             let start = request.startedAt ?? now
             let all = listings[request.plan.service].during(start, now)
             let isListed =

@@ -1,8 +1,12 @@
 // From a request's beginning to its end.
 extension World {
     private var tick: Int64 { 60_000_000 }
+    private static var headTimeout: Int64 { 30_000_000_000 }
     /// A listener that found no descriptor tries again after a second, or the next time that something happens after it.
-    private var acceptPause: Int64 { 2_100_000_000 }
+    var acceptPause: Int64 { 2_100_000_000 }
+
+    /// Connections may wait to be accepted.
+    var isShortOfDescriptors: Bool { now - kernel.failedAt < acceptPause }
 
     /// Its turn has come and its head is sent.
     func begin(_ request: Request) {
@@ -21,15 +25,18 @@ extension World {
         if !request.plan.isIdempotent && !earlier.isEmpty {
             fail("sent twice", "at host \(host.number) and before at host \(earlier[0].host)", request)
         }
-        if let start = request.startedAt, request.plan.timeoutMilliseconds > 0 {
-            let late = now - start - Int64(request.plan.timeoutMilliseconds) * 1_000_000 - request.lostTime
-            // Bytes that wait in a host's socket are the host's business.
-            if late > tick && host.faults.isEmpty && host.mode == .up && kernel.failedAt + acceptPause < start {
-                fail("sent too late", "\(late / 1_000_000) ms after its own deadline", request)
-            }
-        }
         host.answered += 1
+        if request === inquiry?.request { inquiry?.touch(host.address) }
         return reaction
+    }
+
+    /// Nothing is begun to be sent for which nobody waits any more.
+    func checkInTime(_ request: Request, sentAt time: Int64) {
+        guard let start = request.headDoneAt, request.plan.timeoutMilliseconds > 0 else { return }
+        let late = time - start - Int64(request.plan.timeoutMilliseconds) * 1_000_000 - request.lostTime
+        if late > tick && kernel.failedAt + acceptPause < start {
+            fail("sent too late", "\(late / 1_000_000) ms after its own deadline", request)
+        }
     }
 
     func answerBegins(_ request: Request) { request.hasAnswer = true }
@@ -77,10 +84,14 @@ extension World {
                 return fail("stuck", "nothing is to happen any more but timeouts", request)
             }
         }
+        checkConnections()
+        if !isShortOfDescriptors, allClients.contains(where: { ($0 as? FramedClient)?.isPingOpen == true }) {
+            return fail("heartbeat", "is not answered", nil)
+        }
         for complaint in kernel.complaints { fail("descriptors", complaint, nil) }
     }
 
-    private func reasonToWait(_ request: Request) -> String? {
+    func reasonToWait(_ request: Request) -> String? {
         let service = request.plan.service
         if request.isDoomed { return "doomed" }
         if request.holders > 0 { return "a host is in no hurry" }
@@ -92,7 +103,7 @@ extension World {
             // What it says to others comes first on its connection.
             if host.connections.contains(where: { !$0.isClosed && $0.nextTime != nil }) { return "a host pauses" }
         }
-        if now - kernel.failedAt < acceptPause { return "a listener pauses" }
+        if isShortOfDescriptors { return "a listener pauses" }
         if !request.seen.isEmpty && request.plan.wantsUpgrade { return tunnelReason(request) }
         return nil
     }
@@ -104,9 +115,12 @@ extension World {
     /// The time in which its answer must have begun.
     func checkDeadlines() {
         for request in open where !request.wasPaused && !request.isDoomed {
-            guard let start = request.startedAt, !request.hasAnswer else { continue }
+            guard let begin = request.startedAt, !request.hasAnswer else { continue }
             let pauses = 2 * acceptPause * Int64(shortages.count)
-            let limit = timeout(request, start) + request.lostTime + tick + pauses
+            // Its time begins when its head is whole, for which it has time as well.
+            let start = max(begin, request.headDoneAt ?? begin)
+            let time = request.headDoneAt == nil ? Self.headTimeout : timeout(request, start)
+            let limit = time + request.lostTime + tick + pauses
             if now - start > limit {
                 return fail(
                     "deadline", "no answer after \((now - start) / 1_000_000) ms of \(limit / 1_000_000)", request)
@@ -117,9 +131,10 @@ extension World {
     func timeout(_ request: Request, _ start: Int64) -> Int64 {
         let own = Int64(request.plan.timeoutMilliseconds) * 1_000_000
         if own > 0 { return own }
-        let listed = listings[request.plan.service].during(start, now).compactMap { $0.listing?.timeoutMilliseconds }
-        let longest = Int64(listed.max() ?? 0) * 1_000_000
-        return longest + (request.wasKnown && isRouted(request, throughout: true) ? 0 : Self.discoveryTimeout)
+        let all = listings[request.plan.service].during(start, now)
+        let longest = Int64(all.compactMap { $0.listing?.timeoutMilliseconds }.max() ?? 0) * 1_000_000
+        let isTold = request.wasKnown && all.allSatisfy { $0.listing != nil } && isRouted(request, throughout: true)
+        return longest + (isTold ? 0 : Self.discoveryTimeout)
     }
 
     /// Whether the names that it uses meant its service.

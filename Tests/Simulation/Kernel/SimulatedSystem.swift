@@ -44,7 +44,7 @@ struct SimulatedSystem: SystemCalls {
 
     /// Time passes with every look at it, so that work that is done in steps is interrupted now and then.
     var nanoseconds: Int64 {
-        kernel.now += Int64(kernel.random.below(20_000))
+        kernel.passSomeTime()
         return kernel.now
     }
     var threadNanoseconds: Int64 { kernel.now }

@@ -23,6 +23,13 @@ final class VirtualSocket {
     private(set) var hasSentEnd = false
     private(set) var isReset = false
     private var error: Int32 = 0
+    /// When the bytes of the stream came: up to which offset at which time; only where somebody wants to know.
+    private(set) var arrivals: [(end: Int, time: Int64)] = []
+    private var arrived = 0
+    /// Tells the time for `arrivals`.
+    var clock: (() -> Int64)?
+    /// Told when the peer sends something after this end was closed.
+    var missed: (() -> Void)?
 
     init(capacity: Int) { self.capacity = capacity }
 
@@ -37,8 +44,11 @@ final class VirtualSocket {
     /// Nobody will ever read what is sent.
     var isPeerGone: Bool { isReset || peer?.phase == .closed }
 
-    /// The peer has taken everything that was sent.
-    var isTaken: Bool { isPeerGone || peer?.inbound.isEmpty ?? true }
+    /// The peer's end has no descriptor any more.
+    var isPeerClosed: Bool { peer.map { $0.phase == .closed } ?? true }
+
+    /// The peer can send nothing: what it has sent is not read.
+    var isFull: Bool { inbound.count >= capacity }
 
     /// Bytes that the peer's side still takes.
     var room: Int { peer.map { max(0, $0.capacity - $0.inbound.count) } ?? 0 }
@@ -69,14 +79,25 @@ final class VirtualSocket {
         if isReset || hasSentEnd { return -Int(EPIPE) }
         guard let peer, phase == .open else { return -Int(EAGAIN) }
         if peer.phase == .closed {
+            peer.missed?()
             becomeReset()
             return count
         }
         if room == 0 { return -Int(EAGAIN) }
         let sent = min(room, count)
         peer.inbound.append(bytes, sent)
+        peer.noteArrival(sent)
         return sent
     }
+
+    private func noteArrival(_ count: Int) {
+        guard let clock else { return }
+        arrived += count
+        arrivals.append((arrived, clock()))
+    }
+
+    /// When the byte at an offset of the stream came.
+    func arrival(of offset: Int) -> Int64? { arrivals.first { $0.end > offset }?.time }
 
     func send(_ bytes: ArraySlice<UInt8>) -> Int {
         bytes.withUnsafeBufferPointer { $0.count == 0 ? 0 : send($0.baseAddress!, $0.count) }

@@ -15,16 +15,27 @@ final class HTTPClient: Peer, Client {
         let plan = request.plan
         if plan.closes || plan.isVersion10 || plan.wantsUpgrade { isLast = true }
         requests.append(request)
-        put(makeHead(request))
-        put(.mark { [unowned self] in begin(request, hasHead: true) })
+        putHead(request)
         var content = Request.pattern(request.number, plan.bodySize, salt: Request.requestSalt)[...]
-        if plan.isHeldBack {
+        if plan.holding == .body {
             if !plan.expectsContinue { put(frame(content.prefix(plan.bodySize / 3), plan, isEnd: false)) }
             if !plan.expectsContinue { content = content.dropFirst(plan.bodySize / 3) }
             put(.hold)
         }
         put(frame(content, plan, isEnd: true))
         put(.mark { request.isSent = true })
+    }
+
+    private func putHead(_ request: Request) {
+        let head = Array(makeHead(request).utf8)
+        let begin = request.plan.holding == .head ? 5 + request.number % (head.count - 6) : head.count
+        put(Array(head.prefix(begin)))
+        put(.mark { [unowned self] in self.begin(request, hasHead: true) })
+        if request.plan.holding == .head {
+            put(.hold)
+            put(Array(head.dropFirst(begin)))
+        }
+        put(.mark { [unowned self] in request.headDoneAt = world.now })
     }
 
     private func makeHead(_ request: Request) -> String {
@@ -41,6 +52,7 @@ final class HTTPClient: Peer, Client {
         var head =
             "\(plan.method) \(path) HTTP/1.\(plan.isVersion10 ? 0 : 1)\r\nHost: \(host)\r\nx-token: \(request.number)\r\n"
         if plan.version > 0 { head += "x-version: \(Listing.versions[plan.version])\r\n" }
+        if plan.user > 0 { head += "\(RequestPlan.stickyName): \(plan.user)\r\n" }
         if plan.closes { head += "Connection: close\r\n" }
         if plan.wantsUpgrade { head += "Connection: upgrade\r\nUpgrade: bytes\r\n" }
         if plan.expectsContinue { head += "Expect: 100-continue\r\n" }
@@ -130,17 +142,22 @@ final class HTTPClient: Peer, Client {
         if closes { isLast = true }
         // What it has not sent is not wanted any more.
         if !request.isSent && closes { dropOutput() }
-        finishFirst(.answered(status: status, host: host))
+        finish(status, by: host)
         if closes || isLast && requests.isEmpty { leave() }
+    }
+
+    private func finish(_ status: Int, by host: Int?) {
+        requests.first?.rawStatus = status
+        finishFirst(.answered(status: status, host: host))
     }
 
     private func check(_ request: Request, _ head: HTTPReader.Head) {
         guard head.field("x-host") != nil else { return }
         if head.number != request.number {
-            return world.fail("another's answer", "of request \(head.field("x-token") ?? "?")", request)
+            return world.judgeForeign(request, of: head.number, by: head.field("x-host").flatMap { Int($0) })
         }
         guard let size = head.field("x-size").flatMap({ Int($0) }), request.plan.method != "HEAD" else { return }
-        if body != Request.pattern(request.number, size, salt: Request.answerSalt) {
+        if body != Request.pattern(request.number, size, salt: Request.answerSalt) && !world.isLiedTo(request) {
             world.fail("damaged answer", "\(body.count) of \(size) bytes", request)
         }
     }
@@ -166,7 +183,7 @@ final class HTTPClient: Peer, Client {
                 reader.finish()
                 check(request, head)
                 let status = Int(head.first[1]) ?? 0
-                finishFirst(.answered(status: status, host: head.field("x-host").flatMap { Int($0) }))
+                finish(status, by: head.field("x-host").flatMap { Int($0) })
             } else {
                 finishFirst(.cut)
             }
@@ -185,6 +202,11 @@ final class HTTPClient: Peer, Client {
         dropOutput()
         put(.close)
     }
+
+    /// A head's deadline is one of its request.
+    var isWithinFrame: Bool { false }
+
+    var owesNothing: Bool { output.isEmpty || isAtEnd }
 
     // MARK: Trouble
 
@@ -205,6 +227,8 @@ final class HTTPClient: Peer, Client {
         sentHeads = 0
         close(asReset: asReset)
     }
+
+    func sendPing() {}
 
     func sendGarbage() {
         guard !isLast, !isClosed else { return }

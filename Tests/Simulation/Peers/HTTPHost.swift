@@ -40,6 +40,7 @@ final class HTTPHostConnection: Peer, HostConnection {
         self.request = request
         reaction = world.see(request, at: host)
         reader.expectBody(head, isResponse: false, isBare: false)
+        if request.plan.expectsContinue { sendContinue(request) }
         switch reaction {
         case .early(let status):
             put(answerHead(request, status, "Content-Length: 0\r\nConnection: close\r\n"))
@@ -60,6 +61,12 @@ final class HTTPHostConnection: Peer, HostConnection {
         }
     }
 
+    /// Most hosts ask for the body; one that does not keeps its client waiting.
+    private func sendContinue(_ request: Request) {
+        if request.number % 4 == 0 { return host.spoil(.broken) }
+        if case .answer = reaction { put("HTTP/1.1 100 Continue\r\n\r\n") }
+    }
+
     /// The whole request is there.
     private func finish() {
         guard let request else { return }
@@ -69,7 +76,10 @@ final class HTTPHostConnection: Peer, HostConnection {
         request.wholeAt.append(host.number)
         switch reaction {
         case .answer(let plan): answer(request, plan)
-        case .status(let status): put(answerHead(request, status, "Content-Length: 0\r\n")); markDone()
+        case .status(let status):
+            put(answerHead(request, status, "Content-Length: 0\r\n"))
+            markDelivered(request)
+            markDone()
         case .silent: stop()
         case .stall:
             put(answerHead(request, 200, "Content-Length: 50\r\nx-size: 50\r\n") + "begin")
@@ -81,7 +91,15 @@ final class HTTPHostConnection: Peer, HostConnection {
             put(answerHead(request, 200, length + "x-size: 50\r\n") + "begin")
             endWith(asReset ? .reset : .close)
         case .upgrade: beginTunnel(request)
-        case .wrongID, .twice, .exhausted: answer(request, AnswerPlan())
+        case .wrongID, .twice:
+            host.spoil(.lying)
+            answer(request, AnswerPlan())
+            if case .wrongID = reaction { put("more than it has announced") } else { answer(request, AnswerPlan()) }
+        case .oversized:
+            host.spoil(.broken)
+            put("HTTP/1.1 200 OK\r\nx-long: \(String(repeating: "x", count: 70_000))\r\n")
+            stop()
+        case .exhausted: answer(request, AnswerPlan())
         case .early, .reset, .hangUp, .garbage: break
         }
     }
@@ -112,7 +130,18 @@ final class HTTPHostConnection: Peer, HostConnection {
             putBody(content[half...], framing)
             if framing == .chunked { put("0\r\n\r\n") }
         }
-        if plan.closes || framing == .untilClose && !isHead { endWith(.close) } else { markDone() }
+        if framing != .untilClose || isHead { markDelivered(request) }
+        if plan.closes || framing == .untilClose && !isHead {
+            let resets = plan.resets && framing != .untilClose
+            if resets { host.spoil(.broken) }
+            endWith(resets ? .reset : .close)
+        } else {
+            markDone()
+        }
+    }
+
+    private func markDelivered(_ request: Request) {
+        put(.mark { [unowned self] in request.deliver(now: world.now) })
     }
 
     private func putBody(_ content: ArraySlice<UInt8>, _ framing: AnswerPlan.Framing) {
@@ -166,6 +195,16 @@ final class HTTPHostConnection: Peer, HostConnection {
         }
         letGo(holds)
         if request == nil || asReset { close() } else { put(.close) }
+    }
+
+    func chatter(_ kind: Chatter) {
+        if request != nil || tunnel != nil || !output.isEmpty { return }
+        host.spoil(.lying)
+        switch kind {
+        case .answer: put("HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        case .request: put("GET / HTTP/1.1\r\nHost: nobody\r\n\r\n")
+        case .oversized: put("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + String(repeating: "y", count: 200))
+        }
     }
 
     override func closed() {

@@ -1,7 +1,7 @@
 /// Takes HTTP/1 messages apart, for both sides; on purpose without the codec under test.
 struct HTTPReader {
     struct Head {
-        var first: [Substring] = []
+        var first: [String] = []
         var fields: [(name: String, value: String)] = []
 
         func field(_ name: String) -> String? { fields.first { $0.name == name }?.value }
@@ -84,14 +84,16 @@ struct HTTPReader {
 
     private mutating func readHead(_ bytes: inout ByteQueue) -> Event? {
         guard let end = bytes.end(of: "\r\n\r\n") else { return nil }
-        let lines = String(decoding: bytes.take(end), as: UTF8.self).split(separator: "\r\n")
+        let lines = bytes.take(end).split(separator: 13)
         var head = Head()
-        head.first = lines.first?.split(separator: " ", maxSplits: 2) ?? []
-        if head.first.count < 2 { return .bad("head \(lines)") }
+        head.first = lines.first?.split(separator: 32, maxSplits: 2).map { String(decoding: $0, as: UTF8.self) } ?? []
+        if head.first.count < 2 { return .bad("head \(head.first)") }
         for line in lines.dropFirst() {
-            let parts = line.split(separator: ":", maxSplits: 1)
-            if parts.count < 2 { continue }
-            head.fields.append((parts[0].lowercased(), String(parts[1].drop { $0 == " " })))
+            guard let colon = line.firstIndex(of: 58) else { continue }
+            // The line before has left its line feed.
+            let name = line[line.startIndex..<colon].drop { $0 == 10 }.map { $0 >= 65 && $0 <= 90 ? $0 + 32 : $0 }
+            let value = line[(colon + 1)...].drop { $0 == 32 }
+            head.fields.append((String(decoding: name, as: UTF8.self), String(decoding: value, as: UTF8.self)))
         }
         return .head(head)
     }

@@ -23,7 +23,14 @@ class Peer {
     /// Does not read.
     var isPaused = false
     /// Neither reads nor writes.
-    var isFrozen = false
+    var isFrozen = false {
+        didSet { frozenAt = isFrozen ? frozenAt ?? world.now : nil }
+    }
+    private(set) var frozenAt: Int64?
+    /// Bytes that were read since the beginning.
+    private(set) var readCount = 0
+    /// Since when it is for the other side to end the connection; nil when it is not.
+    var endIsDueSince: Int64?
     /// Closed by itself.
     private(set) var isClosed = false
     /// Reads nothing more: it has seen the end or a reset.
@@ -143,6 +150,7 @@ class Peer {
                     return true
                 }
                 isAnything = true
+                readCount += bytes.count
                 incoming.append(bytes)
                 received()
             case .failure(let failure):

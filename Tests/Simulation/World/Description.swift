@@ -12,7 +12,8 @@ extension Step: CustomStringConvertible {
 extension Action: CustomStringConvertible {
     var description: String {
         switch self {
-        case .open(let client, let kind): "client \(client) connects (\(kind.rawValue))"
+        case .open(let client, .outbound(let kind)): "client \(client) connects (\(kind.rawValue))"
+        case .open(let client, .inbound(let service)): "client \(client) connects (to the application \(service))"
         case .request(let client, let plan): "client \(client) sends \(plan)"
         case .release(let client): "client \(client) sends what it held back"
         case .halfClose(let client): "client \(client) ends its side"
@@ -21,6 +22,7 @@ extension Action: CustomStringConvertible {
         case .pause(let client): "client \(client) stops reading"
         case .resume(let client): "client \(client) reads again"
         case .garbage(let client): "client \(client) sends garbage"
+        case .ping(let client): "client \(client) sends a heartbeat"
         case .refuse(let host): "host \(host) refuses connections"
         case .accept(let host): "host \(host) is well"
         case .crash(let host): "host \(host) crashes"
@@ -29,10 +31,12 @@ extension Action: CustomStringConvertible {
         case .readonly(let host): "host \(host) says readonly"
         case .writeable(let host): "host \(host) says writeable"
         case .heartbeat(let host): "host \(host) sends a heartbeat"
+        case .chatter(let host, let kind): "host \(host) sends an \(kind.rawValue) that nobody asked for"
         case .list(let service, let listing): "service \(service) is listed: \(listing)"
         case .remove(let service): "service \(service) is not watched any more"
-        case .routes(let routes): "routes: pinned \(routes.isPinned), alias \(routes.hasAlias), path \(routes.hasPath)"
+        case .routes(let routes): "routes: pinned \(routes.pinned), alias \(routes.hasAlias), path \(routes.hasPath)"
         case .report: "a report is asked for"
+        case .inquire(let plan): "explain, and then do: \(plan)"
         case .drain: "drain"
         case .failConnects(let count, let code): "the next \(count) connects fail with \(code)"
         case .failAccepts(let count, let code): "the next \(count) accepts fail with \(code)"
@@ -45,7 +49,11 @@ extension Action: CustomStringConvertible {
 extension Listing: CustomStringConvertible {
     var description: String {
         let hosts = entries.map { "\($0.host)=\(Self.versions[$0.version])x\($0.weight)" }.joined(separator: " ")
-        let mode = (isStrict ? "strict" : "fallback") + (stable > 0 ? ", stable \(Self.versions[stable])" : "")
+        var mode = (isStrict ? "strict" : "fallback") + (stable > 0 ? ", stable \(Self.versions[stable])" : "")
+        if !split.isEmpty {
+            mode += ", split " + split.map { "\(Self.versions[$0.version]):\($0.weight)" }.joined(separator: " ")
+            if isSticky { mode += " sticky" }
+        }
         let more = padding > 0 ? " and \(padding) of weight 0" : ""
         return "hosts \(hosts)\(more), \(mode), balancer \(balancer), timeout \(timeoutMilliseconds) ms"
     }
@@ -60,8 +68,9 @@ extension RequestPlan: CustomStringConvertible {
         case .path(let stranger): words.append("by path as stranger\(stranger)")
         }
         if version > 0 { words.append("version \(Listing.versions[version])") }
+        if user > 0 { words.append("user \(user)") }
         if bodySize > 0 { words.append("\(bodySize) bytes \(framing)") }
-        if isHeldBack { words.append("held back") }
+        if holding != .none { words.append("\(holding) held back") }
         if expectsContinue { words.append("expects continue") }
         if isVersion10 { words.append("HTTP/1.0") }
         if closes { words.append("close") }
@@ -86,6 +95,7 @@ extension Reaction: CustomStringConvertible {
         case .garbage: "garbage"
         case .wrongID: "wrong id first"
         case .twice: "twice"
+        case .oversized: "too long"
         case .exhausted: "exhausted"
         case .upgrade: "101"
         }
@@ -98,7 +108,7 @@ extension AnswerPlan: CustomStringConvertible {
         if framing != .length { words.append("\(framing)") }
         if delayMilliseconds > 0 { words.append("after \(delayMilliseconds) ms") }
         if isBroken { words.append("in two pieces") }
-        if closes { words.append("close") }
+        if closes { words.append(resets ? "reset" : "close") }
         if hasInterim { words.append("103 first") }
         return words.joined(separator: " ")
     }

@@ -3,7 +3,7 @@ import Runtime
 
 /// Makes plans from seeds.
 struct Generator {
-    private enum Flavour: UInt64, CaseIterable {
+    enum Flavour: UInt64, CaseIterable {
         /// Nobody does anything wrong: only the order of things is random.
         case calm
         case badHosts
@@ -14,9 +14,10 @@ struct Generator {
     }
 
     private var random: FastRandom
-    private var plan = Plan()
-    private var flavour = Flavour.calm
-    private var clients = 0
+    private(set) var plan = Plan()
+    private(set) var flavour = Flavour.calm
+    /// Where each client has connected.
+    private var doors: [Door] = []
 
     static func plan(seed: UInt64) -> Plan {
         var generator = Generator(random: FastRandom(seed: seed &* 0x9e37_79b9_7f4a_7c15 &+ 77))
@@ -26,16 +27,16 @@ struct Generator {
 
     private init(random: FastRandom) { self.random = random }
 
-    private mutating func below(_ bound: Int) -> Int { Int(random.below(UInt64(bound))) }
-    private mutating func chance(_ percent: Int) -> Bool { below(100) < percent }
-    private mutating func pick<Item>(_ items: [Item]) -> Item { items[below(items.count)] }
+    mutating func below(_ bound: Int) -> Int { Int(random.below(UInt64(bound))) }
+    mutating func chance(_ percent: Int) -> Bool { below(100) < percent }
+    mutating func pick<Item>(_ items: [Item]) -> Item { items[below(items.count)] }
 
     private mutating func make() {
         flavour = pick(Flavour.allCases)
         makeSetting()
         if chance(50) { add(.routes(makeRoutes())) }
         let listedAtFirst = pick([90, 80, 30])
-        let listed = plan.services.indices.filter { _ in chance(listedAtFirst) }
+        let listed = plan.services.indices.filter { !plan.services[$0].isInbound && chance(listedAtFirst) }
         for service in listed { add(.list(service: service, makeListing(service))) }
         let count = 5 + below(pick([10, 30, 60]))
         for _ in 0..<count { addSomething() }
@@ -46,13 +47,17 @@ struct Generator {
     }
 
     private mutating func makeSetting() {
-        let kinds: [ServicePlan.Kind] = pick([[.http], [.http, .http], [.dubbo], [.dubbo, .dubbo], [.http, .dubbo]])
+        let kinds: [ServicePlan.Kind] = pick([
+            [.http], [.http, .http], [.dubbo], [.dubbo, .dubbo], [.http, .dubbo], [.bolt], [.dubbo, .bolt],
+        ])
         var hosts = 0
         for (number, kind) in kinds.enumerated() {
             let count = 1 + below(4)
-            let name = kind == .http ? "shop\(number)" : "demo.Echo\(number)"
-            plan.services.append(ServicePlan(kind: kind, name: name, hosts: hosts..<hosts + count))
-            hosts += count
+            addService(kind, kind == .http ? "shop\(number)" : "demo.Echo\(number)", &hosts, count: count)
+        }
+        if chance(25) {
+            let kind: ServicePlan.Kind = pick([.http, .http, .dubbo, .bolt])
+            addService(kind, kind == .http ? "application" : "demo.Application", &hosts, count: 1, isInbound: true)
         }
         plan.hasLog = chance(50)
         plan.eagerness = pick([256, 200, 80])
@@ -61,6 +66,16 @@ struct Generator {
         plan.bufferSize = pick([65_536, 65_536, 4096, 700])
     }
 
+    private mutating func addService(
+        _ kind: ServicePlan.Kind, _ name: String, _ hosts: inout Int, count: Int, isInbound: Bool = false
+    ) {
+        plan.services.append(
+            ServicePlan(kind: kind, name: name, hosts: hosts..<hosts + count, isInbound: isInbound))
+        hosts += count
+    }
+
+    private mutating func add(_ action: Action, _ gap: Step.Gap) { plan.steps.append(Step(action: action, gap: gap)) }
+
     private mutating func add(_ action: Action) {
         let gap: Step.Gap
         switch below(10) {
@@ -68,7 +83,7 @@ struct Generator {
         case 4..<7: gap = .turns(1 + below(3))
         default: gap = .quiet
         }
-        plan.steps.append(Step(action: action, gap: gap))
+        add(action, gap)
     }
 
     // MARK: Steps
@@ -101,52 +116,98 @@ struct Generator {
     private mutating func addTraffic() {
         let service = below(plan.services.count)
         let kind = plan.services[service].kind
+        if chance(4) { return addBurst() }
+        if chance(6) { return add(.inquire(makeQuestion(service)), .quiet) }
+        let door = plan.door(service)
         var client = -1
-        if clients > 0 && chance(75) { client = below(clients) }
-        if client < 0 || kindOfClient[client] != kind {
-            client = clients
-            clients += 1
-            kindOfClient.append(kind)
-            add(.open(client: client, kind: kind))
+        if !doors.isEmpty && chance(75) { client = below(doors.count) }
+        if client < 0 || doors[client] != door {
+            client = doors.count
+            doors.append(door)
+            add(.open(client: client, door))
         }
         let count = chance(70) ? 1 : 2 + below(4)
         for number in 0..<count {
             let request = makeRequest(chance(70) ? service : another(service), kind)
             add(.request(client: client, request))
             if number > 0 { makeTogether() }
-            if request.isHeldBack {
-                add(.release(client: client))
-            }
+            if request.isHeldBack && chance(85) { add(.release(client: client)) }
         }
         switch below(20) {
         case 0, 1: add(.halfClose(client: client))
         case 2: addTime()
         case 3, 4:
-            guard kind == .dubbo else { return }
+            guard kind != .http else { return }
             add(chance(70) ? .close(client: client) : .reset(client: client))
             if chance(50) { makeTogether() }
         default: break
         }
     }
 
-    private var kindOfClient: [ServicePlan.Kind] = []
+    /// Several requests whose answers come one after the other, and a client that does not wait for all of them.
+    private mutating func addBurst() {
+        let service = below(plan.services.count)
+        let client = doors.count
+        doors.append(plan.door(service))
+        add(.open(client: client, plan.door(service)))
+        for _ in 0..<3 + below(4) {
+            var request = makeRequest(service, plan.services[service].kind)
+            if case .answer(var answer) = request.reactions[0] {
+                answer.delayMilliseconds = pick([0, 1, 1, 2, 3, 20])
+                request.reactions[0] = .answer(answer)
+            }
+            add(.request(client: client, request), .together)
+        }
+        if chance(50) { add(.time(milliseconds: pick([1, 2, 5]))) }
+        switch below(4) {
+        case 0: add(.halfClose(client: client))
+        case 1: add(.close(client: client))
+        case 2: add(.reset(client: client))
+        default: break
+        }
+    }
+
+    /// A client that owes the rest of a body, and another one soon after its time is over.
+    private mutating func addSlowBody() {
+        guard let service = plan.firstHTTP else { return addTraffic() }
+        let version = below(3)
+        for number in 0..<2 {
+            let client = doors.count
+            doors.append(plan.door(service))
+            add(.open(client: client, plan.door(service)))
+            var request = RequestPlan()
+            request.service = service
+            request.version = version
+            if number == 0 {
+                (request.method, request.framing, request.bodySize) = ("POST", .length, 1000)
+                request.holding = .body
+            }
+            add(.request(client: client, request))
+            if number == 0 { add(.time(milliseconds: pick([400, 2100]))) }
+        }
+    }
 
     private mutating func makeTogether() {
         let last = plan.steps.removeLast()
         plan.steps.append(Step(action: last.action, gap: .together))
     }
 
-    private mutating func addTime() { add(.time(milliseconds: pick([5, 50, 400, 1200, 3500]))) }
+    private mutating func addTime() {
+        add(
+            .time(milliseconds: chance(90) ? pick([5, 50, 400, 1200, 3500]) : pick([12_000, 33_000, 95_000, 310_000])))
+    }
 
     /// A service of the same kind: requests of one connection may mean several.
     private mutating func another(_ service: Int) -> Int {
         let other = below(plan.services.count)
-        return plan.services[other].kind == plan.services[service].kind ? other : service
+        return plan.door(other) == plan.door(service) ? other : service
     }
 
     private mutating func addHarmless() {
-        switch below(6) {
+        switch below(7) {
         case 5: add(.routes(makeRoutes()))
+        case 6:
+            if !doors.isEmpty { add(.ping(client: below(doors.count))) }
         case 0: add(.report)
         case 1: addTime()
         case 2: add(.freeze(milliseconds: pick([1, 20, 150])))
@@ -156,7 +217,7 @@ struct Generator {
 
     private mutating func addHostTrouble() {
         let host = anyHost()
-        switch below(9) {
+        switch below(10) {
         case 0, 1: add(.refuse(host: host))
         case 2: add(.crash(host: host))
         case 3: add(.hang(host: host))
@@ -170,13 +231,15 @@ struct Generator {
             case 2: add(.closeIdle(host: host))
             default: break
             }
+        case 8: add(.chatter(host: host, pick([.answer, .answer, .request, .oversized])))
         default: add(chance(50) ? .heartbeat(host: host) : .time(milliseconds: 700))
         }
     }
 
     private mutating func addClientTrouble() {
-        guard clients > 0 else { return addTraffic() }
-        let client = below(clients)
+        guard !doors.isEmpty else { return addTraffic() }
+        if chance(10) { return addSlowBody() }
+        let client = below(doors.count)
         switch below(8) {
         case 0, 1: add(.halfClose(client: client))
         case 2: add(.close(client: client))
@@ -190,6 +253,7 @@ struct Generator {
 
     private mutating func addChange() {
         let service = below(plan.services.count)
+        if plan.services[service].isInbound { return add(.report) }
         switch below(8) {
         case 0..<5: add(.list(service: service, makeListing(service)))
         case 5: add(.remove(service: service))
@@ -207,84 +271,4 @@ struct Generator {
     }
 
     private mutating func anyHost() -> Int { below(plan.services.last!.hosts.upperBound) }
-
-    // MARK: Values
-
-    private mutating func makeRoutes() -> Routes {
-        Routes(isPinned: chance(50), hasAlias: chance(50), hasPath: chance(50))
-    }
-
-    private mutating func makeListing(_ service: Int) -> Listing {
-        var listing = Listing()
-        let isVersioned = chance(70)
-        for host in plan.services[service].hosts where chance(flavour == .changes ? 75 : 95) {
-            let version = isVersioned ? 1 + below(2) : 0
-            listing.entries.append(.init(host: host, version: version, weight: chance(10) ? 0 : pick([1, 1, 3])))
-        }
-        if chance(8) { listing.padding = 300 }
-        listing.isStrict = chance(40)
-        listing.stable = isVersioned && chance(60) ? 1 + below(2) : 0
-        listing.timeoutMilliseconds = pick([300, 2000, 60_000])
-        listing.balancer = below(3)
-        return listing
-    }
-
-    private mutating func makeRequest(_ service: Int, _ kind: ServicePlan.Kind) -> RequestPlan {
-        var request = RequestPlan()
-        request.service = service
-        request.version = chance(40) ? 1 + below(2) : 0
-        if kind == .http {
-            fillHTTP(&request)
-        } else {
-            request.isOneWay = chance(15)
-            request.bodySize = pick([10, 10, 10, 300, 3000, 100_000])
-            request.timeoutMilliseconds = pick([0, 0, 200, 1000, 5000])
-            request.method = "POST"
-        }
-        let isBad = (flavour == .badHosts || flavour == .everything) && chance(35)
-        request.reactions = isBad ? [makeBadReaction(kind), .answer(makeAnswer(kind))] : [.answer(makeAnswer(kind))]
-        if request.wantsUpgrade && chance(80) { request.reactions = [.upgrade] }
-        return request
-    }
-
-    private mutating func fillHTTP(_ request: inout RequestPlan) {
-        request.method = pick(["GET", "GET", "GET", "HEAD", "POST", "POST", "PUT"])
-        // Routes lead to the first HTTP service.
-        if plan.services[..<request.service].allSatisfy({ $0.kind == .dubbo }) {
-            if chance(12) { request.target = .path(stranger: below(2)) }
-            if chance(10) { request.target = .alias }
-        }
-        if request.method == "POST" || request.method == "PUT" {
-            request.framing = chance(60) ? .length : .chunked
-            request.bodySize = pick([0, 10, 1000, 1000, 30_000, 200_000])
-            request.isHeldBack = request.bodySize > 0 && chance(40)
-            request.expectsContinue = request.isHeldBack && chance(20)
-        } else if request.method == "GET" && chance(8) {
-            request.wantsUpgrade = true
-        }
-        request.isVersion10 = !request.wantsUpgrade && request.framing != .chunked && chance(8)
-        request.closes = chance(5)
-    }
-
-    private mutating func makeAnswer(_ kind: ServicePlan.Kind) -> AnswerPlan {
-        var answer = AnswerPlan()
-        answer.size = pick([20, 20, 500, 5000, 100_000])
-        answer.isBroken = chance(25)
-        answer.delayMilliseconds = chance(20) ? pick([1, 20, 150]) : 0
-        answer.closes = chance(8)
-        if kind == .http {
-            answer.framing = pick([.length, .length, .length, .chunked, .chunked, .untilClose])
-            answer.hasInterim = chance(5)
-        }
-        return answer
-    }
-
-    private mutating func makeBadReaction(_ kind: ServicePlan.Kind) -> Reaction {
-        let common: [Reaction] = [
-            .silent, .stall, .cut(asReset: true), .cut(asReset: false), .reset, .hangUp, .garbage,
-        ]
-        if chance(50) { return pick(common) }
-        if kind == .http { return pick([.status(500), .status(404), .early(413), .early(413), .upgrade]) }
-        return pick([.status(40), .wrongID, .twice, .exhausted, .exhausted])
-    }
 }

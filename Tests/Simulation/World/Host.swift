@@ -7,14 +7,21 @@ protocol Client: Peer {
     /// Closes without waiting for anything.
     func leaveNow(asReset: Bool)
     func sendGarbage()
+    func sendPing()
+    /// It has sent a part of a frame and not the rest, and nothing else is open.
+    var isWithinFrame: Bool { get }
+    /// Nothing that it sends is on its way.
+    var owesNothing: Bool { get }
     /// Requests that an answer is awaited for now.
     var waiting: [Request] { get }
 }
 
 /// A connection that a host has taken.
 protocol HostConnection: Peer {
+    var host: Host { get }
     /// No request is in flight on it.
     var isIdle: Bool { get }
+    func chatter(_ kind: Chatter)
 }
 
 /// A simulated host: it listens, or does not, and its connections treat requests as these are planned.
@@ -30,6 +37,8 @@ final class Host {
         let rawValue: Int
         static let refused = Faults(rawValue: 1)
         static let broken = Faults(rawValue: 2)
+        /// It has sent what nobody asked for.
+        static let lying = Faults(rawValue: 4)
     }
 
     let number: Int

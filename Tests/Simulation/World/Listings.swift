@@ -1,3 +1,41 @@
+/// What the registries list of a service, and its policy.
+struct Listing {
+    struct Entry {
+        let host: Int
+        /// 0 is a host without a version.
+        let version: Int
+        let weight: Int
+    }
+
+    struct Share {
+        let version: Int
+        let weight: UInt32
+    }
+
+    var entries: [Entry] = []
+    /// Hosts that are listed beside them and refuse connections; makes a list long.
+    var padding = 0
+    var isStrict = false
+    /// 0 for none.
+    var stable = 0
+    /// Shares of the requests that ask for no version.
+    var split: [Share] = []
+    /// The same key gets the same version of the split.
+    var isSticky = false
+    var timeoutMilliseconds = 2000
+    var balancer = 0
+
+    static let versions = ["", "1.0", "2.0", "2.1", "3.0"]
+
+    /// The versions that a request which asks for `version` is meant for; nil when any host will do.
+    func wanted(_ version: Int) -> Set<Int>? {
+        if version > 0 { return [version] }
+        let shares = split.filter { $0.weight > 0 }.map(\.version)
+        if !shares.isEmpty { return Set(shares) }
+        return stable > 0 ? [stable] : nil
+    }
+}
+
 /// What the control plane has told of a service, and when it held.
 struct ListingHistory {
     struct Epoch {
@@ -36,8 +74,9 @@ struct ListingHistory {
         epochs.filter { $0.postedAt <= end && ($0.endedAt ?? .max) >= start }
     }
 
-    /// Whether something was known for certain at a time.
+    /// Whether the worker knew hosts for certain at a time: whatever may have held then lists some.
     func isKnown(at time: Int64) -> Bool {
-        epochs.contains { $0.listing != nil && ($0.takenAt ?? .max) <= time && ($0.endedAt ?? .max) > time }
+        let holding = during(time, time)
+        return holding.contains { ($0.takenAt ?? .max) <= time } && holding.allSatisfy { $0.listing != nil }
     }
 }

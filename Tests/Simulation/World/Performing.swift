@@ -2,13 +2,13 @@
 extension World {
     func performAll(from first: (index: Int, step: Step)) {
         perform(first.index, first.step.action)
-        while let step = script.together() { perform(step.index, step.step.action) }
+        while inquiry == nil, let step = script.together() { perform(step.index, step.step.action) }
     }
 
     private func perform(_ index: Int, _ action: Action) {
         kernel.trace?("-- \(index) \(action)")
         switch action {
-        case .open(let client, let kind): addClient(client, kind)
+        case .open(let client, let door): addClient(client, door)
         case .request(let client, let plan): send(index, plan, by: client)
         case .release(let client): clients[client]?.release()
         case .halfClose(let client): clients[client]?.halfClose()
@@ -19,15 +19,17 @@ extension World {
             for request in open where request.client == client { request.wasPaused = true }
         case .resume(let client): clients[client]?.isPaused = false
         case .garbage(let client): clients[client]?.sendGarbage()
-        case .refuse, .accept, .crash, .hang, .closeIdle, .readonly, .writeable, .heartbeat: performAtHost(action)
+        case .ping(let client): clients[client]?.sendPing()
+        case .refuse, .accept, .crash, .hang, .closeIdle, .readonly, .writeable, .heartbeat, .chatter:
+            performAtHost(action)
         case .list(let service, let listing): list(service, listing)
         case .remove(let service):
-            if listings[service].last != nil && !isPinned { list(service, nil) }
+            // Removing is without effect while a configuration names the service.
+            if listings[service].last != nil && !isPinned(service) { list(service, nil) }
         case .routes(let routes): post(routes)
         case .report: post(.report(id: UInt64(index)))
-        case .drain:
-            drainedAt = drainedAt ?? now
-            post(.drain)
+        case .inquire(let plan): inquire(index, plan)
+        case .drain: drain()
         case .failConnects(let count, let code):
             shortages.append(now)
             kernel.connectFailures += Array(repeating: code, count: count)
@@ -40,9 +42,6 @@ extension World {
             for request in open { request.lostTime += Int64(milliseconds) * 1_000_000 }
         }
     }
-
-    /// Removing is without effect while a configuration names the service.
-    private var isPinned: Bool { routes.contains { $0.routes.isPinned || $0.routes.hasAlias || $0.routes.hasPath } }
 
     private func send(_ number: Int, _ plan: RequestPlan, by client: Int) {
         let request = Request(number: number, plan: plan, client: client)
@@ -69,15 +68,17 @@ extension World {
         case .readonly(let number):
             if connections(number).isEmpty { return }
             hosts[number].spoil(.broken)
-            for connection in connections(number) { connection.sendEvent("R") }
-        case .writeable(let number): for connection in connections(number) { connection.sendEvent("W") }
+            for connection in connections(number) { connection.sendReadonly(true) }
+        case .writeable(let number): for connection in connections(number) { connection.sendReadonly(false) }
         case .heartbeat(let number): for connection in connections(number) { connection.sendHeartbeat() }
+        case .chatter(let number, let kind):
+            for connection in hosts[number].connections where !connection.isClosed { connection.chatter(kind) }
         default: break
         }
     }
 
-    private func connections(_ number: Int) -> [DubboHostConnection] {
-        hosts[number].connections.compactMap { $0 as? DubboHostConnection }.filter { !$0.isClosed }
+    private func connections(_ number: Int) -> [FramedHostConnection] {
+        hosts[number].connections.compactMap { $0 as? FramedHostConnection }.filter { !$0.isClosed }
     }
 
     func setMode(_ mode: Host.Mode, _ number: Int, _ fault: Host.Faults) {

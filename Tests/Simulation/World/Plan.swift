@@ -9,18 +9,51 @@ struct Plan {
     var emptiness: UInt64 = 0
     var bufferSize = 65_536
     var steps: [Step] = []
+
+    /// Longest body of a frame.
+    static let bodyLimit = 120_000
+
+    /// The service that alias and path mean.
+    var firstHTTP: Int? { services.firstIndex { $0.kind == .http && !$0.isInbound } }
+
+    var doors: [Door] {
+        [.outbound(.http), .outbound(.dubbo), .outbound(.bolt)]
+            + services.indices.filter { services[$0].isInbound }.map { .inbound($0) }
+    }
+
+    func door(_ service: Int) -> Door {
+        services[service].isInbound ? .inbound(service) : .outbound(services[service].kind)
+    }
+
+    func kind(of door: Door) -> ServicePlan.Kind {
+        switch door {
+        case .outbound(let kind): kind
+        case .inbound(let service): services[service].kind
+        }
+    }
 }
 
 struct ServicePlan {
     enum Kind: String {
         case http
         case dubbo
+        case bolt
     }
 
     let kind: Kind
     let name: String
     /// Numbers of its hosts in the world.
     let hosts: Range<Int>
+    /// The application behind a listener of its own, whatever its requests name.
+    var isInbound = false
+}
+
+/// A listener.
+enum Door: Hashable {
+    /// Requests name their service.
+    case outbound(ServicePlan.Kind)
+    /// All requests are for one application.
+    case inbound(Int)
 }
 
 /// Something that happens, and when.
@@ -40,7 +73,7 @@ struct Step {
 
 /// What can happen.
 enum Action {
-    case open(client: Int, kind: ServicePlan.Kind)
+    case open(client: Int, Door)
     case request(client: Int, RequestPlan)
     /// The client sends what it has held back.
     case release(client: Int)
@@ -51,6 +84,8 @@ enum Action {
     case resume(client: Int)
     /// Something that is not the protocol.
     case garbage(client: Int)
+    /// Frames: is the connection alive?
+    case ping(client: Int)
     /// A host refuses connections; those that are there stay.
     case refuse(host: Int)
     /// A host takes connections (again).
@@ -61,14 +96,18 @@ enum Action {
     case hang(host: Int)
     /// Connections without a request end.
     case closeIdle(host: Int)
-    /// Dubbo: no new requests, please; the other way round; and a heartbeat.
+    /// Frames: no new requests, please; the other way round; and a heartbeat.
     case readonly(host: Int)
     case writeable(host: Int)
     case heartbeat(host: Int)
+    /// A host sends what nobody has asked for.
+    case chatter(host: Int, Chatter)
     case list(service: Int, Listing)
     case remove(service: Int)
     case routes(Routes)
     case report
+    /// How would the request be decided? Then it is sent.
+    case inquire(RequestPlan)
     case drain
     /// The next connects or accepts fail for want of something of our own.
     case failConnects(count: Int, code: Int32)
@@ -79,30 +118,20 @@ enum Action {
     case freeze(milliseconds: Int)
 }
 
-/// What the registries list of a service, and its policy.
-struct Listing {
-    struct Entry {
-        let host: Int
-        /// 0 is a host without a version.
-        let version: Int
-        let weight: Int
-    }
-
-    var entries: [Entry] = []
-    /// Hosts that are listed beside them and refuse connections; makes a list long.
-    var padding = 0
-    var isStrict = false
-    /// 0 for none.
-    var stable = 0
-    var timeoutMilliseconds = 2000
-    var balancer = 0
-
-    static let versions = ["", "1.0", "2.0"]
+/// What a host says that nobody has asked.
+enum Chatter: String {
+    /// An answer: to no request, or to one that another host has.
+    case answer
+    /// A request of its own.
+    case request
+    /// An answer that is too long for anybody.
+    case oversized
 }
 
 /// Names that the configuration gives to services.
 struct Routes {
-    var isPinned = false
+    /// Services that it names.
+    var pinned: [Int] = []
     /// Further host name of the first HTTP service, and a path prefix of it.
     var hasAlias = false
     var hasPath = false
@@ -123,27 +152,41 @@ struct RequestPlan {
         case chunked
     }
 
+    enum Holding {
+        case none
+        /// A part of the head, or of the frame, stays behind until it is released.
+        case head
+        /// The body does, all but its first bytes.
+        case body
+    }
+
+    static let stickyName = "x-user"
+
     var service = 0
     var target = Target.name
     /// Index into `Listing.versions`; 0 asks for none.
     var version = 0
+    /// What a split may stick to; 0 for nothing.
+    var user = 0
     var method = "GET"
     var framing = Framing.none
     var bodySize = 0
-    /// The body stays behind, all but its first bytes, until it is released.
-    var isHeldBack = false
+    var holding = Holding.none
     var isVersion10 = false
     var closes = false
     var wantsUpgrade = false
     var expectsContinue = false
     var isOneWay = false
-    /// Dubbo: the call's own timeout; 0 for none.
+    /// Frames: the request's own timeout; 0 for none.
     var timeoutMilliseconds = 0
     /// What the first host does that sees it, the second one, and so on; the last one's counts for further ones.
     var reactions = [Reaction.answer(AnswerPlan())]
 
     /// May be sent to a host twice.
     var isIdempotent: Bool { method != "POST" && method != "PATCH" }
+    var isHeldBack: Bool { holding != .none }
+    /// As a frame: longer than is taken.
+    var isTooLong: Bool { framing == .none && bodySize > Plan.bodyLimit }
 }
 
 struct AnswerPlan {
@@ -158,8 +201,9 @@ struct AnswerPlan {
     var delayMilliseconds = 0
     /// It comes in two pieces with a pause between them.
     var isBroken = false
-    /// The connection ends with it.
+    /// The connection ends with it, if need be by a reset.
     var closes = false
+    var resets = false
     var hasInterim = false
 }
 
@@ -177,10 +221,12 @@ enum Reaction {
     case reset
     case hangUp
     case garbage
-    /// Dubbo: another id first, or the answer twice.
+    /// Another id first, or the answer twice; over HTTP more than it has announced, or twice.
     case wrongID
     case twice
-    /// Dubbo: not executed, others may take it.
+    /// An answer that is longer than the limit; over HTTP its head.
+    case oversized
+    /// Frames: not executed, others may take it.
     case exhausted
     /// HTTP: 101, asked for or not.
     case upgrade

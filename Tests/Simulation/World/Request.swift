@@ -14,18 +14,24 @@ final class Request {
     let number: Int
     let plan: RequestPlan
     let client: Int
-    /// Its head is sent; the worker may have it from then on.
+    /// Its head is sent, or a part of it; the worker may have it from then on.
     var headSentAt: Int64?
+    /// All of its head is.
+    var headDoneAt: Int64?
     /// Its turn has come on its connection, too.
     var startedAt: Int64?
     /// Its last byte is sent.
     var isSent = false
     var endedAt: Int64?
     var outcome: Outcome?
+    /// The status of its answer as it was written, and whether that was an error of our own that does not look like one.
+    var rawStatus: Int?
     /// Hosts that have seen its head, and what each did.
     var seen: [(host: Int, reaction: Reaction)] = []
     /// Hosts that have seen the whole of it.
     var wholeAt: [Int] = []
+    /// When the whole answer of a host was on the worker's side of a connection.
+    private(set) var deliveredAt: Int64?
     /// Hosts that are in no hurry with it.
     var holders = 0
     /// Its client did not read, or half-closed, while it was in flight.
@@ -59,6 +65,9 @@ final class Request {
 
     var isOpen: Bool { outcome == nil }
 
+    /// A host has sent the whole of its answer.
+    func deliver(now: Int64) { deliveredAt = deliveredAt ?? now }
+
     /// Its number is that of a step, unless it is one of the last that must succeed.
     var isProbe: Bool { number >= 1_000_000 }
 
@@ -67,7 +76,10 @@ final class Request {
 
     /// Bytes that only this request, or its answer, has.
     static func pattern(_ number: Int, _ size: Int, salt: Int) -> [UInt8] {
-        (0..<size).map { UInt8(truncatingIfNeeded: number &* 131 &+ $0 &* 7 &+ salt) }
+        [UInt8](unsafeUninitializedCapacity: size) { bytes, count in
+            for index in 0..<size { bytes[index] = UInt8(truncatingIfNeeded: number &* 131 &+ index &* 7 &+ salt) }
+            count = size
+        }
     }
 
     static let requestSalt = 1

@@ -1,16 +1,11 @@
 import Balancing
 import Configuration
-import Discovery
 import Model
 import Proxy
 import Runtime
 
 /// Everything around one worker: clients, hosts, the control plane, and the checks of what becomes of requests.
 final class World: Surroundings {
-    static let alias = "alias.example"
-    static let path = "/api"
-    static let discoveryTimeout: Int64 = 3_000_000_000
-
     let plan: Plan
     let kernel: Kernel
     let inbox: Mailbox<WorkerMessage>
@@ -19,7 +14,7 @@ final class World: Surroundings {
     var clients: [Int: any Client] = [:]
     /// All that act, in a fixed order.
     private var peers: [Peer] = []
-    private var pending: [(socket: VirtualSocket, host: Host?)] = []
+    private(set) var pending: [Connecting] = []
     var listings: [ListingHistory]
     var routes: [(routes: Routes, postedAt: Int64, takenAt: Int64?)] = []
     var requests: [Int: Request] = [:]
@@ -29,11 +24,23 @@ final class World: Surroundings {
     private(set) var failure: Failure?
     /// Kinds of failures that are known and not looked for.
     var ignored: Set<String> = []
-    var listeners: [ServicePlan.Kind: VirtualListener] = [:]
-    /// Times at which something of our own was short, or the service went.
+    var listeners: [Door: VirtualListener] = [:]
+    /// Times at which something of our own was short.
     var shortages: [Int64] = []
     var drainedAt: Int64?
-    var reports: [WorkerReport] = []
+    /// When draining last had something to wait for.
+    var lastDrainReason: Int64 = 0
+    var reports: [(id: UInt64, report: WorkerReport)] = []
+    /// A question how a request would be decided, and the request that follows it.
+    var inquiry: Inquiry?
+    var nextProbe = 1_000_000
+
+    /// A connection that the worker has begun and that no host has taken.
+    struct Connecting {
+        let socket: VirtualSocket
+        let host: Host?
+        let since: Int64
+    }
 
     var script: Script
     var ending = Ending()
@@ -57,6 +64,7 @@ final class World: Surroundings {
         for (number, service) in plan.services.enumerated() {
             hosts += service.hosts.map { Host(number: $0, service: number) }
         }
+        for (number, service) in plan.services.enumerated() where service.isInbound { listApplication(number) }
     }
 
     var now: Int64 { kernel.now }
@@ -73,8 +81,9 @@ final class World: Surroundings {
     // MARK: What the kernel asks
 
     func beforeEvents() {
-        takeEvents()
-        if let step = script.due() { performAll(from: step) }
+        // The control plane has other things to do as well.
+        if kernel.random.below(4) == 0 { takeEvents() }
+        if inquiry == nil, let step = script.due() { performAll(from: step) }
         act(eagerness: plan.eagerness)
     }
 
@@ -86,7 +95,9 @@ final class World: Surroundings {
         for index in routes.indices where routes[index].takenAt == nil { routes[index].takenAt = now }
         checkQuiet()
         if failure != nil { return false }
+        if inquiry != nil { return advanceInquiry() || whileIdle(until: limit) }
         let next = peers.compactMap(\.nextTime).min() ?? .max
+        if superviseDrain() { return true }
         if let end = script.timeEnd, now < end { return pass(until: min(limit, next, end)) }
         script.timeEnd = nil
         if next == .max || kernel.random.below(2) == 0, let step = script.next() {
@@ -112,7 +123,9 @@ final class World: Surroundings {
     }
 
     func connect(_ socket: VirtualSocket, to address: SocketAddress) {
-        pending.append((socket, hosts.first { $0.address == address }))
+        let host = hosts.first { $0.address == address }
+        inquiry?.touch(address)
+        pending.append(Connecting(socket: socket, host: host, since: now))
     }
 
     /// Everybody does what can be done, or some do; returns whether that was anything.
@@ -120,14 +133,14 @@ final class World: Surroundings {
     private func act(eagerness: UInt64) -> Bool {
         var isAnything = false
         func isEager() -> Bool { eagerness >= 256 || kernel.random.below(256) < eagerness }
-        var waiting: [(socket: VirtualSocket, host: Host?)] = []
+        var waiting: [Connecting] = []
         let connecting = pending
         pending = []
-        for (socket, host) in connecting where socket.phase == .connecting {
-            if host?.mode == .hanging || !isEager() {
-                waiting.append((socket, host))
+        for entry in connecting where entry.socket.phase == .connecting {
+            if entry.host?.mode == .hanging || !isEager() {
+                waiting.append(entry)
             } else {
-                settle(socket, host)
+                settle(entry.socket, entry.host)
                 isAnything = true
             }
         }
@@ -144,7 +157,8 @@ final class World: Surroundings {
         let connection: HostConnection =
             switch plan.services[host.service].kind {
             case .http: HTTPHostConnection(other, host, self)
-            case .dubbo: DubboHostConnection(other, host, self)
+            case .dubbo: FramedHostConnection(other, host, self, DubboWire())
+            case .bolt: FramedHostConnection(other, host, self, BoltWire(lane: 0))
             }
         host.connections.removeAll { $0.isClosed }
         host.connections.append(connection)
@@ -155,89 +169,27 @@ final class World: Surroundings {
         pending.contains { $0.socket.phase == .connecting && ($0.host == nil || $0.host?.service == service) }
     }
 
-    // MARK: Control plane
+    // MARK: Clients
 
-    func post(_ message: WorkerMessage) {
-        inbox.post(message)
-        kernel.wake(inbox.descriptor)
-    }
-
-    func key(_ service: Int) -> ServiceKey {
-        ServiceKey(kind: plan.services[service].kind == .http ? .http : .dubbo, name: plan.services[service].name)
-    }
-
-    private func takeEvents() {
-        for event in outbox.take() {
-            switch event {
-            case .wanted(let key):
-                if let service = plan.services.indices.first(where: { self.key($0) == key }) { relist(service) }
-            case .report(_, _, let report): reports.append(report)
-            case .drained: ending.isDrained = true
-            case .used, .explanation, .note: break
-            }
-        }
-    }
-
-    /// The worker has asked for a service that it had before: it is watched again.
-    private func relist(_ service: Int) {
-        let epochs = listings[service].epochs
-        guard let last = epochs.last, last.listing == nil, let known = epochs.last(where: { $0.listing != nil }) else {
-            return
-        }
-        list(service, known.listing)
-    }
-
-    func list(_ service: Int, _ listing: Listing?) {
-        listings[service].post(listing, now: now)
-        guard let listing else { return post(.remove(key(service))) }
-        post(.update(snapshot(service, listing)))
-    }
-
-    private func snapshot(_ service: Int, _ listing: Listing) -> ServiceSnapshot {
-        var policy = ServicePolicy()
-        policy.mode = listing.isStrict ? .strict : .fallback
-        policy.stable = listing.stable == 0 ? nil : Listing.versions[listing.stable]
-        policy.timeout = .milliseconds(listing.timeoutMilliseconds)
-        policy.balancer = [.leastRequest, .roundRobin, .random][listing.balancer]
-        var instances = listing.entries.map { entry in
-            Instance(
-                address: hosts[entry.host].address, weight: Double(entry.weight),
-                metadata: entry.version == 0 ? [:] : ["version": Listing.versions[entry.version]])
-        }
-        for number in 0..<listing.padding {
-            instances.append(Instance(address: SocketAddress(ipv4: 0x0b00_0000 + UInt32(number), port: 80), weight: 0))
-        }
-        return ServiceSnapshot(key: key(service), policy: policy, instances: instances, versionKeys: ["version"])
-    }
-
-    func post(_ new: Routes) {
-        routes.append((new, now, nil))
-        let named = new.isPinned ? plan.services.indices.map { key($0) } : []
-        guard let first = plan.services.firstIndex(where: { $0.kind == .http }) else {
-            return post(.routes(RouteTable(services: named)))
-        }
-        var services = named
-        if (new.hasAlias || new.hasPath) && !services.contains(key(first)) { services.append(key(first)) }
-        post(
-            .routes(
-                RouteTable(
-                    services: services, hosts: new.hasAlias ? [(Self.alias, key(first))] : [],
-                    paths: new.hasPath ? [(Self.path, key(first))] : [])))
-    }
-
-    // MARK: Peers
-
-    func addClient(_ number: Int, _ kind: ServicePlan.Kind) {
+    func addClient(_ number: Int, _ door: Door) {
         let (inner, outer) = (
             VirtualSocket(capacity: kernel.bufferSize), VirtualSocket(capacity: kernel.bufferSize)
         )
-        guard let listener = listeners[kind], ending.isDrained == false, drainedAt == nil else { return }
+        guard let listener = listeners[door], ending.isDrained == false, drainedAt == nil else { return }
         VirtualSocket.connect(inner, outer)
         listener.waiting.append((inner, SocketAddress(ipv4: 0x7f00_0001, port: UInt16(1000 + number % 50_000))))
-        let client: any Client = kind == .http ? HTTPClient(outer, self) : DubboClient(outer, self)
+        let client: any Client =
+            switch plan.kind(of: door) {
+            case .http: HTTPClient(outer, self)
+            case .dubbo: FramedClient(outer, self, DubboWire(), isInbound: door != .outbound(.dubbo))
+            case .bolt:
+                FramedClient(outer, self, BoltWire(lane: number % 3), isInbound: door != .outbound(.bolt))
+            }
         clients[number] = client
         peers.append(client)
     }
+
+    var hostConnections: [HostConnection] { peers.compactMap { $0 as? HostConnection } }
 
     var allClients: [any Client] { peers.compactMap { $0 as? any Client } }
 }

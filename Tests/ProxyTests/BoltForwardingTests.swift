@@ -166,6 +166,23 @@ struct BoltForwardingTests {
         #expect(isExplained)
     }
 
+    @Test("A request that another version's host did not take has its own version again", arguments: [10, 100_000])
+    func ownVersionAgain(size: Int) throws {
+        let mesh = try BoltMesh()
+        let host = try BoltHost.echo("a")
+        defer { mesh.stop(); host.stop() }
+        let refusing = Instance(
+            address: SocketAddress(ipv4: 0x7f00_0001, port: try FreePort.next()), interfaceVersion: "2.0")
+        try mesh.update([Instance(host), refusing])
+        let client = try mesh.connect()
+        defer { client.close() }
+        let argument = String(repeating: "x", count: size)
+        let call = BoltCall(argument: argument, headers: [("x-version", "2.0")], id: 1)
+        #expect(client.ask(call)?.text == "a|" + argument)
+        #expect(host.calls.map(\.service) == ["demo.Echo:1.0"])
+        #expect(try mesh.report().endpoints.contains { $0.failures == 1 })
+    }
+
     @Test("What the host will execute decides the service, not the other name")
     func twoNames() throws {
         let mesh = try BoltMesh()

@@ -12,7 +12,7 @@ import Runtime
 // | so many of them that all downstreams together hold too much | at once | those that hold most are closed |
 // | its side is ended | with its last answer | closed |
 // | writing failed | when what it sent before is read | closed |
-// | draining, without requests and answers | 1 s, also within a frame that does not go on | closed |
+// | draining, without requests and answers for 5 ms | 1 s, also within a frame that does not go on | closed |
 extension Worker {
     /// Sees to interest, timer and memory after every step: they follow from the state and from nothing else.
     ///

@@ -74,15 +74,17 @@ extension Worker {
     ) {
         let link = upstream.link
         let offset = link.pointee.outbound.count
-        let sentVersion = request.pointee.sentVersion
-        if sentVersion == request.pointee.frameVersion || sentVersion == 0 && !Codec.knowsNoVersion
+        if !Codec.knowsNoVersion && request.pointee.sentVersion == 0 {
+            request.pointee.sentVersion = ownVersion(request)
+        }
+        if request.pointee.sentVersion == request.pointee.frameVersion
             || !appendVersioned(framed, request, upstream, frame, count, isRead: isRead)
         {
             buffers.append(frame, count: count, to: &link.pointee.outbound)
         }
         let written = link.pointee.outbound.count - offset
         let isLate = request.pointee.state.started != now
-        let left = isLate ? (request.pointee.state.deadline - now) / 1_000_000 : 0
+        let left = isLate ? max(1, (request.pointee.state.deadline - now) / 1_000_000) : 0
         Codec.stampRequest(
             link.pointee.outbound.bytes + offset, count: written, id: request.pointee.upstreamID,
             milliseconds: Int32(truncatingIfNeeded: min(left, Int64(Int32.max))))
@@ -102,6 +104,14 @@ extension Worker {
             letGo(framed, request)
         }
         markDirty(framed, upstream)
+    }
+
+    /// The interface version that the request came with: what a host gets of which none is known. What was copied out of another
+    /// host's stream may have that one's.
+    @inline(__always)
+    private func ownVersion(_ request: UnsafeMutablePointer<FramedRequest>) -> Int {
+        let version = request.pointee.state.asked.interfaceVersion
+        return version == CallView.anyInterfaceVersion ? request.pointee.frameVersion : version
     }
 
     /// Puts the request into the connection's stream with the interface version of the host that was chosen. False: this cannot

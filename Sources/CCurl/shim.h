@@ -31,6 +31,12 @@ static inline CURLcode ccurl_set_write(CURL *easy, CURLoption option, ccurl_writ
     return curl_easy_setopt(easy, option, callback);
 }
 
+static inline CURLcode ccurl_set_before_request(CURL *easy, curl_prereq_callback callback, void *context)
+{
+    CURLcode code = curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, callback);
+    return code != CURLE_OK ? code : curl_easy_setopt(easy, CURLOPT_PREREQDATA, context);
+}
+
 static inline CURLcode ccurl_get_long(CURL *easy, CURLINFO info, long *value)
 {
     return curl_easy_getinfo(easy, info, value);

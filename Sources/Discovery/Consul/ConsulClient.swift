@@ -201,9 +201,11 @@ final class ConsulClient {
         ticket.sentAt = now
         underWay[ObjectIdentifier(ticket)] = ticket
         if ticket.isHanging { hangsUnderWay += 1 } else { readsUnderWay += 1 }
-        let request = HTTPRequest(
+        var request = HTTPRequest(
             "GET", settings.agents[agent] + query.target(settings), headers: Self.headers(settings),
             timeout: query.timeout(settings), maximumBody: settings.largestAnswer)
+        // Sent again by the HTTP client it would hang with an index that may be worthless now.
+        request.isSentOnce = query.after != nil
         ticket.call = http.send(request) { [weak self] result in
             self?.take(result, ticket)
             self?.schedulePump()
@@ -247,6 +249,7 @@ final class ConsulClient {
         let time = Clock.nanoseconds - ticket.sentAt
         switch error {
         case .invalidRequest, .tooLarge, .overloaded: refuse(ticket, "\(error)")
+        case .dropped: complete(ticket, .cut("\(error)"))
         case .broken where ticket.wait != nil && time >= Self.hungLong.nanoseconds:
             complete(ticket, .cut("\(error)"))
         case .timedOut, .broken:

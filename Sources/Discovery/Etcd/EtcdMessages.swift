@@ -167,7 +167,7 @@ struct EtcdFailure: Error, Equatable, CustomStringConvertible {
     init(_ error: HTTPError) {
         switch error {
         case .invalidRequest, .tooLarge, .overloaded: self.init(.refused, "\(error)")
-        case .unresolved, .notConnected, .timedOut, .broken: self.init(.away, "\(error)")
+        case .unresolved, .notConnected, .timedOut, .broken, .dropped: self.init(.away, "\(error)")
         }
     }
 

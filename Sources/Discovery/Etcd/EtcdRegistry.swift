@@ -13,6 +13,8 @@ public final class EtcdRegistry: Registrar {
         var derived: Set<EtcdPlace> = []
         /// Places that are being read because its list is doubted.
         var doubted: Set<EtcdPlace> = []
+        /// One of them was.
+        var isReread = false
     }
 
     /// The address without credentials.
@@ -54,7 +56,7 @@ public final class EtcdRegistry: Registrar {
         due.report = { [weak self] in self?.report($0) }
         mirror.onRead = { [weak self] in self?.wasRead($0) }
         mirror.onChange = { [weak self] in self?.markChanged($0) }
-        mirror.onFailure = { [weak self] place, _ in self?.markChanged(place) }
+        mirror.onFailure = { [weak self] place, _ in self?.wasRefused(place) }
         offers.onChange = { [weak self] in if self?.services[$0] != nil { self?.due.add($0) } }
         watcher.delegate = EtcdWatcher.Delegate(
             spans: { [weak self] in self?.mirror.spans ?? [] },
@@ -117,6 +119,7 @@ public final class EtcdRegistry: Registrar {
     public func refresh(_ service: ServiceKey) {
         guard let entry = services[service] else { return }
         services[service]?.doubted = entry.derived.union(entry.places)
+        services[service]?.isReread = false
         for place in entry.derived.union(entry.places) { mirror.refresh(place) }
         if entry.places.isEmpty {
             reporter.doubt(service)
@@ -164,11 +167,27 @@ public final class EtcdRegistry: Registrar {
 
     private func wasRead(_ place: EtcdPlace) {
         for service in users[place] ?? [] {
-            if services[service]?.doubted.remove(place) != nil, services[service]?.doubted.isEmpty == true {
-                reporter.doubt(service)
+            if services[service]?.doubted.remove(place) != nil {
+                services[service]?.isReread = true
+                confirm(service)
             }
             due.add(service)
         }
+    }
+
+    private func wasRefused(_ place: EtcdPlace) {
+        for service in users[place] ?? [] { confirm(service) }
+        markChanged(place)
+    }
+
+    /// The next list is told also when it is as before: what can be read of a doubted one was read anew. What cannot leaves the
+    /// other places alone.
+    private func confirm(_ service: ServiceKey) {
+        guard let entry = services[service], entry.isReread,
+            entry.doubted.allSatisfy({ mirror.failure($0) != nil })
+        else { return }
+        services[service]?.isReread = false
+        reporter.doubt(service)
     }
 
     private func markChanged(_ place: EtcdPlace) {
@@ -189,12 +208,7 @@ public final class EtcdRegistry: Registrar {
         if service.kind == .dubbo { follow(&listing, of: service) }
         guard !listing.isWaiting else { return }
         if service.kind == .dubbo { offers.update(service, listing.wishes) }
-        let found = listing.providers(offers)
-        if let failure = listing.failure, found.isEmpty {
-            reporter.fail(service, failure)
-        } else {
-            reporter.report(service, found)
-        }
+        reporter.report(service, listing.providers(offers), besides: listing.failure)
     }
 
     /// Follows the places that are named by what is known, and adds what they hold.

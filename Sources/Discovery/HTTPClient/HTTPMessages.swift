@@ -16,6 +16,9 @@ public struct HTTPRequest: Sendable {
     public var maximumBody: Int
     /// Offers to take the answer compressed. The body is unpacked; its limit counts what was unpacked.
     public var acceptsGzip = false
+    /// It is sent once: a connection that breaks before an answer, after it was used for others, ends the exchange with
+    /// `.dropped`. Otherwise the request is sent again over another connection.
+    public var isSentOnce = false
 
     /// A request.
     public init(
@@ -72,6 +75,8 @@ public enum HTTPError: Error, Hashable, Sendable, CustomStringConvertible {
     case tooLarge(Int)
     /// The connection broke, or what came is not HTTP.
     case broken(String)
+    /// A connection that had been used for others broke before the answer began. Only for requests that are sent once.
+    case dropped
     /// Too many requests wait already.
     case overloaded
 
@@ -79,7 +84,7 @@ public enum HTTPError: Error, Hashable, Sendable, CustomStringConvertible {
     var isUnreachable: Bool {
         switch self {
         case .invalidRequest, .unresolved, .notConnected, .overloaded: true
-        case .timedOut, .tooLarge, .broken: false
+        case .timedOut, .tooLarge, .broken, .dropped: false
         }
     }
 
@@ -92,6 +97,7 @@ public enum HTTPError: Error, Hashable, Sendable, CustomStringConvertible {
         case .timedOut(let limit): "no complete answer within \(limit)"
         case .tooLarge(let limit): "the answer is larger than \(limit) bytes"
         case .broken(let reason): "broken answer: \(reason)"
+        case .dropped: "the connection was closed instead of an answer"
         case .overloaded: "too many requests wait"
         }
     }

@@ -24,6 +24,7 @@ final class HTTPTransfer {
     private var head: [UInt8] = []
     private var body: [UInt8] = []
     private var refusal: HTTPError?
+    private var isSent = false
 
     private static let maximumHead = 65_536
 
@@ -97,6 +98,13 @@ final class HTTPTransfer {
         }
         prepareBody(easy)
         prepareHeaders(easy)
+        if request.isSentOnce {
+            ccurl_set_before_request(
+                easy,
+                { context, _, _, _, _ in
+                    HTTPTransfer.from(context).beginRequest() ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT
+                }, context)
+        }
         ccurl_set_pointer(easy, CURLOPT_HEADERDATA, context)
         ccurl_set_write(easy, CURLOPT_HEADERFUNCTION) { data, size, count, context in
             HTTPTransfer.from(context).takeHead(UnsafeRawBufferPointer(start: data, count: size * count))
@@ -153,6 +161,17 @@ final class HTTPTransfer {
         }
         headerList = curl_slist_append(headerList, "Expect:") ?? headerList
         ccurl_set_list(easy, CURLOPT_HTTPHEADER, headerList)
+    }
+
+    /// libcurl is about to send the request. It does so again by itself when a connection breaks that it has used before, as the
+    /// server may have closed it for being idle.
+    private func beginRequest() -> Bool {
+        guard isSent else {
+            isSent = true
+            return true
+        }
+        refusal = .dropped
+        return false
     }
 
     private func takeHead(_ bytes: UnsafeRawBufferPointer) -> Int {

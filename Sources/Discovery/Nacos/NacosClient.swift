@@ -202,7 +202,7 @@ final class NacosClient {
     private func takeError(_ error: HTTPError, _ ticket: Ticket, sentAt: Int64) {
         switch error {
         case .invalidRequest, .tooLarge, .overloaded: refuse(ticket, "\(error)")
-        case .timedOut, .broken:
+        case .timedOut, .broken, .dropped:
             // Others got their answers meanwhile: it is this question, not the server.
             if lastSuccess[ticket.server] > sentAt { refuse(ticket, "\(error)") } else { fallthrough }
         case .unresolved, .notConnected: takeAway(ticket, "\(error)", sentAt: sentAt)

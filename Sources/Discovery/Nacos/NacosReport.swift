@@ -29,11 +29,7 @@ extension NacosRegistry {
         let instances = instances(of: applications, except: found)
         ask(service, instances)
         add(&found, instances, of: service.name)
-        if let failure, found.isEmpty {
-            reporter.fail(service, failure)
-        } else {
-            reporter.report(service, found)
-        }
+        reporter.report(service, found, besides: failure)
     }
 
     private func add(

@@ -148,6 +148,12 @@ final class InstanceReporter {
     /// The next report of a service is told also when it is as before.
     func doubt(_ key: ServiceKey) { services[key]?.isDoubted = true }
 
+    /// Hosts of a service were told, or will be.
+    func isTold(_ key: ServiceKey) -> Bool {
+        let service = services[key]
+        return service?.reported != nil || service?.reading != nil || service?.next != nil
+    }
+
     /// What was told of a service last; nil where nothing was.
     func reported(_ key: ServiceKey) -> [Instance]? { services[key]?.reported }
 
@@ -164,9 +170,7 @@ final class InstanceReporter {
 
     /// A service could not be read.
     func fail(_ key: ServiceKey, _ reason: String) {
-        let service = services[key]
-        if service?.reported != nil || service?.reading != nil || service?.next != nil { return }
-        reports.failed(key, reason)
+        if !isTold(key) { reports.failed(key, reason) }
     }
 
     /// Forgets a service.

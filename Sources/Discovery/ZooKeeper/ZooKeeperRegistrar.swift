@@ -5,36 +5,7 @@ import Runtime
 /// A node is watched: it is made again when somebody has deleted it, and with all others when the session has expired. One of
 /// that name from an older session would vanish with that session, so it is replaced.
 final class ZooKeeperRegistrar {
-    private final class Entry {
-        var registration: Registration
-        /// Milliseconds since 1970.
-        let startedAt: Int64
-        let id: String
-        let watch: UInt64
-        var path: String
-        var data: [UInt8]
-        /// What was written last.
-        var written: [UInt8]?
-        /// Nodes of former content that are to be deleted when the present one is there.
-        var former: Set<String> = []
-        var isWorking = false
-        /// Something has happened since work began.
-        var isStale = false
-        var isConfirmed = false
-        var failure: String?
-        var backoff = Backoff(first: .milliseconds(500), cap: .seconds(10))
-        var timer: EventLoop.Timer?
-        /// To be deleted; called with the outcome.
-        var deregistered: ((String?) -> Void)?
-
-        init(_ registration: Registration, startedAt: Int64, id: String, watch: UInt64) {
-            self.registration = registration
-            self.startedAt = startedAt
-            self.id = id
-            self.watch = watch
-            (path, data) = ("", [])
-        }
-    }
+    private typealias Entry = ZooKeeperEntry
 
     /// How many are to be registered.
     var count: Int { entries.count }
@@ -49,8 +20,8 @@ final class ZooKeeperRegistrar {
     private var watches: [UInt64: Entry] = [:]
     /// Watches of nodes that are read have numbers below this.
     private var nextWatch: UInt64 = 1 << 48
-    /// Nodes of this session that nobody wants any more, and that could not be deleted while the registry was away.
-    private var leftover: Set<String> = []
+    /// Nodes of this session that nobody wants any more, and that could not be deleted.
+    private let leftover: ZooKeeperLeftover
 
     init(
         client: ZooKeeperClient, settings: ZooKeeperSettings, context: DiscoveryContext, reports: RegistryReports
@@ -59,6 +30,7 @@ final class ZooKeeperRegistrar {
         self.settings = settings
         self.context = context
         self.reports = reports
+        leftover = ZooKeeperLeftover(client: client, loop: context.loop)
     }
 
     /// Takes the registrar's watches out of the client's; all others are the tree's.
@@ -76,8 +48,7 @@ final class ZooKeeperRegistrar {
             entry = known
             entry.registration = registration
         } else {
-            entry = Entry(
-                registration, startedAt: Clock.wallNanoseconds / 1_000_000, id: Self.newID(), watch: nextWatch)
+            entry = Entry(registration, startedAt: Clock.wallNanoseconds / 1_000_000, watch: nextWatch)
             nextWatch += 1
             entries[registration.identity] = entry
             watches[entry.watch] = entry
@@ -92,25 +63,17 @@ final class ZooKeeperRegistrar {
             return
         }
         entry.isConfirmed = false
+        let withdrawal = Withdrawal(lifetime: settings.sessionTimeout)
+        withdrawal.tell(completion)
+        entry.withdrawal = withdrawal
+        if entry.isWorking { return }  // Its end sees to it.
         context.loop.cancel(entry.timer)
-        entry.deregistered = completion
-        if client.isReady {
-            work(entry)
-        } else {
-            let reason = client.sessionNumber == 0 ? nil : "the registry is away; the entry ends with the session"
-            leftover.formUnion(entry.former.union([entry.path]))
-            context.loop.schedule(after: .zero) { [weak self] in self?.finish(entry, reason) }
-        }
+        entry.timer = context.loop.schedule(after: .zero) { [weak self] in self?.remove(entry) }
     }
 
     /// The session is there, again or anew.
     func sessionReady(isNew: Bool) {
-        if isNew { leftover.removeAll() }
-        for path in leftover {
-            client.send(.delete(path), isUrgent: true) { [weak self] result in
-                if result.isDone { self?.leftover.remove(path) }
-            }
-        }
+        leftover.sessionReady(isNew: isNew)
         for entry in entries.values {
             if isNew { entry.isConfirmed = false }
             context.loop.cancel(entry.timer)
@@ -121,53 +84,28 @@ final class ZooKeeperRegistrar {
     func stop() {
         for entry in watches.values {
             context.loop.cancel(entry.timer)
-            entry.deregistered = nil
+            entry.withdrawal = nil
         }
+        leftover.stop()
         entries.removeAll()
         watches.removeAll()
     }
 
     private func fired(_ watch: UInt64) {
-        guard let entry = watches[watch], entry.deregistered == nil else { return }
+        guard let entry = watches[watch], entry.withdrawal == nil else { return }
         work(entry)
     }
 
-    /// Fills in where and how the entry stands.
+    /// Takes over what an entry has become.
     private func write(_ entry: Entry) {
-        let registration = entry.registration
-        let name = registration.service.name
         let before = entry.path
-        switch registration.service.kind {
-        case .dubbo:
-            let url = registration.dubboURL(startedAt: entry.startedAt)
-            entry.path =
-                "\(settings.chroot)\(settings.root)/\(PercentEncoding.encode(name))/providers/\(PercentEncoding.encode(url))"
-            // Dubbo writes the registrant's address; nobody reads it.
-            entry.data = Array(registration.host.utf8)
-        case .http:
-            entry.path = "\(settings.chroot)\(settings.services)/\(name)/\(entry.id)"
-            entry.data = instance(entry).springData(registeredAt: entry.startedAt)
-        case .bolt:
-            let url = registration.sofaURL(startedAt: entry.startedAt)
-            entry.path = "\(settings.chroot)/sofa-rpc/\(name)/providers/\(PercentEncoding.encode(url))"
-            entry.data = [1]
-        }
-        entry.former.remove(entry.path)
+        entry.compose(settings)
+        leftover.keep(entry.path)
         guard before != entry.path else { return }
         client.retain(entry.path)
         if before.isEmpty { return }
         client.release(before)
         entry.former.insert(before)
-    }
-
-    private func instance(_ entry: Entry) -> CuratorInstance {
-        let registration = entry.registration
-        var metadata = registration.metadata
-        metadata["instance_status"] = metadata["instance_status"] ?? "UP"
-        if registration.weight != 1 { metadata["weight"] = registration.springWeight }
-        return CuratorInstance(
-            name: registration.service.name, id: entry.id, host: registration.host, port: registration.port,
-            metadata: metadata)
     }
 
     /// Brings the server to what is wanted, from the beginning; one thing at a time for an entry.
@@ -181,7 +119,6 @@ final class ZooKeeperRegistrar {
         }
         entry.isWorking = true
         entry.isStale = false
-        if entry.deregistered != nil { return remove(entry) }
         let path = entry.path
         guard ZooKeeperPath.isValid(path) else { return done(entry, "\(entry.registration.service) is no node's name") }
         client.send(.exists(path, watch: entry.watch), isUrgent: true) { [weak self] result in
@@ -207,7 +144,8 @@ final class ZooKeeperRegistrar {
         }
     }
 
-    private func create(_ entry: Entry) {
+    /// - Parameter hasParents: those above it were there a moment ago.
+    private func create(_ entry: Entry, hasParents: Bool = false) {
         let data = entry.data
         let request = ZooKeeperRequest.create(
             entry.path, data: data, isEphemeral: true, isOwnerOnly: !settings.credentials.isEmpty)
@@ -217,7 +155,8 @@ final class ZooKeeperRegistrar {
             case .success:
                 entry.written = data
                 removeFormer(entry, isWatched: false)
-            case .failure(.noNode): createParents(entry, Self.parents(entry.path)[...])
+            case .failure(.noNode) where !hasParents: createParents(entry, Self.parents(entry.path)[...])
+            case .failure(.noNode): again(entry)
             case .failure(.nodeExists): again(entry)
             case .failure(let error): failed(entry, error)
             }
@@ -225,7 +164,7 @@ final class ZooKeeperRegistrar {
     }
 
     private func createParents(_ entry: Entry, _ paths: ArraySlice<String>) {
-        guard let path = paths.first else { return create(entry) }
+        guard let path = paths.first else { return create(entry, hasParents: true) }
         let request = ZooKeeperRequest.create(
             path, data: [], isEphemeral: false, isOwnerOnly: !settings.credentials.isEmpty)
         client.send(request, isUrgent: true) { [weak self] result in
@@ -267,29 +206,42 @@ final class ZooKeeperRegistrar {
         }
     }
 
+    /// Takes it out, again and again for a while; what is left then is deleted some time.
     private func remove(_ entry: Entry) {
-        let paths = entry.former.union([entry.path])
-        var left = paths.count
+        context.loop.cancel(entry.timer)
+        guard client.isReady else {
+            let reason = client.sessionNumber == 0 ? nil : "the registry is away; the entry ends with the session"
+            return leave(entry, entry.paths, reason)
+        }
+        var left = entry.paths.count
+        var refused: Set<String> = []
         var failure: ZooKeeperError?
-        for path in paths {
+        for path in entry.paths {
             client.send(.delete(path), isUrgent: true) { [weak self] result in
-                if !result.isDone {
-                    if case .failure(let error) = result { failure = error }
-                    self?.leftover.insert(path)
+                if case .failure(let error) = result, error != .noNode {
+                    failure = error
+                    refused.insert(path)
                 }
                 left -= 1
-                if left == 0 { self?.finish(entry, failure?.description) }
+                if left == 0 { self?.removed(entry, refused, failure) }
             }
         }
     }
 
-    private func finish(_ entry: Entry, _ reason: String?) {
-        entry.isWorking = false
-        guard watches[entry.watch] === entry || entry.deregistered != nil else { return }
+    private func removed(_ entry: Entry, _ refused: Set<String>, _ failure: ZooKeeperError?) {
+        guard let failure else { return leave(entry, [], nil) }
+        guard failure != .lost, let pause = entry.withdrawal?.failed("\(failure)") else {
+            return leave(entry, refused, "\(failure)")
+        }
+        entry.timer = context.loop.schedule(after: pause) { [weak self] in self?.remove(entry) }
+    }
+
+    private func leave(_ entry: Entry, _ paths: Set<String>, _ reason: String?) {
+        leftover.add(paths)
         if watches.removeValue(forKey: entry.watch) != nil { client.release(entry.path) }
-        let completion = entry.deregistered
-        entry.deregistered = nil
-        completion?(reason)
+        let withdrawal = entry.withdrawal
+        entry.withdrawal = nil
+        withdrawal?.end(reason)
     }
 
     /// Sends a step; the next one follows when it went well.
@@ -310,22 +262,20 @@ final class ZooKeeperRegistrar {
     /// Somebody else was quicker: what is there is looked at anew.
     private func again(_ entry: Entry) {
         entry.isWorking = false
+        if entry.withdrawal != nil { return remove(entry) }
         entry.timer = context.loop.schedule(after: entry.backoff.failed()) { [weak self] in self?.work(entry) }
     }
 
     private func failed(_ entry: Entry, _ error: ZooKeeperError) {
+        guard error == .lost else { return done(entry, "\(error)") }
         // After the reconnect everything is looked at.
-        if error == .lost {
-            entry.isWorking = false
-            if entry.deregistered != nil { remove(entry) }
-            return
-        }
-        done(entry, "\(error)")
+        entry.isWorking = false
+        if entry.withdrawal != nil { remove(entry) }
     }
 
     private func done(_ entry: Entry, _ failure: String?) {
         entry.isWorking = false
-        guard entry.deregistered == nil else { return work(entry) }
+        if entry.withdrawal != nil { return remove(entry) }
         let isNews = failure != entry.failure || entry.isConfirmed != (failure == nil)
         entry.isConfirmed = failure == nil
         entry.failure = failure
@@ -337,50 +287,5 @@ final class ZooKeeperRegistrar {
         // Its own writing is among what has happened; looking once more is cheap.
         if entry.isStale { work(entry) }
         if isNews { reports.registration(entry.registration.identity, failure) }
-    }
-
-    private static func newID() -> String {
-        var bytes = (0..<16).map { _ in UInt8.random(in: 0...255) }
-        bytes[6] = bytes[6] & 0x0f | 0x40
-        bytes[8] = bytes[8] & 0x3f | 0x80
-        let digits = bytes.map { String(UInt16($0) | 0x100, radix: 16).dropFirst() }.joined()
-        var text = ""
-        for (index, digit) in digits.enumerated() {
-            if [8, 12, 16, 20].contains(index) { text += "-" }
-            text.append(digit)
-        }
-        return text
-    }
-}
-
-extension Result<ZooKeeperReply, ZooKeeperError> {
-    /// There is no such node any more.
-    fileprivate var isDone: Bool {
-        switch self {
-        case .success, .failure(.noNode): true
-        case .failure: false
-        }
-    }
-}
-
-extension Registration {
-    /// Spring Cloud's weight is an integer, and 1 is normal; a fraction is kept for those who can read it.
-    fileprivate var springWeight: String {
-        weight == weight.rounded() && abs(weight) < 1_000_000 ? String(Int(weight)) : String(weight)
-    }
-
-    /// The URL by which SOFA RPC's consumers know a provider.
-    fileprivate func sofaURL(startedAt: Int64) -> String {
-        var parameters = metadata.filter { !$0.key.isEmpty && !$0.value.isEmpty }
-        parameters["appName"] = parameters.removeValue(forKey: "application") ?? service.name
-        parameters["uniqueId"] = group
-        if !interfaceVersion.isEmpty { parameters[SofaProvider.interfaceVersion] = interfaceVersion }
-        parameters["interface"] = service.name
-        parameters["startTime"] = String(startedAt)
-        parameters["weight"] = String(dubboWeight)
-        parameters["protocol"] = "bolt"
-        parameters["serialization"] = parameters["serialization"] ?? "hessian2"
-        let query = parameters.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: "&")
-        return "bolt://\(host):\(port)?version=1.0&\(query)"
     }
 }

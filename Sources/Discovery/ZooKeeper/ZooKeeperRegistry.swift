@@ -189,7 +189,7 @@ public final class ZooKeeperRegistry: Registrar {
                     .warning, "registry.service_failed", ["url": url, "service": "\(key)", "reason": reason], limit: 20,
                     limitKey: url)
             }
-            reporter.fail(key, reason)
+            reporter.report(key, .init(), besides: reason)
         case .listed(let found):
             if refused.remove(key) != nil {
                 context.logger.log(

@@ -196,6 +196,22 @@ import Testing
         registry.stop()
     }
 
+    /// It is back before anybody can see that it was away: only the query that hung breaks.
+    @Test func aBrokenQueryIsNotSentAgainWithItsIndex() throws {
+        let registry = try fixture.consul(consul)
+        registry.subscribe(order)
+        #expect(fixture.wait { fixture.told[order] != nil && consul.hanging == 1 })
+        // The connection had been used before: libcurl would send the query again by itself.
+        #expect(consul.server.accepted == 1)
+        consul.kill()
+        try consul.startForgetful()
+        consul.set("order", "10.0.0.3")
+        #expect(fixture.wait(.seconds(5)) { fixture.addresses(order) == ["10.0.0.3:8080"] })
+        #expect(registry.status.failures == 0)
+        #expect(fixture.wait { consul.hanging == 1 })
+        registry.stop()
+    }
+
     @Test func aRestartThatNobodySawIsSeenByTheIndex() throws {
         let registry = try fixture.consul(consul) { $0.wait = .milliseconds(50) }
         registry.subscribe(order)

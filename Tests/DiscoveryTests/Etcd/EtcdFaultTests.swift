@@ -196,6 +196,30 @@ import Testing
         #expect(pages[1].contains(Base64.encode(Array("/microservices/order/9001".utf8) + [0])))
     }
 
+    /// It neither keeps hosts that are gone nor a doubted list from being confirmed.
+    @Test func aPlaceThatIsForbiddenLeavesTheOthersAlone() throws {
+        let closed = EtcdLayout(.goMicro)
+        let key = Base64.encode(Array("\(closed.prefix)/order/".utf8))
+        gateway.fault = { request in
+            guard request.body.contains(key) else { return nil }
+            let words = "etcdserver: permission denied"
+            return .status(403, #"{"error":"\#(words)","message":"\#(words)","code":7}"#)
+        }
+        gateway.opening = ["1", "2"].map { number in
+            #"{"result":{\#(gateway.header),"watch_id":"\#(number)","created":true}}"# + "\n"
+        }.joined()
+        let registry = follow { $0.layouts = [EtcdLayout(.kratos), closed] }
+        defer { registry.stop() }
+        #expect(fixture.wait { fixture.ports(order) == [9001] && registry.status.state == .connected })
+        let count = fixture.told[order]?.count ?? 0
+        registry.refresh(order)
+        #expect(fixture.wait { fixture.told[order]?.count ?? 0 > count })
+        gateway.hosts = []
+        registry.refresh(order)
+        #expect(fixture.wait { fixture.ports(order) == [] })
+        #expect(fixture.failures.isEmpty)
+    }
+
     // MARK: Loops and waits
 
     private func reads() -> Int { server.requests.count { $0.body.contains("limit") } }

@@ -27,6 +27,22 @@ import Testing
         return error
     }
 
+    /// libcurl sends a request again by itself when a connection breaks that it has used before.
+    @Test(arguments: [false, true])
+    func aConnectionThatBreaksIsReplacedUnlessARequestIsSentOnce(isSentOnce: Bool) throws {
+        let server = try FakeServer(loop: loop) { _ in .ok("one") }
+        _ = try outcome(HTTPRequest("GET", server.base)).get()
+        server.handler = { [unowned server] _ in server.requests.count == 2 ? .reset : .ok("two") }
+        var request = HTTPRequest("GET", server.base)
+        request.isSentOnce = isSentOnce
+        let result = try outcome(request)
+        switch result {
+        case .success(let response): #expect(!isSentOnce && response.text == "two" && server.requests.count == 3)
+        case .failure(let error): #expect(isSentOnce && error == .dropped && server.requests.count == 2)
+        }
+        #expect(try outcome(HTTPRequest("GET", server.base)).get().text == "two")
+    }
+
     @Test func exchangesOverOneConnection() throws {
         let server = try FakeServer(loop: loop) { request in
             .status(

@@ -56,6 +56,14 @@ import Testing
         let count = fixture.told[echo]?.count ?? 0
         registry.refresh(echo)
         #expect(fixture.wait { fixture.told[echo]?.count ?? 0 > count })
+        // Its last hosts go.
+        nacos.set("providers:a.Echo:1:")
+        #expect(fixture.wait { fixture.addresses(echo) == [] })
+        #expect(fixture.failures.isEmpty)
+        registry.unsubscribe(echo)
+        // As a first answer that would be a guess.
+        registry.subscribe(echo)
+        #expect(fixture.wait { fixture.failures[echo]?.contains("illegal") == true })
     }
 
     @Test(arguments: faults.indices)

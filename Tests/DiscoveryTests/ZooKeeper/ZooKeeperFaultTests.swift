@@ -70,6 +70,26 @@ import Testing
         #expect(fixture.wait { fixture.told[echo]?.count ?? 0 > count })
     }
 
+    /// Nor do providers that may not be read keep an application's hosts that are gone.
+    @Test func unreadableProvidersLeaveTheOthersAlone() throws {
+        let zookeeper = try ZooKeeperFixture()
+        let fixture = zookeeper.fixture
+        let writer = try zookeeper.writer()
+        try writer.create("/dubbo/mapping/demo.Echo", "shop")
+        try zookeeper.writer(credentials: "u:p").create("/dubbo/demo.Echo/providers")
+        let instance = CuratorInstance(
+            name: "shop", id: "1", host: "127.0.0.1", port: 9001,
+            metadata: ["dubbo.endpoints": #"[{"port":9001,"protocol":"dubbo"}]"#])
+        try writer.create("/services/shop/1", instance.springData(registeredAt: 1))
+        let registry = try zookeeper.registry()
+        defer { registry.stop() }
+        registry.subscribe(echo)
+        zookeeper.expect(echo, ["127.0.0.1:9001"])
+        try writer.delete("/services/shop/1")
+        zookeeper.expect(echo, [])
+        #expect(fixture.failures.isEmpty)
+    }
+
     /// Who waits for a read of a node hears of it when the node is forgotten.
     @Test func aForgottenNodeCompletesThoseWhoWait() throws {
         let zookeeper = try ZooKeeperFixture()

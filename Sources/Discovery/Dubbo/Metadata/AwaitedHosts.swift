@@ -15,4 +15,13 @@ extension InstanceReporter {
         }
         report(key, hosts, unused: found.unused)
     }
+
+    /// Takes what could be read of a service. Where a part could not, no hosts at all are no first answer: that part may have
+    /// some. Later they are, as a part that is refused for ever would keep hosts that are gone.
+    ///
+    /// - Parameter failure: why a part that never was read cannot be; nil: it is all there.
+    func report(_ key: ServiceKey, _ found: DubboApplication.Providers, besides failure: String?) {
+        if let failure, found.isEmpty, !isTold(key) { return fail(key, failure) }
+        report(key, found)
+    }
 }

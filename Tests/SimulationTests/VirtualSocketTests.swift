@@ -105,7 +105,7 @@ import Testing
 
     private func readiness(_ descriptor: Int32) throws -> UInt32 {
         let poller = try Poller()
-        poller.add(descriptor, [.readable, .writable], token: 1)
+        poller.add(descriptor, [.readable, .writable, .peerClosed], token: 1)
         return poller.wait(milliseconds: 1000) > 0 ? poller.event(0).readiness.rawValue : 0
     }
 }

@@ -92,7 +92,10 @@ def put_back(faults, sources):
     for fault in faults:
         for function, kind, code, instead in fault.places:
             expression, hits = pattern(code), []
+            words = [token for token in TOKEN.findall(code) if re.match(r"[A-Za-z_]", token)] + ([function] if function else [])
             for path, text in sources.items():
+                if any(word not in text for word in words):
+                    continue
                 for start, end in regions(text, function):
                     hits += [(path, hit) for hit in expression.finditer(text, start, end)]
             if len(hits) != 1:

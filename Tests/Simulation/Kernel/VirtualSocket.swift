@@ -58,6 +58,7 @@ final class VirtualSocket {
         var readiness: Readiness = []
         if !inbound.isEmpty || hasEnd || isReset { readiness.insert(.readable) }
         if isReset || hasSentEnd || isPeerGone || room > capacity / 3 { readiness.insert(.writable) }
+        if hasEnd || isReset { readiness.insert(.peerClosed) }
         if error != 0 { readiness.insert(.error) }
         if isReset || (hasEnd && hasSentEnd) { readiness.insert(.hangUp) }
         return readiness

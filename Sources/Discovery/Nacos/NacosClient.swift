@@ -11,6 +11,10 @@ final class NacosClient {
         fileprivate let isUrgent: Bool
         fileprivate var completion: ((Result<[UInt8], NacosFailure>) -> Void)?
         fileprivate var call: HTTPClient.Call?
+        /// A server may have seen it.
+        fileprivate(set) var isSent = false
+        /// A server is asked just now.
+        var isUnderWay: Bool { call != nil }
         fileprivate var server = 0
         fileprivate var turn: ServerPool.Turn?
         fileprivate var api = NacosAPI.v1
@@ -167,6 +171,7 @@ final class NacosClient {
         let headers = token.map { [(name: "Authorization", value: "Bearer \($0)")] } ?? []
         (ticket.server, ticket.turn, ticket.api) = (turn.server, turn, api)
         underWay += 1
+        ticket.isSent = true
         let target = ticket.question.target(api, settings)
         let request = HTTPRequest(
             ticket.question.method(api), settings.servers[turn.server] + target, headers: headers,

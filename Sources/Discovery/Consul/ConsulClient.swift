@@ -236,6 +236,8 @@ final class ConsulClient {
                 let exchange = ConsulExchange(
                     agent: ticket.usedAgent, wait: ticket.wait, time: .nanoseconds(now - ticket.sentAt))
                 complete(ticket, .answer(response, exchange))
+            // Something between may answer for an agent that takes too long. What is asked at once tells whether it is away.
+            case .away(let reason) where hasHungLong(ticket): complete(ticket, .cut(reason))
             case .away(let reason): takeAway(ticket, reason)
             case .refused(let reason): refuse(ticket, reason)
             case .tooMany(let reason):
@@ -245,13 +247,15 @@ final class ConsulClient {
         }
     }
 
+    private func hasHungLong(_ ticket: Ticket) -> Bool {
+        ticket.wait != nil && Clock.nanoseconds - ticket.sentAt >= Self.hungLong.nanoseconds
+    }
+
     private func takeError(_ error: HTTPError, _ ticket: Ticket) {
-        let time = Clock.nanoseconds - ticket.sentAt
         switch error {
         case .invalidRequest, .tooLarge, .overloaded: refuse(ticket, "\(error)")
         case .dropped: complete(ticket, .cut("\(error)"))
-        case .broken where ticket.wait != nil && time >= Self.hungLong.nanoseconds:
-            complete(ticket, .cut("\(error)"))
+        case .broken where hasHungLong(ticket): complete(ticket, .cut("\(error)"))
         case .timedOut, .broken:
             // Others got their answers meanwhile: it is this query, not the agent.
             let isAlive = lastSuccess[ticket.usedAgent] > ticket.sentAt

@@ -8,8 +8,13 @@ final class NacosClient {
     final class Ticket {
         fileprivate let question: NacosQuestion
         fileprivate let skip: Int
+        fileprivate let isUrgent: Bool
         fileprivate var completion: ((Result<[UInt8], NacosFailure>) -> Void)?
         fileprivate var call: HTTPClient.Call?
+        /// A server may have seen it.
+        fileprivate(set) var isSent = false
+        /// A server is asked just now.
+        var isUnderWay: Bool { call != nil }
         fileprivate var server = 0
         fileprivate var turn: ServerPool.Turn?
         fileprivate var api = NacosAPI.v1
@@ -17,9 +22,11 @@ final class NacosClient {
         fileprivate var logins = 0
 
         fileprivate init(
-            _ question: NacosQuestion, skip: Int, completion: @escaping (Result<[UInt8], NacosFailure>) -> Void
+            _ question: NacosQuestion, isUrgent: Bool, skip: Int,
+            completion: @escaping (Result<[UInt8], NacosFailure>) -> Void
         ) {
             self.question = question
+            self.isUrgent = isUrgent
             self.skip = skip
             self.completion = completion
         }
@@ -46,6 +53,10 @@ final class NacosClient {
     private var authorizing = Fifo<(String?) -> Void>()
     private var underWay = 0
     private var lastSuccess: [Int64]
+    /// Which kinds of questions each server said last that it is away for, and when.
+    private var awayFor: [[NacosQuestion.Kind: Int64]]
+    /// A question that goes first has found a server away: others have a turn before the next of them.
+    private var isOthersTurn = false
     private var reportedAPI = NacosAPI.v1
     private var wakeUp: EventLoop.Timer?
     private var login: HTTPClient.Call?
@@ -59,6 +70,7 @@ final class NacosClient {
         pool = ServerPool(count: settings.servers.count, backoff: settings.serverBackoff)
         session = NacosSession(settings.credentials)
         lastSuccess = Array(repeating: 0, count: settings.servers.count)
+        awayFor = Array(repeating: [:], count: settings.servers.count)
     }
 
     /// Asks a question; `completion` is called once, on the loop, unless the ticket is cancelled.
@@ -70,7 +82,7 @@ final class NacosClient {
         _ question: NacosQuestion, isUrgent: Bool, skip: Int = 0,
         completion: @escaping (Result<[UInt8], NacosFailure>) -> Void
     ) -> Ticket {
-        let ticket = Ticket(question, skip: skip, completion: completion)
+        let ticket = Ticket(question, isUrgent: isUrgent, skip: skip, completion: completion)
         if isUrgent { first.append(ticket) } else { later.append(ticket) }
         schedulePump()
         return ticket
@@ -137,11 +149,12 @@ final class NacosClient {
                 action(session.token)
                 continue
             }
-            guard let ticket = first.front ?? later.front else { return }
+            let isLater = first.isEmpty || isOthersTurn && !later.isEmpty
+            guard let ticket = isLater ? later.front : first.front else { return }
             switch pool.choose(now: now, skip: ticket.skip) {
             case .wait(let time): return wake(after: time)
             case .use(let turn):
-                _ = first.isEmpty ? later.popFirst() : first.popFirst()
+                _ = isLater ? later.popFirst() : first.popFirst()
                 send(ticket, turn, now: now)
             }
         }
@@ -158,6 +171,7 @@ final class NacosClient {
         let headers = token.map { [(name: "Authorization", value: "Bearer \($0)")] } ?? []
         (ticket.server, ticket.turn, ticket.api) = (turn.server, turn, api)
         underWay += 1
+        ticket.isSent = true
         let target = ticket.question.target(api, settings)
         let request = HTTPRequest(
             ticket.question.method(api), settings.servers[turn.server] + target, headers: headers,
@@ -179,7 +193,7 @@ final class NacosClient {
             case 403: refuseToken(ticket, response, token)
             case 404 where ticket.question.isConfig: succeed(ticket, [])
             case 404, 410, 501: switchAPI(ticket, response)
-            case 502, 503, 504: takeAway(ticket, Excerpt.words(response), sentAt: sentAt)
+            case 502, 503, 504: takeUnavailable(ticket, Excerpt.words(response), sentAt: sentAt)
             default: refuse(ticket, Excerpt.words(response))
             }
         }
@@ -188,6 +202,8 @@ final class NacosClient {
     private func succeed(_ ticket: Ticket, _ body: [UInt8]) {
         let now = Clock.nanoseconds
         lastSuccess[ticket.server] = now
+        awayFor[ticket.server][ticket.question.kind] = nil
+        isOthersTurn = false
         if pool.succeeded(ticket.server) {
             unsteadyAt = now
             onReturn()
@@ -209,9 +225,21 @@ final class NacosClient {
         }
     }
 
+    /// The server says that it is away. Where it has answered others since it said so to the last question of this kind, it is the
+    /// kind: a gateway may know no way for it. That must not hold the others up.
+    private func takeUnavailable(_ ticket: Ticket, _ reason: String, sentAt: Int64) {
+        let kind = ticket.question.kind
+        if let since = awayFor[ticket.server][kind], lastSuccess[ticket.server] > since {
+            return refuse(ticket, reason)
+        }
+        awayFor[ticket.server][kind] = Clock.nanoseconds
+        takeAway(ticket, reason, sentAt: sentAt)
+    }
+
     /// The server is away; another is asked, or the same one later.
     private func takeAway(_ ticket: Ticket, _ reason: String, sentAt: Int64) {
         lose(ticket.server, reason, sentAt: sentAt)
+        isOthersTurn = ticket.isUrgent
         complete(ticket, .failure(NacosFailure(kind: .away, description: reason)))
     }
 

@@ -21,6 +21,20 @@ enum NacosQuestion: Equatable {
     case beat(NacosEntry)
     case deregister(NacosEntry)
 
+    /// What is asked about.
+    enum Kind {
+        case hosts, services, configurations, registrations
+    }
+
+    var kind: Kind {
+        switch self {
+        case .hosts: .hosts
+        case .services, .adminServices: .services
+        case .config: .configurations
+        case .register, .beat, .deregister: .registrations
+        }
+    }
+
     /// Most names on a page of the administrators' list.
     static let adminPageSize = 500
 

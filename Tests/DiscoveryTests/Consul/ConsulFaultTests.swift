@@ -225,7 +225,10 @@ import Testing
         registry.stop()
     }
 
-    @Test func aHangingQueryThatIsCutOffIsNoOutage() throws {
+    static let cuts: [FakeServer.Answer] = [.reset, .status(504, "timeout"), .status(502, "no answer")]
+
+    @Test(arguments: cuts.indices)
+    func aHangingQueryThatIsCutOffIsNoOutage(number: Int) throws {
         consul.fault = { request in request.query["index"] == nil ? nil : .later(-1) }
         let registry = try fixture.consul(consul)
         registry.subscribe(order)
@@ -233,7 +236,7 @@ import Testing
         // A balancer in between ends what is silent for a while.
         #expect(!fixture.wait(.milliseconds(1100)) { registry.status.failures > 0 })
         consul.fault = { _ in nil }
-        consul.server.complete(-1, .reset)
+        consul.server.complete(-1, Self.cuts[number])
         #expect(fixture.wait { consul.hanging == 1 })
         #expect(registry.status.failures == 0 && registry.status.unsteadyAt == nil)
         #expect(fixture.told[order]?.count == 1)

@@ -124,6 +124,25 @@ import Testing
         registry.stop()
     }
 
+    /// As behind a gateway that knows no way for them.
+    @Test(arguments: [502, 503])
+    func configurationsThatAreAwayForEverDoNotHoldTheListsUp(status: Int) throws {
+        let echo = ServiceKey.dubbo("a.Echo")
+        nacos.set("providers:a.Echo:1:", "10.0.0.1", metadata: #"{"protocol":"dubbo"}"#)
+        nacos.fault = { $0.path.contains("/cs/") ? .status(status, "no") : nil }
+        let registry = quick(nacos)
+        defer { registry.stop() }
+        registry.subscribe(order)
+        registry.subscribe(echo)
+        #expect(fixture.wait { fixture.told[order] != nil && fixture.addresses(echo) == ["10.0.0.1:8080"] })
+        let unsteadyAt = registry.status.unsteadyAt
+        let polls = nacos.polls("order")
+        #expect(fixture.wait { nacos.polls("order") > polls + 10 })
+        #expect(registry.status.unsteadyAt == unsteadyAt && registry.status.state == .connected)
+        nacos.set("order", "10.0.0.9")
+        #expect(fixture.wait { fixture.addresses(order) == ["10.0.0.9:8080"] })
+    }
+
     @Test func oneBadServiceDoesNotDisturbOthers() throws {
         nacos.fault = { $0.query["serviceName"] == "bad" ? .status(500, "x") : nil }
         let registry = quick(nacos)

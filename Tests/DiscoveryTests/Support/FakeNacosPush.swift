@@ -55,6 +55,8 @@ final class FakeNacosPush {
     enum Answer: Sendable {
         case message(String, String)
         case silence
+        /// It does what it is asked, and its answer is lost.
+        case lost
         /// The connection is closed.
         case close
         /// These bytes instead of HTTP/2, and the connection is closed.
@@ -219,6 +221,7 @@ final class FakeNacosPush {
         calls.append(call)
         switch fault(call) ?? answer(call) {
         case .silence: break
+        case .lost: _ = answer(call)
         case .message(let type, let body):
             grpc.write(client.wire, stream, NacosPayload.encode(type, body), isLast: true)
         case .nonsense: grpc.write(client.wire, stream, [0xff, 0xff, 0xff], isLast: true)

@@ -11,6 +11,8 @@ final class NacosBeats {
     private let client: NacosClient
     private let settings: NacosSettings
     private let context: DiscoveryContext
+    /// What is being taken out, by what the server knows it by.
+    private var departures: [NacosEntry.Name: NacosDeparture] = [:]
 
     init(client: NacosClient, settings: NacosSettings, context: DiscoveryContext) {
         self.client = client
@@ -21,48 +23,58 @@ final class NacosBeats {
     /// Registers an entry and keeps it alive. One that is kept is written anew.
     func start(_ entry: Entry) {
         rest(entry)
+        entry.departure = nil
+        departures.removeValue(forKey: entry.item.name)?.stop("it is registered again")
         ask(entry, .register(entry.item))
     }
 
     /// Neither asks for an entry nor will.
     func rest(_ entry: Entry) {
         context.loop.cancel(entry.timer)
+        if entry.ticket?.isSent == true { entry.isSent = true }
         if let ticket = entry.ticket { client.cancel(ticket) }
         (entry.timer, entry.ticket) = (nil, nil)
     }
 
-    /// Takes an entry out. `completion` is called once, not from within, with the reason why it may still be listed.
-    func end(_ entry: Entry, within limit: Duration, completion: @escaping (String?) -> Void) {
-        rest(entry)
-        entry.place = nil
-        var isOver = false
-        var ticket: NacosClient.Ticket?
-        let timer = context.loop.schedule(after: limit) { [weak self] in
-            guard !isOver else { return }
-            isOver = true
-            if let ticket { self?.client.cancel(ticket) }
-            completion("no answer within \(limit); without beats the registry drops the entry in half a minute")
-        }
-        ticket = client.ask(.deregister(entry.item), isUrgent: true) { [weak self] result in
-            guard !isOver else { return }
-            isOver = true
-            self?.context.loop.cancel(timer)
-            switch result {
-            case .success: completion(nil)
-            case .failure(let failure): completion(failure.description)
-            }
-        }
+    /// Takes an entry out that may be listed. `completion` is called once, not from within, with the reason why it may still be.
+    func end(_ entry: Entry, completion: @escaping (String?) -> Void) {
+        // What was sent already is let end: the server may do it after it has seen that its sender is gone.
+        let isAwaiting = entry.ticket?.isUnderWay == true
+        if isAwaiting { context.loop.cancel(entry.timer) } else { rest(entry) }
+        (entry.place, entry.timer) = (nil, nil)
+        let departure = NacosDeparture(
+            entry.item, client: client, loop: context.loop, timeout: settings.timeout, isAwaiting: isAwaiting)
+        departure.tell(completion)
+        entry.departure = departure
+        departures = departures.filter { !$0.value.isOver }
+        departures[entry.item.name] = departure
     }
 
+    /// Ends all work.
+    func stop() {
+        let all = departures.values
+        departures.removeAll()
+        for departure in all { departure.stop("stopped before the registry has confirmed it") }
+    }
+
+    /// Asks, but no more often than the entry's rate allows, whatever was answered.
     private func ask(_ entry: Entry, _ question: NacosQuestion) {
-        entry.ticket = client.ask(question, isUrgent: true) { [weak self] result in
-            entry.ticket = nil
-            self?.take(result, entry, question)
-        }
+        let pause = entry.rate.take(now: Clock.nanoseconds)
+        guard pause > .zero else { return send(entry, question) }
+        entry.timer = context.loop.schedule(after: pause) { [weak self] in self?.send(entry, question) }
     }
 
     private func ask(_ entry: Entry, _ question: NacosQuestion, after time: Duration) {
         entry.timer = context.loop.schedule(after: time) { [weak self] in self?.ask(entry, question) }
+    }
+
+    private func send(_ entry: Entry, _ question: NacosQuestion) {
+        entry.ticket = client.ask(question, isUrgent: true) { [weak self] result in
+            if entry.ticket?.isSent == true { entry.isSent = true }
+            entry.ticket = nil
+            if let departure = entry.departure { return departure.answered() }
+            self?.take(result, entry, question)
+        }
     }
 
     private func take(_ result: Result<[UInt8], NacosFailure>, _ entry: Entry, _ question: NacosQuestion) {
@@ -75,10 +87,11 @@ final class NacosBeats {
                 entry.place = .http
                 onOutcome(entry, nil)
                 ask(entry, .beat(entry.item), after: (interval ?? settings.beat).jittered)
-            case .unknown:
+            case .unknown where question == .beat(entry.item):
                 // The server was restarted, or has not heard of it for too long.
                 entry.place = nil
                 ask(entry, .register(entry.item))
+            case .unknown: refuse(entry, "the server does not keep what it is told to list")
             case .refused(let reason): refuse(entry, reason)
             }
         case .failure(let failure) where failure.kind == .away:

@@ -10,6 +10,16 @@ struct NacosEntry: Equatable {
     let weight: Double
     let metadata: [String: String]
 
+    /// What a server knows an entry by.
+    struct Name: Hashable {
+        let service: String
+        let ip: String
+        let port: UInt16
+    }
+
+    /// What a server knows it by.
+    var name: Name { Name(service: service, ip: ip, port: port) }
+
     /// What a server takes in all keys and values together.
     static let mostMetadata = 1024
 

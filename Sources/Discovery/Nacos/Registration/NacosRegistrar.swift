@@ -23,6 +23,9 @@ final class NacosRegistrar {
     private var hasWaited = false
     private var isStopped = false
 
+    /// For how long it is tried often to take entries out over the connection; after that as often as other writing is.
+    private static let quickTries = Duration.seconds(30)
+
     init(client: NacosClient, push: NacosPush, settings: NacosSettings, context: DiscoveryContext) {
         self.settings = settings
         self.context = context
@@ -50,7 +53,10 @@ final class NacosRegistrar {
         }
         let group = groups[item.service] ?? NacosRegistrationGroup(item.service)
         groups[item.service] = group
-        let entry = group.entries[registration.identity] ?? NacosRegistrationGroup.Entry(registration.identity, item)
+        let entry =
+            group.entries[registration.identity]
+            ?? NacosRegistrationGroup.Entry(
+                registration.identity, item, rate: RateLimit(interval: settings.beat / 5, burst: 4))
         entry.item = item
         group.entries[registration.identity] = entry
         if let methods = registration.metadata["methods"], item.metadata["methods"] != methods {
@@ -80,17 +86,27 @@ final class NacosRegistrar {
         }
         entry.isLeaving = true
         startTimes[identity] = nil
-        if entry.place == .http || entry.isAsking {
-            beats.end(entry, within: settings.timeout, completion: completion)
-            if group.entries.isEmpty && !group.isBusy { groups[group.service] = nil }
-        } else if push.isReady, group.isBusy || entry.place != nil {
-            group.leaving.append(completion)
+        if entry.mayBeListed {
+            beats.end(entry, completion: completion)
+        } else if push.isReady, group.sentEpoch == push.epoch {
+            let withdrawal = Withdrawal(lifetime: Self.quickTries)
+            withdrawal.tell(completion)
+            group.leaving.append(withdrawal)
             write(group)
+        } else if let departure = entry.departure, !departure.isOver {
+            departure.tell(completion)
         } else {
             // It is not registered, or was over a connection that has gone.
-            if group.entries.isEmpty { groups[group.service] = nil }
             context.loop.schedule(after: .zero) { completion(nil) }
         }
+        forgetIfDone(group)
+    }
+
+    /// A group that has nothing to do and of which the registry has nothing.
+    private func forgetIfDone(_ group: NacosRegistrationGroup) {
+        guard group.entries.isEmpty, !group.isBusy, !push.isReady || group.sentEpoch != push.epoch else { return }
+        context.loop.cancel(group.timer)
+        groups[group.service] = nil
     }
 
     /// Ends all work. Entries written over the push connection end with it.
@@ -101,6 +117,7 @@ final class NacosRegistrar {
             context.loop.cancel(group.timer)
             for entry in group.entries.values { beats.rest(entry) }
         }
+        beats.stop()
         groups.removeAll()
     }
 
@@ -121,7 +138,7 @@ final class NacosRegistrar {
             context.loop.cancel(group.timer)
             for entry in group.entries.values where entry.place == .push { entry.place = nil }
             group.finishLeaving("the connection was lost; the registry drops the entry in half a minute at most")
-            if group.entries.isEmpty { groups[group.service] = nil }
+            forgetIfDone(group)
         }
         wait()
     }
@@ -161,18 +178,23 @@ final class NacosRegistrar {
 
     /// Takes out what is registered over HTTP, then goes on.
     private func leaveHTTP(_ group: NacosRegistrationGroup, then: @escaping () -> Void) {
-        let entries = group.entries.values.filter { $0.place == .http || $0.isAsking }
-        guard let entry = entries.first else { return then() }
+        guard let entry = group.entries.values.first(where: \.mayBeListed) else { return then() }
         // Where it cannot be taken out it ends by itself, without beats.
-        beats.end(entry, within: settings.timeout) { [weak self] _ in self?.leaveHTTP(group, then: then) }
+        beats.end(entry) { [weak self] _ in self?.leaveHTTP(group, then: then) }
     }
 
     private func send(_ group: NacosRegistrationGroup, _ epoch: Int) {
         let sent = group.entries.mapValues(\.item)
+        guard !sent.isEmpty || group.sentEpoch == epoch else {
+            group.isBusy = false
+            group.finishLeaving(nil)
+            return forgetIfDone(group)
+        }
         let (type, rest) = request(group, sent.values.sorted { ($0.ip, $0.port) < ($1.ip, $1.port) }, epoch)
         let leaving = group.leaving
         group.leaving = []
         group.written = sent.values.first ?? group.written
+        group.sentEpoch = epoch
         let json: NacosJSON = .object(
             [
                 ("namespace", .string(settings.namingNamespace)), ("serviceName", .string(group.service)),
@@ -181,30 +203,41 @@ final class NacosRegistrar {
         push.call(type, json) { [weak self] result in
             guard let self, !isStopped else { return }
             guard push.isReady, push.epoch == epoch else {
-                for completion in leaving { completion("the connection was lost") }
+                for withdrawal in leaving { withdrawal.end("the connection was lost") }
                 return
             }
             group.isBusy = false
             switch result {
-            case .success:
-                group.backoff.succeeded()
-                for (identity, item) in sent {
-                    guard let entry = group.entries[identity], entry.item == item else { continue }
-                    entry.place = .push
-                    tell(entry, nil)
-                }
-                for completion in leaving { completion(nil) }
-            case .failure(let failure):
-                for identity in sent.keys { group.entries[identity].map { tell($0, failure.description) } }
-                for completion in leaving { completion(failure.description) }
-                group.timer = context.loop.schedule(after: group.backoff.failed()) { [weak self] in self?.write(group) }
+            case .success: confirm(group, sent, leaving)
+            case .failure(let failure): failed(group, sent, leaving, failure.description)
             }
-            if group.isDirty { return write(group) }
-            if group.entries.isEmpty {
-                context.loop.cancel(group.timer)
-                groups[group.service] = nil
-            }
+            if group.isDirty { write(group) } else { forgetIfDone(group) }
         }
+    }
+
+    private typealias Sent = [Registration.Identity: NacosEntry]
+
+    private func confirm(_ group: NacosRegistrationGroup, _ sent: Sent, _ leaving: [Withdrawal]) {
+        group.backoff.succeeded()
+        if sent.isEmpty { group.sentEpoch = 0 }
+        for (identity, item) in sent {
+            guard let entry = group.entries[identity], entry.item == item else { continue }
+            entry.place = .push
+            tell(entry, nil)
+        }
+        for withdrawal in leaving { withdrawal.end(nil) }
+    }
+
+    /// Writes it again later: the registry may have what was not confirmed, for as long as the connection lives.
+    private func failed(_ group: NacosRegistrationGroup, _ sent: Sent, _ leaving: [Withdrawal], _ reason: String) {
+        for identity in sent.keys { group.entries[identity].map { tell($0, reason) } }
+        var pause = group.backoff.failed()
+        for withdrawal in leaving {
+            guard let sooner = withdrawal.failed(reason) else { continue }
+            pause = min(pause, sooner)
+            group.leaving.append(withdrawal)
+        }
+        group.timer = context.loop.schedule(after: pause) { [weak self] in self?.write(group) }
     }
 
     /// A connection holds one instance of a service, or a batch of them; either replaces what was there.
@@ -248,14 +281,21 @@ final class NacosRegistrationGroup {
         var ticket: NacosClient.Ticket?
         var timer: EventLoop.Timer?
         var backoff = Backoff(first: .seconds(1), cap: .seconds(30))
+        /// Holds questions over HTTP to a rate.
+        var rate: RateLimit
+        /// It was sent over HTTP, so that the registry may have it, whatever was answered.
+        var isSent = false
+        /// It is being taken out over HTTP, or was.
+        var departure: NacosDeparture?
 
-        init(_ identity: Registration.Identity, _ item: NacosEntry) {
+        init(_ identity: Registration.Identity, _ item: NacosEntry, rate: RateLimit) {
             self.identity = identity
             self.item = item
+            self.rate = rate
         }
 
-        /// It may be registered over HTTP by a question whose answer is awaited.
-        var isAsking: Bool { ticket != nil }
+        /// The registry may have it over HTTP, and it is not being taken out there.
+        var mayBeListed: Bool { departure == nil && (isSent || ticket?.isSent == true) }
     }
 
     let service: String
@@ -268,8 +308,10 @@ final class NacosRegistrationGroup {
     var batchEpoch = 0
     /// One of the entries that were written last: what is taken out when none is left.
     var written: NacosEntry?
-    /// Who waits for entries to be taken out.
-    var leaving: [(String?) -> Void] = []
+    /// On which connection something of it was sent, and may be there whatever was answered; 0 for none.
+    var sentEpoch = 0
+    /// Entries that are taken out by what is written next.
+    var leaving: [Withdrawal] = []
     var backoff = Backoff(first: .seconds(1), cap: .seconds(30))
     var timer: EventLoop.Timer?
 
@@ -278,6 +320,6 @@ final class NacosRegistrationGroup {
     func finishLeaving(_ outcome: String?) {
         let waiting = leaving
         leaving = []
-        for completion in waiting { completion(outcome) }
+        for withdrawal in waiting { withdrawal.end(outcome) }
     }
 }

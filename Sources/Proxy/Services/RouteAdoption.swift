@@ -42,9 +42,19 @@ extension Worker {
 
     /// Most of them may be known already.
     private mutating func makeRoom(for adoption: RouteAdoption) {
-        func count(of kind: ServiceKey.Kind) -> Int { adoption.table.services.count { $0.kind == kind } }
-        for kind in [ServiceKey.Kind.http, .dubbo, .bolt] { tables.reserve(kind, count(of: kind)) }
-        adoption.hosts.reserve(count(of: .http) + adoption.table.hosts.count)
+        let services = adoption.table.services
+        var (http, dubbo) = (0, 0)
+        for index in services.indices {
+            switch services[index].kind {
+            case .http: http += 1
+            case .dubbo: dubbo += 1
+            case .bolt: break
+            }
+        }
+        tables.reserve(.http, http)
+        tables.reserve(.dubbo, dubbo)
+        tables.reserve(.bolt, services.count - http - dubbo)
+        adoption.hosts.reserve(http + adoption.table.hosts.count)
     }
 
     private mutating func take(_ entry: Int, of adoption: RouteAdoption) {

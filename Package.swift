@@ -81,9 +81,11 @@ let package = Package(
             dependencies: ["Discovery", "Model", "Runtime", "TestSupport", "WebServer", "greymesh", "sample"]),
         .testTarget(
             name: "ProxyTests",
-            dependencies: ["Balancing", "CLinux", "Configuration", "Model", "Proxy", "Runtime", "TestSupport"]),
+            dependencies: [
+                "Balancing", "CLinux", "Codecs", "Configuration", "Model", "Proxy", "Runtime", "TestSupport",
+            ]),
         .testTarget(name: "RoutingTests", dependencies: ["Routing"]),
-        .testTarget(name: "RuntimeTests", dependencies: ["CLinux", "Runtime"]),
+        .testTarget(name: "RuntimeTests", dependencies: ["CLinux", "Runtime", "TestSupport"]),
         .testTarget(name: "SampleTests", dependencies: ["DevelopmentRegistry", "Runtime", "WebServer", "sample"]),
         .testTarget(name: "SimulationTests", dependencies: ["CLinux", "Runtime", "simulate"]),
         .testTarget(name: "TestSupportTests", dependencies: ["TestSupport"]),

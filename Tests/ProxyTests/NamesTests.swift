@@ -107,6 +107,17 @@ struct NamesTests {
         #expect(isAsked)
     }
 
+    @Test("Beyond the bound a Dubbo name that nobody knows is refused as too much, not as a wrong one")
+    func dubboBound() throws {
+        let mesh = try DubboMesh { $0.limits.services = 2 }
+        defer { mesh.stop() }
+        for name in ["demo.A", "demo.B"] { try mesh.update([], of: name) }
+        let consumer = try mesh.connect()
+        defer { consumer.close() }
+        let answer = consumer.ask(DubboCall(id: 1))
+        #expect(answer?.status == 100 && answer?.text.contains("too many names") == true)
+    }
+
     @Test("What has come through this program more than 8 times is refused")
     func rounds() throws {
         let host = try namedHost("ok")

@@ -126,10 +126,11 @@ extension Worker {
             refuse(framed, downstream, head, form, .unnamed, text, frame: frame)
         case .named:
             let name = framed.pointee.codec.interface(frame)
-            let text =
-                InterfaceName.isPlausible(name)
-                ? "greymesh: too many names are asked for that no registry lists, \(name.text) is one more"
-                : "greymesh: the request names no service: the name is empty, too long, not UTF-8 or not an interface's"
+            if InterfaceName.isPlausible(name) {
+                let text = "greymesh: too many names are asked for that no registry lists, \(name.text) is one more"
+                return refuse(framed, downstream, head, form, .overloaded, text, frame: frame)
+            }
+            let text = "greymesh: the request names no service: the name is empty, too long, not UTF-8 or not an interface's"
             refuse(framed, downstream, head, form, .unnamed, text, frame: frame)
         }
     }

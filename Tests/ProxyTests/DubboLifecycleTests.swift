@@ -1,6 +1,7 @@
 import Model
 import Proxy
 import Runtime
+import Synchronization
 import TestSupport
 import Testing
 
@@ -155,6 +156,27 @@ struct DubboLifecycleTests {
         #expect(host.frames.last?.body == [0x4e])
         #expect(consumer.ask(DubboCall(id: 2))?.text == "a|hi")
         #expect(host.connectionCount == 1)
+    }
+
+    @Test("A host that has answered a heartbeat gets the next one when that is due, not when its answer was")
+    func heartbeatsInARow() throws {
+        let heartbeat = Duration.milliseconds(400)
+        let mesh = try DubboMesh { $0.heartbeat = heartbeat }
+        let times = Mutex<[Int64]>([])
+        let host = try DubboHost { frame, socket in
+            if frame.flags == DubboFrame.heartbeatRequest { times.withLock { $0.append(Clock.nanoseconds) } }
+            DubboHost.echo("a", frame, socket)
+        }
+        defer { mesh.stop(); host.stop() }
+        try mesh.update([Instance(host)])
+        let consumer = try mesh.connect()
+        defer { consumer.close() }
+        #expect(consumer.ask(DubboCall(id: 1))?.text == "a|hi")
+        #expect(waitUntil(within: .seconds(10)) { times.withLock(\.count) >= 5 })
+        let all = times.withLock(\.self)
+        let shortest = try #require(zip(all, all.dropFirst()).map { $1 - $0 }.min())
+        // A busy machine may be late with some of them; the answer is due after two heartbeats.
+        #expect(shortest < heartbeat.nanoseconds * 3 / 2)
     }
 
     @Test("A host from which nothing comes any more is given up, and its calls are answered")

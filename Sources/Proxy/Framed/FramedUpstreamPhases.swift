@@ -113,6 +113,8 @@ extension Worker {
         let id = framed.pointee.requests.unusedID
         let count = Codec.writeHeartbeat(lane: upstream.pointee.connection.lane, id: id, into: output)
         upstream.pointee.answerBy = now + timeout
+        // An answer may come long before `answerBy` and sets no timer: the next heartbeat is due `heartbeat` after it.
+        hasten(upstream.link, to: now + min(timeout, settings.heartbeat))
         send(framed, output, count, to: upstream)
         watch(framed, upstream)
     }

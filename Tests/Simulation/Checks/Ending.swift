@@ -10,6 +10,8 @@ struct Ending {
         case rested
         /// Requests that must succeed.
         case probed
+        /// The same once more, now that all hosts have answered: nothing is left of earlier trouble.
+        case settled
         /// Clients have gone, and with them idle connections to hosts.
         case left
         case reported
@@ -40,7 +42,8 @@ extension World {
         switch ending.phase {
         case .script:
             heal()
-            ending.deadline = now + 400 * second
+            // Requests of one client may have to wait for one another.
+            ending.deadline = now + 800 * second
             ending.phase = .healed
             return true
         case .healed:
@@ -69,6 +72,12 @@ extension World {
                 return true
             }
             checkProbes()
+            ending.hadTrouble = false
+            probe()
+            ending.phase = .settled
+            return true
+        case .settled:
+            if !open.isEmpty { return false }
             for client in allClients { client.leaveNow(asReset: false) }
             ending.timeLeft = now + timeToForget
             ending.phase = .left

@@ -129,7 +129,7 @@ extension World {
             case .exhausted: errors.formUnion([503])
             }
         }
-        if case .early? = request.seen.last?.reaction { return [] }
+        if case .early? = request.seen.last?.reaction, request.deliveredAt != nil { return [] }
         let all = epochs(request)
         if all.isEmpty || all.contains(where: { !canServe(request, $0.listing) }) { errors.insert(503) }
         if !isRouted(request, throughout: true) { errors.formUnion([503, 404]) }
@@ -139,7 +139,8 @@ extension World {
         // The time for waiting to be told of a service's hosts is part of the timeout, which may be told with them.
         let shortest = all.compactMap { $0.listing?.timeoutMilliseconds }.min() ?? 0
         if !request.wasKnown && waited >= Int64(shortest) * 1_000_000 { errors.insert(504) }
-        let mayBeSlow = !request.seen.isEmpty || plan.isHeldBack || request.lostTime > 0 || !request.wasKnown
+        let isTold = request.wasKnown && all.allSatisfy { $0.listing != nil }
+        let mayBeSlow = !request.seen.isEmpty || plan.isHeldBack || request.lostTime > 0 || !isTold
         if waited >= timeout(request, start) && mayBeSlow {
             errors.formUnion([504, 408])
         }

@@ -47,6 +47,7 @@ extension World {
         request.endedAt = now
         open.removeAll { $0 === request }
         finished.append(request)
+        kernel.trace?("-- request \(request.number) of client \(request.client) ends: \(outcome)")
         judge(request, outcome)
     }
 

@@ -30,6 +30,8 @@ extension World {
         guard let framed = connection as? FramedHostConnection else { return nil }
         if let frozen = framed.frozenAt, now - frozen > 90 * Self.second + Self.slack { return "is silent" }
         if let stalled = framed.stalledAt, now - stalled > 30 * Self.second + Self.slack { return "stops in a frame" }
+        let isWell = framed.frozenAt == nil && framed.stalledAt == nil && framed.output.isEmpty
+        if isWell, now - framed.activeAt > 30 * Self.second + Self.slack { return "gets no heartbeat" }
         return nil
     }
 

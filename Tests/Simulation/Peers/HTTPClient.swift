@@ -167,7 +167,7 @@ final class HTTPClient: Peer, Client {
         for request in requests { world.drop(request) }
         requests = []
         sentHeads = 0
-        put(.close)
+        if !isStubborn { put(.close) }
     }
 
     override func ended(asReset: Bool) {
@@ -200,7 +200,7 @@ final class HTTPClient: Peer, Client {
         sentHeads = 0
         isLast = true
         dropOutput()
-        put(.close)
+        if !isStubborn { put(.close) }
     }
 
     /// A head's deadline is one of its request.
@@ -211,6 +211,8 @@ final class HTTPClient: Peer, Client {
     // MARK: Trouble
 
     private var hasAborted = false
+    /// Does not end its side when the other one has.
+    private var isStubborn = false
 
     private var hasEnded = false
 
@@ -234,6 +236,7 @@ final class HTTPClient: Peer, Client {
         guard !isLast, !isClosed else { return }
         isLast = true
         hasAborted = true
+        isStubborn = true
         for request in requests { request.isDoomed = true }
         put("GET / HTTP/1.1\r\nbad header\r\n\r\n")
         put(.pause(until: .max))
@@ -265,6 +268,6 @@ final class HTTPClient: Peer, Client {
         self.tunnel = nil
         requests = []
         world.endTunnel(tunnel)
-        put(.close)
+        if !isStubborn { put(.close) }
     }
 }

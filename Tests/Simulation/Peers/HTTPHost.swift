@@ -44,6 +44,7 @@ final class HTTPHostConnection: Peer, HostConnection {
         switch reaction {
         case .early(let status):
             put(answerHead(request, status, "Content-Length: 0\r\nConnection: close\r\n"))
+            markDelivered(request)
             host.spoil(.broken)
             endWith(.close)
         case .reset:

@@ -27,6 +27,8 @@ class Peer {
         didSet { frozenAt = isFrozen ? frozenAt ?? world.now : nil }
     }
     private(set) var frozenAt: Int64?
+    /// When it last read or wrote something, or was made.
+    private(set) var activeAt: Int64
     /// Bytes that were read since the beginning.
     private(set) var readCount = 0
     /// Since when it is for the other side to end the connection; nil when it is not.
@@ -41,6 +43,7 @@ class Peer {
     init(_ socket: VirtualSocket, _ world: World) {
         self.socket = socket
         self.world = world
+        activeAt = world.now
     }
 
     // MARK: What kinds of peers do
@@ -119,6 +122,7 @@ class Peer {
                     continue
                 }
                 sentOfFirst += sent
+                activeAt = world.now
                 if sentOfFirst == bytes.count { remove(at: 0) }
             case .mark(let note):
                 remove(at: 0)
@@ -151,6 +155,7 @@ class Peer {
                 }
                 isAnything = true
                 readCount += bytes.count
+                activeAt = world.now
                 incoming.append(bytes)
                 received()
             case .failure(let failure):

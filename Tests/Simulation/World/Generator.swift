@@ -7,6 +7,8 @@ struct Generator {
         /// Nobody does anything wrong: only the order of things is random.
         case calm
         case badHosts
+        /// Hosts refuse connections, and nothing else is wrong: whatever is asked of a service with another host is served.
+        case refusals
         case badClients
         case changes
         case shortage
@@ -93,12 +95,14 @@ struct Generator {
         switch flavour {
         case .calm where dice < 90: addTraffic()
         case .badHosts where dice < 75: addTraffic()
+        case .refusals where dice < 80: addTraffic()
         case .badClients where dice < 65: addTraffic()
         case .changes where dice < 70: addTraffic()
         case .shortage where dice < 75: addTraffic()
         case .everything where dice < 60: addTraffic()
         case .calm: addHarmless()
         case .badHosts: addHostTrouble()
+        case .refusals: addRefusal()
         case .badClients: addClientTrouble()
         case .changes: addChange()
         case .shortage: addShortage()
@@ -116,7 +120,7 @@ struct Generator {
     private mutating func addTraffic() {
         let service = below(plan.services.count)
         let kind = plan.services[service].kind
-        if chance(4) { return addBurst() }
+        if chance(7) { return addBurst() }
         if chance(6) { return add(.inquire(makeQuestion(service)), .quiet) }
         let door = plan.door(service)
         var client = -1
@@ -150,19 +154,21 @@ struct Generator {
         let client = doors.count
         doors.append(plan.door(service))
         add(.open(client: client, plan.door(service)))
-        for _ in 0..<3 + below(4) {
+        for number in 0..<3 + below(4) {
             var request = makeRequest(service, plan.services[service].kind)
             if case .answer(var answer) = request.reactions[0] {
-                answer.delayMilliseconds = pick([0, 1, 1, 2, 3, 20])
+                answer.delayMilliseconds = number == 0 ? 150 : pick([0, 0, 1, 3])
                 request.reactions[0] = .answer(answer)
             }
             add(.request(client: client, request), .together)
         }
-        if chance(50) { add(.time(milliseconds: pick([1, 2, 5]))) }
-        switch below(4) {
-        case 0: add(.halfClose(client: client))
-        case 1: add(.close(client: client))
-        case 2: add(.reset(client: client))
+        if chance(30) { add(.time(milliseconds: pick([1, 3]))) }
+        // Answers may come in the same turn.
+        let gap = Step.Gap.turns(below(9))
+        switch below(6) {
+        case 0: add(.halfClose(client: client), gap)
+        case 1, 2: add(.close(client: client), gap)
+        case 3, 4: add(.reset(client: client), gap)
         default: break
         }
     }
@@ -233,6 +239,15 @@ struct Generator {
             }
         case 8: add(.chatter(host: host, pick([.answer, .answer, .request, .oversized])))
         default: add(chance(50) ? .heartbeat(host: host) : .time(milliseconds: 700))
+        }
+    }
+
+    private mutating func addRefusal() {
+        let host = anyHost()
+        switch below(4) {
+        case 0, 1: add(.refuse(host: host))
+        case 2: add(.accept(host: host))
+        default: addTime()
         }
     }
 

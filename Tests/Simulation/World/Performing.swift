@@ -16,7 +16,7 @@ extension World {
         case .reset(let client): clients[client]?.leaveNow(asReset: true)
         case .pause(let client):
             clients[client]?.isPaused = true
-            for request in open where request.client == client { request.wasPaused = true }
+            for request in requests.values where request.client == client && request.isOpen { request.wasPaused = true }
         case .resume(let client): clients[client]?.isPaused = false
         case .garbage(let client): clients[client]?.sendGarbage()
         case .ping(let client): clients[client]?.sendPing()

@@ -159,7 +159,7 @@ struct BoltFailureTests {
     func expired(variant: BoltVariant) throws {
         let mesh = try BoltMesh()
         let isReading = Mutex(false)
-        let host = try BoltHost { frame, socket in
+        let host = try BoltHost(receiveBuffer: 65_536) { frame, socket in
             _ = waitUntil(within: .seconds(60)) { isReading.withLock(\.self) }
             BoltHost.echo("a", frame, socket)
         }

@@ -1,4 +1,5 @@
 import Configuration
+import Glibc
 import Model
 import Proxy
 import Runtime
@@ -203,6 +204,28 @@ struct DubboPhaseTests {
         #expect(Set([consumer.receive()?.text, consumer.receive()?.text]) == ["a|early", "a|last"])
         #expect(host.calls.count == 17)
         #expect(host.calls.allSatisfy { $0.argument != "late" })
+    }
+
+    @Test("A host that takes slowly what stands before a heartbeat is given the time to answer it")
+    func slowReader() throws {
+        let mesh = try DubboMesh { $0.heartbeat = .seconds(2) }
+        let host = try DubboHost(receiveBuffer: 65_536) { frame, socket in
+            // Far more than the four seconds that a heartbeat's answer may take.
+            usleep(20_000)
+            DubboHost.echo("a", frame, socket)
+        }
+        defer { mesh.stop(); host.stop() }
+        try mesh.update([Instance(host)])
+        let consumer = try mesh.connect()
+        defer { consumer.close() }
+        let large = String(repeating: "x", count: 50_000)
+        for id in 0..<300 { consumer.send(DubboCall(argument: large, id: Int64(id), isTwoWay: false).frame) }
+        let early = DubboCall(argument: "early", attachments: [("timeout", "50")], id: 300)
+        #expect(consumer.ask(early)?.status == 31)
+        consumer.send(DubboCall(argument: "last", id: 301).frame)
+        #expect(consumer.receive(within: .seconds(60))?.text == "a|last")
+        #expect(host.connectionCount == 1 && host.calls.count == 301)
+        #expect(host.frames.contains { $0.flags == DubboFrame.heartbeatRequest })
     }
 
     @Test("Calls in a row without an answer in time have a host ejected, a single slow one does not")

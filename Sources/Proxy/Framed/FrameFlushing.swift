@@ -70,7 +70,9 @@ extension Worker {
     ) {
         if !upstream.pointee.isOpen { return }
         if upstream.pointee.firstExpired != .max { dropExpired(framed, upstream) }
+        let (sent, isLagging) = (upstream.pointee.sent, upstream.link.pointee.takenAt != 0)
         if case .failed = flush(upstream.link) { return stopWriting(framed, upstream) }
+        if isLagging { noteTaken(upstream, since: sent) }
         watch(framed, upstream)
         if upstream.pointee.oneWayRequests.first != nil { endWritten(framed, upstream) }
     }

@@ -29,6 +29,8 @@ struct FramedUpstream {
     var oneWayRequests = LinkedQueue<FramedRequest.QueuePlace>()
     /// A heartbeat was sent: when the connection is given up unless the host is heard; 0 when none was.
     var answerBy: Int64 = 0
+    /// Where that heartbeat ends in the stream.
+    var heartbeatEnd: UInt64 = 0
     /// When connecting, or reading on after writing has failed, has taken too long.
     var phaseEnd: Int64 = 0
     /// Until when this connection counts in `Endpoint.readonlyConnections`; 0 when it does not.

@@ -7,7 +7,7 @@ import Runtime
 // |---|---|---|
 // | connecting | `connect_timeout` | the host is ejected, its requests go to others |
 // | nothing heard | `heartbeat` | it gets a heartbeat; without an answer for two more it is lost |
-// | nothing heard since before a request that has run out of time | at once | it gets a heartbeat; without an answer for 5 s it is lost |
+// | nothing heard since before a request that has run out of time | at once | it gets a heartbeat; without an answer for 5 s from when it took the last byte of that or of what stands before it, it is lost |
 // | an answer has begun and does not go on (64 KiB count) | `heartbeat` | lost: no heartbeat's answer can overtake it |
 // | requests that it does not take | `heartbeat` without a byte taken | lost |
 // | leaving | 3 s | the host may be connected to anew; this connection goes with its last request |
@@ -99,13 +99,22 @@ extension Worker {
         _ framed: Framed<Codec>, _ upstream: UnsafeMutablePointer<FramedUpstream>
     ) {
         if !upstream.pointee.isOpen { return }
-        let timeout = min(Self.probeTimeout, 2 * settings.heartbeat)
-        if upstream.pointee.answerBy != 0 && upstream.pointee.answerBy <= now + timeout { return }
-        sendHeartbeat(framed, upstream, within: timeout)
+        if upstream.pointee.answerBy != 0 && upstream.pointee.answerBy <= now + probeTimeout { return }
+        sendHeartbeat(framed, upstream, within: probeTimeout)
     }
 
     /// How long a host may take to answer the heartbeat that is sent when a request has run out of time.
-    private static var probeTimeout: Int64 { 5_000_000_000 }
+    private var probeTimeout: Int64 { min(5_000_000_000, 2 * settings.heartbeat) }
+
+    /// A host that takes what stands before its heartbeat is alive, be it slow: it cannot have answered yet.
+    ///
+    /// - Parameter sent: how far the stream had been sent.
+    @inline(never)
+    mutating func noteTaken(_ upstream: UnsafeMutablePointer<FramedUpstream>, since sent: UInt64) {
+        if upstream.pointee.answerBy == 0 || sent >= upstream.pointee.heartbeatEnd { return }
+        if upstream.pointee.sent == sent { return }
+        upstream.pointee.answerBy = max(upstream.pointee.answerBy, now + probeTimeout)
+    }
 
     mutating func sendHeartbeat<Codec: FramedCodec & ~Copyable>(
         _ framed: Framed<Codec>, _ upstream: UnsafeMutablePointer<FramedUpstream>, within timeout: Int64
@@ -113,6 +122,7 @@ extension Worker {
         let id = framed.pointee.requests.unusedID
         let count = Codec.writeHeartbeat(lane: upstream.pointee.connection.lane, id: id, into: output)
         upstream.pointee.answerBy = now + timeout
+        upstream.pointee.heartbeatEnd = upstream.pointee.queued &+ UInt64(count)
         // An answer may come long before `answerBy` and sets no timer: the next heartbeat is due `heartbeat` after it.
         hasten(upstream.link, to: now + min(timeout, settings.heartbeat))
         send(framed, output, count, to: upstream)

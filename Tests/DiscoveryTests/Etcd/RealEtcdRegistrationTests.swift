@@ -130,8 +130,9 @@ import Testing
         #expect(outcomes == [[nil, "somebody has deleted it", nil]])
         #expect(try tool.read("/microservices/").count == 70 && Set(try self.leases()) == leases)
         // What was taken out stays out, also where it was being looked for.
-        for order in orders { registry.deregister(order.identity) { _ in } }
-        #expect(fixture.wait { registry.status.registrations == 0 })
+        var outs: [String?] = []
+        for order in orders { registry.deregister(order.identity) { outs.append($0) } }
+        #expect(fixture.wait { outs.count == 70 } && outs.allSatisfy { $0 == nil })
         #expect(!fixture.wait(.milliseconds(300)) { registry.status.registrations > 0 })
         #expect(try tool.read("/microservices/").isEmpty)
     }

@@ -130,7 +130,8 @@ extension Worker {
                 let text = "greymesh: too many names are asked for that no registry lists, \(name.text) is one more"
                 return refuse(framed, downstream, head, form, .overloaded, text, frame: frame)
             }
-            let text = "greymesh: the request names no service: the name is empty, too long, not UTF-8 or not an interface's"
+            let text =
+                "greymesh: the request names no service: the name is empty, too long, not UTF-8 or not an interface's"
             refuse(framed, downstream, head, form, .unnamed, text, frame: frame)
         }
     }

@@ -147,7 +147,7 @@ struct HTTPProcessTests {
         try process.waitForLog("Too many open files")
         client.send(request)
         #expect(body(client).contains("no descriptors"))
-        #expect(process.child.errors.contains("event=connect.exhausted"))
+        try process.waitForLog("event=connect.exhausted")
         #expect(!process.child.errors.contains("event=host.failed"))
         others = nil
         #expect(others == nil)

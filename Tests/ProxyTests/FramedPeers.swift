@@ -6,7 +6,7 @@ import Synchronization
 import TestSupport
 
 /// A frame of a multiplexed protocol as peers in tests write and read it.
-protocol PeerFrame: Sendable {
+protocol PeerFrame: Sendable, CustomDebugStringConvertible {
     /// What a request says.
     associatedtype Call: PeerCall
 
@@ -24,8 +24,22 @@ protocol PeerFrame: Sendable {
 }
 
 /// What a request says.
-protocol PeerCall: Sendable {
+protocol PeerCall: Sendable, CustomDebugStringConvertible {
+    associatedtype Number: BinaryInteger
+
+    var id: Number { get }
     var argument: String { get set }
+}
+
+// A failed expectation prints all that a host has seen: hundreds of frames, some of a megabyte.
+extension PeerFrame {
+    var debugDescription: String { request.map { $0.debugDescription } ?? "frame of \(bytes.count) bytes" }
+}
+
+extension PeerCall {
+    var debugDescription: String {
+        "call \(id) " + (argument.utf8.count > 40 ? "\(argument.prefix(20))… (\(argument.utf8.count))" : argument)
+    }
 }
 
 typealias DubboSocket = FrameSocket<DubboFrame>

@@ -138,8 +138,9 @@ extension World {
         let waited = now - start + 10_000_000
         // The time for waiting to be told of a service's hosts is part of the timeout, which may be told with them.
         let shortest = all.compactMap { $0.listing?.timeoutMilliseconds }.min() ?? 0
-        if !request.wasKnown && waited >= Int64(shortest) * 1_000_000 { errors.insert(504) }
         let isTold = request.wasKnown && all.allSatisfy { $0.listing != nil }
+        let isShortest = waited >= Int64(shortest) * 1_000_000
+        if isShortest && (!isTold || request.lostTime > 0) { errors.insert(504) }
         let mayBeSlow = !request.seen.isEmpty || plan.isHeldBack || request.lostTime > 0 || !isTold
         if waited >= timeout(request, start) && mayBeSlow {
             errors.formUnion([504, 408])
@@ -175,6 +176,8 @@ extension World {
     func judgeOneWay() {
         for request in finished where request.plan.isOneWay && request.isSent && !request.isDoomed {
             if !request.wholeAt.isEmpty || drainedAt != nil || !shortages.isEmpty || request.plan.isTooLong { continue }
+            // Its time may have been over before it could be sent.
+            if request.lostTime > 0 { continue }
             let start = request.startedAt ?? now
             let all = listings[request.plan.service].during(start, now)
             let isListed =

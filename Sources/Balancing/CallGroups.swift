@@ -18,9 +18,14 @@ public struct CallGroups {
     public private(set) var areSeveral: Bool
 
     /// No group at all.
-    public init() {
-        isAny = false
-        areSeveral = false
+    public init() { self.init(isAny: false) }
+
+    /// Every group, and none.
+    public static var all: CallGroups { CallGroups(isAny: true) }
+
+    private init(isAny: Bool) {
+        self.isAny = isAny
+        areSeveral = isAny
     }
 
     /// Reads what a call says.

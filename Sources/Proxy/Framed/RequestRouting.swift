@@ -150,6 +150,7 @@ extension Worker {
             // Nothing can be read, or nothing of it matters: any interface version will do.
             asked.isInterface = true
             asked.interfaceVersion = CallView.anyInterfaceVersion
+            if !service.pointee.takesAll { widenUnread(&asked, &request.pointee.groups, of: service) }
         } else {
             identify(
                 &asked, &request.pointee.groups, as: Codec.self, group: framed.pointee.codec.group(frame),

@@ -90,6 +90,8 @@ extension Worker {
         if request.pointee.sentTerms == request.pointee.frameTerms
             || !appendChanged(framed, request, upstream, frame, count, isRead: isRead)
         {
+            // What is copied out of the stream later is what was put there.
+            request.pointee.sentTerms = request.pointee.frameTerms
             buffers.append(frame, count: count, to: &link.pointee.outbound)
         }
         let written = link.pointee.outbound.count - offset

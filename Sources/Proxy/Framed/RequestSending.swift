@@ -54,9 +54,7 @@ extension Worker {
             if let upstream = upstream(framed, of: endpoint, lane: request.pointee.form.lane) {
                 endpoint.pointee.take(now: now, timeout: settings.limits.connectTimeout)
                 request.pointee.state.served = choice.cluster.pointee.version
-                request.pointee.sentTerms = CallTerms(
-                    version: choice.cluster.pointee.interfaceVersion, group: choice.cluster.pointee.group,
-                    path: choice.path)
+                request.pointee.sentVersion = Int(choice.cluster.pointee.interfaceVersion)
                 enqueue(framed, request, upstream, frame, count, isRead: isRead)
                 if request.pointee.state.tried.count > 0 { framed.pointee.exhaustion = 0 }
                 return true
@@ -70,10 +68,23 @@ extension Worker {
     private mutating func choose(
         _ service: UnsafeMutablePointer<Service>, _ request: UnsafeMutablePointer<FramedRequest>
     ) -> Choice? {
+        if request.pointee.isAdapted { return chooseAdapted(service, request) }
+        return choose(service, request.pointee.state.asked, tried: request.pointee.state.tried)
+    }
+
+    /// Notes how the host has to be called, too.
+    @inline(never)
+    private mutating func chooseAdapted(
+        _ service: UnsafeMutablePointer<Service>, _ request: UnsafeMutablePointer<FramedRequest>
+    ) -> Choice? {
         let (asked, tried) = (request.pointee.state.asked, request.pointee.state.tried)
-        return asked.isWide
+        let choice =
+            asked.isWide
             ? choose(service, asked, among: request.pointee.groups, tried: tried)
             : choose(service, asked, tried: tried)
+        guard let choice else { return nil }
+        request.pointee.sentTerms = CallTerms(group: choice.cluster.pointee.group, path: choice.path)
+        return choice
     }
 
     @inline(__always)
@@ -84,10 +95,10 @@ extension Worker {
     ) {
         let link = upstream.link
         let offset = link.pointee.outbound.count
-        if !Codec.knowsNoVersion && request.pointee.sentTerms.version == 0 {
-            request.pointee.sentTerms.version = ownVersion(request)
+        if !Codec.knowsNoVersion && request.pointee.sentVersion == 0 {
+            request.pointee.sentVersion = ownVersion(request)
         }
-        if request.pointee.sentTerms == request.pointee.frameTerms
+        if request.pointee.sentVersion == request.pointee.frameVersion && !request.pointee.isAdapted
             || !appendChanged(framed, request, upstream, frame, count, isRead: isRead)
         {
             // What is copied out of the stream later is what was put there.
@@ -121,10 +132,9 @@ extension Worker {
     /// The interface version that the request came with: what a host gets of which none is known. What was copied out of another
     /// host's stream may have that one's.
     @inline(__always)
-    private func ownVersion(_ request: UnsafeMutablePointer<FramedRequest>) -> Int32 {
+    private func ownVersion(_ request: UnsafeMutablePointer<FramedRequest>) -> Int {
         let version = request.pointee.state.asked.interfaceVersion
-        return version == CallView.anyInterfaceVersion
-            ? request.pointee.frameTerms.version : Int32(truncatingIfNeeded: version)
+        return version == CallView.anyInterfaceVersion ? request.pointee.frameVersion : version
     }
 
     /// Puts the request into the connection's stream in the terms of the host that was chosen. False: this cannot be done to it, it
@@ -134,7 +144,10 @@ extension Worker {
         _ upstream: UnsafeMutablePointer<FramedUpstream>, _ frame: UnsafeMutablePointer<UInt8>, _ count: Int,
         isRead: Bool
     ) -> Bool {
-        guard let service = request.pointee.state.service, let head = Codec.head(frame, count: count) else {
+        let isChanged =
+            request.pointee.sentVersion != request.pointee.frameVersion
+            || request.pointee.sentTerms != request.pointee.frameTerms
+        guard isChanged, let service = request.pointee.state.service, let head = Codec.head(frame, count: count) else {
             return false
         }
         if !isRead { _ = framed.pointee.codec.read(frame, head) }
@@ -149,13 +162,14 @@ extension Worker {
     private func changes<Codec: FramedCodec & ~Copyable>(
         as codec: Codec.Type, _ request: UnsafeMutablePointer<FramedRequest>, _ service: UnsafeMutablePointer<Service>
     ) -> RequestChanges {
-        let (old, new) = (request.pointee.frameTerms, request.pointee.sentTerms)
         var changes = RequestChanges()
-        if new.version != old.version {
-            let label = service.pointee.labels[Int(new.version)]
+        if request.pointee.sentVersion != request.pointee.frameVersion {
+            let label = service.pointee.labels[request.pointee.sentVersion]
             let none = ByteString(base: Codec.noVersion.utf8Start, count: Codec.noVersion.utf8CodeUnitCount)
             changes.version = label.count == 0 ? none : label
         }
+        if !request.pointee.isAdapted { return changes }
+        let (old, new) = (request.pointee.frameTerms, request.pointee.sentTerms)
         if new.group != old.group { changes.group = service.pointee.labels[Int(new.group)] }
         if new.path != old.path {
             let label = new.path.label
@@ -195,6 +209,7 @@ extension Worker {
         let count = Int(request.pointee.end &- request.pointee.position)
         hold(framed, request, upstream.pointee.connection.link.outbound.bytes + offset, count)
         Codec.unstampRequest(request.pointee.frame.bytes)
+        request.pointee.frameVersion = request.pointee.sentVersion
         request.pointee.frameTerms = request.pointee.sentTerms
     }
 }

@@ -164,7 +164,8 @@ extension Worker {
         request.pointee.state.asked = asked
         // What goes to the application behind a listener is never rewritten: there it is as if it had the host's version.
         request.pointee.frameVersion = service.pointee.takesAll ? 0 : asked.interfaceVersion
-        request.pointee.isAdapted = false
+        // Of one that cannot be read nothing can be adapted, but it may go to hosts of any group.
+        request.pointee.isAdapted = asked.isWide
     }
 
     /// Reads what only some calls of Dubbo ask for.

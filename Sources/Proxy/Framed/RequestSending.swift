@@ -98,11 +98,10 @@ extension Worker {
         if !Codec.knowsNoVersion && request.pointee.sentVersion == 0 {
             request.pointee.sentVersion = ownVersion(request)
         }
-        if request.pointee.sentVersion == request.pointee.frameVersion && !request.pointee.isAdapted
-            || !appendChanged(framed, request, upstream, frame, count, isRead: isRead)
-        {
-            // What is copied out of the stream later is what was put there.
-            request.pointee.sentTerms = request.pointee.frameTerms
+        let isAsItCame =
+            request.pointee.sentVersion == request.pointee.frameVersion && !request.pointee.isAdapted
+        if isAsItCame || !appendChanged(framed, request, upstream, frame, count, isRead: isRead) {
+            if !isAsItCame { sendsAsItCame(request) }
             buffers.append(frame, count: count, to: &link.pointee.outbound)
         }
         let written = link.pointee.outbound.count - offset
@@ -129,6 +128,13 @@ extension Worker {
         markDirty(framed, upstream)
     }
 
+    /// It could not be changed: what is copied out of the stream later is what came.
+    @inline(never)
+    private func sendsAsItCame(_ request: UnsafeMutablePointer<FramedRequest>) {
+        request.pointee.sentVersion = request.pointee.frameVersion
+        request.pointee.sentTerms = request.pointee.frameTerms
+    }
+
     /// The interface version that the request came with: what a host gets of which none is known. What was copied out of another
     /// host's stream may have that one's.
     @inline(__always)
@@ -151,6 +157,7 @@ extension Worker {
             return false
         }
         if !isRead { _ = framed.pointee.codec.read(frame, head) }
+        guard framed.pointee.codec.isReadable else { return false }
         let changes = changes(as: Codec.self, request, service)
         let link = upstream.link
         buffers.reserve(framed.pointee.codec.changedBound(changes, frame, head), in: &link.pointee.outbound)

@@ -151,12 +151,15 @@ extension Worker {
             // Nothing can be read, or nothing of it matters: any interface version will do.
             asked.isInterface = true
             asked.interfaceVersion = CallView.anyInterfaceVersion
-            if !service.pointee.takesAll { widenUnread(&asked, &request.pointee.groups, of: service) }
+            if !service.pointee.takesAll { widenUnnamed(&asked, &request.pointee.groups, of: service) }
         } else {
             identify(
                 &asked, as: Codec.self, group: framed.pointee.codec.group(frame),
                 interfaceVersion: framed.pointee.codec.version(frame), of: service)
             asked.requested = requestedVersion(framed, frame, service)
+            if !Codec.takesSeveral && framed.pointee.codec.interface(frame).count == 0 {
+                widenUnnamed(&asked, &request.pointee.groups, of: service)
+            }
         }
         if asked.requested == .none && service.pointee.rules.shareCount > 0 {
             drawChance(&asked, stickyKey: stickyKey(framed, service, frame, peer), of: service)
@@ -164,7 +167,7 @@ extension Worker {
         request.pointee.state.asked = asked
         // What goes to the application behind a listener is never rewritten: there it is as if it had the host's version.
         request.pointee.frameVersion = service.pointee.takesAll ? 0 : asked.interfaceVersion
-        // Of one that cannot be read nothing can be adapted, but it may go to hosts of any group.
+        // Nothing can be adapted of one that names no service, but it may go to hosts of any group.
         request.pointee.isAdapted = asked.isWide
     }
 

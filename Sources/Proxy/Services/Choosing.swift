@@ -66,9 +66,9 @@ extension Worker {
         asked.isWide = groups.areSeveral || asked.interfaceVersion == CallView.anyInterfaceVersion
     }
 
-    /// A request of which nothing can be read stays with hosts without a group where there are such; else any group will do.
+    /// A request that names no service stays with hosts without a group where there are such; else any group will do.
     @inline(never)
-    func widenUnread(_ asked: inout Asked, _ groups: inout CallGroups, of service: UnsafeMutablePointer<Service>) {
+    func widenUnnamed(_ asked: inout Asked, _ groups: inout CallGroups, of service: UnsafeMutablePointer<Service>) {
         let view = CallView(
             service.pointee.clusters, group: 0, interfaceVersion: asked.interfaceVersion, isInterface: true, now: now)
         if view.hasHosts(.any) { return }

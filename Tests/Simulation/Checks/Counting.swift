@@ -14,7 +14,8 @@ extension World {
             let routes = counted?.routes.reduce(0) { $0 + Int($1.count) } ?? 0
             let together = unlistedCount(report, service.kind)
             let certain = own.filter {
-                !$0.isDoomed && $0.outcome != .unanswered && ($0.outcome != .given || $0.plan.isOneWay && $0.isSent)
+                let isOneWay = $0.plan.isOneWay && $0.isSent && !$0.wasPaused
+                return !$0.isDoomed && $0.outcome != .unanswered && ($0.outcome != .given || isOneWay)
                     && listings[number].isKnown(at: $0.startedAt ?? 0) && !$0.plan.isTooLong
             }.count
             let possible = requests.values.filter { $0.plan.service == number }.count

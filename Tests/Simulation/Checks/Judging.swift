@@ -177,7 +177,7 @@ extension World {
         for request in finished where request.plan.isOneWay && request.isSent && !request.isDoomed {
             if !request.wholeAt.isEmpty || drainedAt != nil || !shortages.isEmpty || request.plan.isTooLong { continue }
             // Its time may have been over before it could be sent.
-            if request.lostTime > 0 { continue }
+            if request.lostTime > 0 || request.wasPaused { continue }
             let start = request.startedAt ?? now
             let all = listings[request.plan.service].during(start, now)
             let isListed =

@@ -13,7 +13,7 @@ extension World {
         if request.startedAt != nil { return }
         request.startedAt = now
         request.wasKnown = listings[request.plan.service].isKnown(at: now)
-        if clients[request.client]?.isPaused == true { request.wasPaused = true }
+        if let client = clients[request.client], client.isPaused || client.wasGivenUp { request.wasPaused = true }
         if let stoppedUntil { request.lostTime += stoppedUntil - now }
         open.append(request)
     }

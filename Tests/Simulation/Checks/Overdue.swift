@@ -21,6 +21,7 @@ extension World {
         if isShortOfDescriptors { return }
         for client in allClients where !client.isClosed {
             note(client)
+            if client.isPaused && client.endIsDueSince != nil && client.socket.isPeerClosed { client.wasGivenUp = true }
             guard let since = client.endIsDueSince, !client.socket.isPeerClosed else { continue }
             if time(since: since) > timeToEnd(client) + Self.slack {
                 return fail("kept for ever", "a client that does not go on", client.waiting.first)

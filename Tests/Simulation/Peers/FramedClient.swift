@@ -123,7 +123,7 @@ final class FramedClient: Peer, Client {
 
     override func ended(asReset: Bool) {
         let isDrained = world.drainedAt != nil && !world.ending.isStopped && !world.isShortOfDescriptors
-        if isInbound, wire.readonly(true) != nil, !sawReadonly, !isLast, !asReset, isDrained {
+        if isInbound, wire.readonly(true) != nil, !sawReadonly, !isLast, !wasGivenUp, !asReset, isDrained {
             world.fail("readonly", "is not told to a client that could go elsewhere", nil)
         }
         for request in inOrder { world.end(request, hasAborted ? .given : .unanswered) }

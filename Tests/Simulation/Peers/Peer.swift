@@ -33,6 +33,8 @@ class Peer {
     private(set) var readCount = 0
     /// Since when it is for the other side to end the connection; nil when it is not.
     var endIsDueSince: Int64?
+    /// The other side has ended the connection because nothing was taken, as it may.
+    var wasGivenUp = false
     /// Closed by itself.
     private(set) var isClosed = false
     /// Reads nothing more: it has seen the end or a reset.

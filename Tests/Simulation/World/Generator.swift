@@ -212,6 +212,7 @@ struct Generator {
     private mutating func addClientTrouble() {
         guard !doors.isEmpty else { return addTraffic() }
         if chance(10) { return addSlowBody() }
+        if chance(4) { return addDeafClient() }
         let client = below(doors.count)
         switch below(8) {
         case 0, 1: add(.halfClose(client: client))

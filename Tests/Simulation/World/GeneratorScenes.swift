@@ -41,6 +41,21 @@ extension Generator {
         }
     }
 
+    /// A client that asks for more than its way holds and takes nothing, for longer than is allowed.
+    mutating func addDeafClient() {
+        let service = below(plan.services.count)
+        if plan.services[service].kind == .http { return addTraffic() }
+        let client = addClient(service)
+        add(.pause(client: client), .together)
+        for _ in 0..<3 {
+            var request = RequestPlan()
+            (request.service, request.method) = (service, "POST")
+            request.reactions = [.answer(AnswerPlan(size: largest(100_000)))]
+            add(.request(client: client, request), .together)
+        }
+        add(.time(milliseconds: 310_000), .quiet)
+    }
+
     /// The worker stands still, and everybody else goes on.
     mutating func addStop() {
         add(.freeze(milliseconds: chance(60) ? pick([1, 20, 150]) : pick([700, 1500, 1500, 4000, 35_000])))

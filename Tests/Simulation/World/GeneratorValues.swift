@@ -63,7 +63,7 @@ extension Generator {
     }
 
     /// So many bytes, but not more than go through the buffers in a few turns.
-    private func largest(_ size: Int) -> Int { min(size, plan.bufferSize * 12) }
+    func largest(_ size: Int) -> Int { min(size, plan.bufferSize * 12) }
 
     private mutating func fillHTTP(_ request: inout RequestPlan) {
         request.method = pick(["GET", "GET", "GET", "HEAD", "POST", "POST", "PUT"])

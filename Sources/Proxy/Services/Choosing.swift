@@ -54,9 +54,11 @@ extension Worker {
     }
 
     /// Decides version and host. Nil: no host may or can serve.
+    ///
+    /// - Parameter isUsable: no host that is left alone after failures, though there be no other.
     @inline(__always)
     mutating func choose(
-        _ service: UnsafeMutablePointer<Service>, _ asked: Asked, tried: TriedEndpoints
+        _ service: UnsafeMutablePointer<Service>, _ asked: Asked, tried: TriedEndpoints, isUsable: Bool = false
     ) -> Choice? {
         let view = CallView(
             service.pointee.clusters, group: asked.group, interfaceVersion: asked.interfaceVersion,
@@ -64,18 +66,19 @@ extension Worker {
         let decision = decide(
             requested: asked.requested, rules: service.pointee.rules, chance: asked.chance, isSticky: asked.isSticky,
             view: view)
-        return pick(decision, view, service, tried: tried)
+        return pick(decision, view, service, tried: tried, isUsable: isUsable)
     }
 
     @inline(__always)
     private mutating func pick(
-        _ decision: Decision, _ view: CallView, _ service: UnsafeMutablePointer<Service>, tried: TriedEndpoints
+        _ decision: Decision, _ view: CallView, _ service: UnsafeMutablePointer<Service>, tried: TriedEndpoints,
+        isUsable: Bool
     ) -> Choice? {
         var member: UnsafeMutablePointer<Member>?
         if let cluster = view.cluster(for: decision.target) {
             member = cluster.pointee.pick(random: &random, now: now, tried: tried)
         }
-        if member == nil, let cluster = view.clusterRegardless(for: decision.target) {
+        if member == nil && !isUsable, let cluster = view.clusterRegardless(for: decision.target) {
             member = cluster.pointee.pickRegardless(random: &random, tried: tried)
         }
         guard let member else { return nil }

@@ -1,3 +1,4 @@
+import Model
 import Runtime
 
 /// A host's place in a cluster.
@@ -26,13 +27,17 @@ public struct Cluster {
     public let members: UnsafeMutablePointer<Member>
     /// How many there are.
     public let count: Int
+    /// Of each member the path that it has; nil: all have the interface.
+    private let paths: UnsafeMutablePointer<CallPath>?
+    /// Sum of the members' weights.
+    let weight: UInt64
     private let picker: Picker
     /// The next turn; below `picker.turns`.
     private var position: UInt32 = 0
 
     init(
         version: Int, group: Int, interfaceVersion: Int, isUnion: Bool, isUntagged: Bool, members: [Member],
-        picker: Picker
+        paths: [CallPath] = [], picker: Picker
     ) {
         self.version = Int32(version)
         self.group = Int32(group)
@@ -42,12 +47,28 @@ public struct Cluster {
         count = members.count
         self.members = .allocate(capacity: max(1, members.count))
         self.members.initialize(from: members, count: members.count)
+        if paths.isEmpty {
+            self.paths = nil
+        } else {
+            let memory = UnsafeMutablePointer<CallPath>.allocate(capacity: paths.count)
+            memory.initialize(from: paths, count: paths.count)
+            self.paths = memory
+        }
+        weight = members.reduce(0) { $0 + UInt64($1.weight) }
         self.picker = picker
     }
 
     func free() {
         members.deallocate()
+        paths?.deallocate()
         picker.free()
+    }
+
+    /// The path that a member of this cluster has.
+    @inline(__always)
+    public func path(of member: UnsafeMutablePointer<Member>) -> CallPath {
+        guard let paths else { return .interface }
+        return paths[member - members]
     }
 
     /// Whether a request could go to some host now. Constant time unless hosts are out.
@@ -105,6 +126,12 @@ extension Cluster {
         }
     }
 
+    /// How hosts are picked.
+    var balancer: BalancerKind { picker.balancer }
+
+    /// A member drawn by weight; there must be one.
+    func drawn(_ random: inout FastRandom) -> UnsafeMutablePointer<Member> { members + picker.drawn(&random) }
+
     /// The next turn that belongs to a candidate: the others keep their order.
     @inline(__always)
     private mutating func nextInTurn(among candidates: Candidates, _ random: inout FastRandom) -> UnsafeMutablePointer<
@@ -151,7 +178,7 @@ extension Cluster {
     /// A difference of less than one request at the heavier weight therefore counts as a chance, in proportion: then hosts that
     /// are equally fast get their parts at any load.
     @inline(__always)
-    private func isBusier(
+    func isBusier(
         _ first: UnsafeMutablePointer<Member>, than second: UnsafeMutablePointer<Member>, _ random: inout FastRandom
     ) -> Bool {
         let (weight, otherWeight) = (Int64(first.pointee.weight), Int64(second.pointee.weight))

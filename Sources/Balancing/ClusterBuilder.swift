@@ -6,9 +6,12 @@ public final class ClusterBuilder {
     /// What the clusters are made from.
     public let snapshot: ServiceSnapshot
     private var built: [Cluster] = []
-    private var unions: [(group: Int, members: [Member])] = []
-    /// Members of the cluster that is being made.
+    private var unions: [(group: Int, members: [Member], paths: [CallPath])] = []
+    /// Members of the cluster that is being made, and their paths where one has its own.
     private var members: [Member] = []
+    private var paths: [CallPath] = []
+    /// The path that was looked up last: usually all are the same.
+    private var knownPath = (text: "", path: CallPath.interface)
     /// Its hosts that have been looked at.
     private var hostsDone = 0
     /// Its tables.
@@ -35,7 +38,7 @@ public final class ClusterBuilder {
         if built.count < clusters.count {
             let cluster = clusters[built.count]
             if hostsDone < cluster.hosts.count {
-                takeHosts(cluster, endpoint)
+                takeHosts(cluster, &labels, endpoint)
             } else if let picker = preparePicker(members) {
                 add(cluster, picker, &labels)
             }
@@ -76,15 +79,28 @@ public final class ClusterBuilder {
         return ClusterSet(built)
     }
 
-    private func takeHosts(_ cluster: VersionCluster, _ endpoint: (SocketAddress) -> UnsafeMutablePointer<Endpoint>) {
+    private func takeHosts(
+        _ cluster: VersionCluster, _ labels: inout LabelTable,
+        _ endpoint: (SocketAddress) -> UnsafeMutablePointer<Endpoint>
+    ) {
         let end = min(cluster.hosts.count, hostsDone + Self.stepSize)
         if hostsDone == 0 { members.reserveCapacity(cluster.hosts.count) }
-        for host in cluster.hosts[hostsDone..<end] where host.weight > 0 {
+        for index in hostsDone..<end where cluster.hosts[index].weight > 0 {
+            let host = cluster.hosts[index]
+            if !cluster.paths.isEmpty { paths.append(path(cluster.paths[index], &labels)) }
             let endpoint = endpoint(host.address)
             endpoint.pointee.references += 1
             members.append(Member(endpoint: endpoint, weight: host.weight, home: Int32(built.count)))
         }
         hostsDone = end
+    }
+
+    private func path(_ path: ProviderPath, _ labels: inout LabelTable) -> CallPath {
+        if path.text.isEmpty { return .interface }
+        if knownPath.text != path.text || knownPath.path.isInBody != path.isInBody {
+            knownPath = (path.text, CallPath(label: labels.intern(path.text), isInBody: path.isInBody))
+        }
+        return knownPath.path
     }
 
     private func add(_ cluster: VersionCluster, _ picker: Picker, _ labels: inout LabelTable) {
@@ -94,13 +110,17 @@ public final class ClusterBuilder {
             Cluster(
                 version: labels.intern(identity.version), group: group,
                 interfaceVersion: labels.intern(identity.interfaceVersion), isUnion: false,
-                isUntagged: identity.isUntagged, members: members, picker: picker))
-        if let index = unions.firstIndex(where: { $0.group == group }) {
-            unions[index].members += members
-        } else {
-            unions.append((group, members))
+                isUntagged: identity.isUntagged, members: members, paths: paths, picker: picker))
+        let index = unions.firstIndex { $0.group == group } ?? unions.count
+        if index == unions.count { unions.append((group, [], [])) }
+        if !paths.isEmpty || !unions[index].paths.isEmpty {
+            unions[index].paths += repeatElement(
+                .interface, count: unions[index].members.count - unions[index].paths.count)
+            unions[index].paths += paths.isEmpty ? Array(repeating: .interface, count: members.count) : paths
         }
+        unions[index].members += members
         members = []
+        paths = []
         hostsDone = 0
     }
 
@@ -110,6 +130,6 @@ public final class ClusterBuilder {
         built.append(
             Cluster(
                 version: 0, group: union.group, interfaceVersion: 0, isUnion: true, isUntagged: false,
-                members: union.members, picker: picker))
+                members: union.members, paths: union.paths, picker: picker))
     }
 }

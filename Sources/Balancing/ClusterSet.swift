@@ -120,8 +120,9 @@ public struct CallView: ClusterView {
         var other: UnsafeMutablePointer<Cluster>?
         for index in 0..<count {
             let cluster = clusters + index
-            if Int(cluster.pointee.group) != group || !matches(cluster, target) { continue }
-            if isOwn(cluster) {
+            if Int(cluster.pointee.group) != group { continue }
+            if !cluster.pointee.matches(target, isInterface: isInterface) { continue }
+            if cluster.pointee.isOwn(interfaceVersion) {
                 if accept(cluster) { return cluster }
             } else if other == nil && target != .own && accept(cluster) {
                 other = cluster
@@ -129,20 +130,23 @@ public struct CallView: ClusterView {
         }
         return other
     }
+}
 
+extension Cluster {
+    /// Whether it serves a target, whatever its group and interface version.
     @inline(__always)
-    private func matches(_ cluster: UnsafeMutablePointer<Cluster>, _ target: Target) -> Bool {
+    func matches(_ target: Target, isInterface: Bool) -> Bool {
         switch target {
-        case .version(let label): !cluster.pointee.isUnion && Int(cluster.pointee.version) == label
-        case .own: isInterface ? !cluster.pointee.isUnion && cluster.pointee.isUntagged : cluster.pointee.isUnion
-        case .any: cluster.pointee.isUnion
+        case .version(let label): !isUnion && Int(version) == label
+        case .own: isInterface ? !isUnion && isUntagged : isUnion
+        case .any: isUnion
         case .nothing: false
         }
     }
 
+    /// Whether it is of the interface version that a call has.
     @inline(__always)
-    private func isOwn(_ cluster: UnsafeMutablePointer<Cluster>) -> Bool {
-        cluster.pointee.isUnion || interfaceVersion == Self.anyInterfaceVersion
-            || Int(cluster.pointee.interfaceVersion) == interfaceVersion
+    func isOwn(_ version: Int) -> Bool {
+        isUnion || version == CallView.anyInterfaceVersion || Int(interfaceVersion) == version
     }
 }

@@ -48,6 +48,11 @@ struct Picker {
         return bits & 0xffff_ffff < keep[column] ? column : Int(alias[column])
     }
 
+    /// An index by weight whatever the balancer: round robin has a round in the place of the alias table.
+    func drawn(_ random: inout FastRandom) -> Int {
+        balancer == .roundRobin ? inTurn(UInt32(random.below(UInt64(turns)))) : byWeight(&random)
+    }
+
     private static func copy<Element>(_ values: [Element]) -> UnsafeMutablePointer<Element> {
         let memory = UnsafeMutablePointer<Element>.allocate(capacity: max(1, values.count))
         memory.initialize(from: values, count: values.count)

@@ -19,14 +19,21 @@ public final class ServiceSnapshot: Sendable {
         self.key = key
         self.policy = policy
         var members: [VersionCluster.Identity: [Host]] = [:]
+        var paths: [VersionCluster.Identity: [SocketAddress: ProviderPath]] = [:]
         for instance in instances {
             let identity = VersionCluster.Identity(
                 group: instance.group, interfaceVersion: key.kind.meaningful(instance.interfaceVersion),
                 version: Self.version(of: instance, key.kind, keys: versionKeys))
             let host = Host(address: instance.address, weight: instance.available ? Self.weight(instance.weight) : 0)
             members[identity, default: []].append(host)
+            if key.kind != .dubbo { continue }
+            if let path = ProviderPath(instance) {
+                paths[identity, default: [:]][instance.address] = path
+            } else if !paths.isEmpty {
+                paths[identity]?[instance.address] = nil
+            }
         }
-        clusters = members.map { VersionCluster(identity: $0, hosts: Self.ordered($1)) }
+        clusters = members.map { VersionCluster(identity: $0, hosts: Self.ordered($1), paths: paths[$0] ?? [:]) }
             .sorted { $0.identity < $1.identity }
     }
 
@@ -36,6 +43,9 @@ public final class ServiceSnapshot: Sendable {
         let last = Dictionary(hosts.map { ($0.address, $0) }) { $1 }
         return last.values.sorted { $0.address < $1.address }
     }
+
+    /// Whether a host has a path of its own.
+    public var hasPaths: Bool { clusters.contains { !$0.paths.isEmpty } }
 
     /// All hosts with their cluster's number, hosts of weight 0 included.
     public var hostCount: Int { clusters.reduce(0) { $0 + $1.hosts.count } }
@@ -62,6 +72,28 @@ public struct Host: Hashable, Sendable {
     public let weight: UInt32
 }
 
+/// The path under which a Dubbo provider exports an interface.
+public struct ProviderPath: Hashable, Sendable {
+    /// Empty: the interface.
+    public let text: String
+    /// Calls have it in body field 2 as well, see `CallPath`.
+    public let isInBody: Bool
+
+    /// The interface.
+    static let interface = ProviderPath(text: "", isInBody: false)
+
+    private init(text: String, isInBody: Bool) {
+        self.text = text
+        self.isInBody = isInBody
+    }
+
+    /// An instance's own path: its label `path`; nil where it is the interface. Only since Dubbo 2.7 providers say their `release`.
+    init?(_ instance: Instance) {
+        guard let path = instance.metadata["path"], !path.isEmpty else { return nil }
+        self.init(text: path, isInBody: instance.metadata["release"]?.isEmpty ?? true)
+    }
+}
+
 /// The hosts of one version of a service.
 public struct VersionCluster: Sendable {
     /// What tells clusters of a service apart.
@@ -86,6 +118,14 @@ public struct VersionCluster: Sendable {
     public let identity: Identity
     /// The hosts, by address.
     public let hosts: [Host]
+    /// The path of each host; empty where all have the interface.
+    public let paths: [ProviderPath]
+
+    init(identity: Identity, hosts: [Host], paths: [SocketAddress: ProviderPath] = [:]) {
+        self.identity = identity
+        self.hosts = hosts
+        self.paths = paths.isEmpty ? [] : hosts.map { paths[$0.address] ?? .interface }
+    }
 
     /// How the cluster is shown: its version, with interface version and group where they say more: `gray@1.0.0/blue`.
     public var name: String {

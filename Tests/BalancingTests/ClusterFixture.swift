@@ -60,6 +60,8 @@ final class ClusterFixture {
         return labels.pointee.find(bytes)
     }
 
+    func groups(_ text: ByteString) -> CallGroups { CallGroups(text, in: labels.pointee) }
+
     func view(group: String = "", version: String = "", now: Int64 = 1) -> CallView {
         CallView(
             clusters.pointee, group: label(group), interfaceVersion: label(version), isInterface: dubbo, now: now)

@@ -31,6 +31,13 @@ final class ParsedBody {
             withBytes(body) { Dubbo.attachment(named: key, count: name.count, in: $0, scratch) }
         }.map(text)
     }
+
+    /// - Parameter frame: what was read.
+    func rewrite(
+        _ frame: UnsafePointer<UInt8>, count: Int, _ changes: Dubbo.Changes, into out: UnsafeMutablePointer<UInt8>
+    ) -> Int {
+        Dubbo.rewrite(frame: frame, count: count, invocation, scratch, changes, into: out)
+    }
 }
 
 /// Gives access to a copy of exactly this size, so that the sanitizer sees a read beyond it.
@@ -52,18 +59,26 @@ func frameHead(_ bytes: [UInt8]) -> Dubbo.FrameHeadResult {
     withBytes(bytes) { Dubbo.parseFrameHead($0, count: bytes.count) }
 }
 
-func rewrite(_ frame: [UInt8], to version: String) -> [UInt8] {
+func rewrite(_ frame: [UInt8], to version: String) -> [UInt8] { rewrite(frame, version: version) }
+
+func rewrite(
+    _ frame: [UInt8], service: String? = nil, path: String? = nil, version: String? = nil, group: String? = nil
+) -> [UInt8] {
     let parsed = ParsedBody(frame: frame)
-    let version = Array(version.utf8)
-    let invocation = parsed.invocation
-    return written(Dubbo.rewrittenBound(frameCount: frame.count, versionCount: version.count)) { out in
-        withBytes(frame) { frameBytes in
-            withBytes(version) {
-                Dubbo.rewriteVersion(
-                    frame: frameBytes, count: frame.count, invocation, version: $0, versionCount: version.count,
-                    into: out)
-            }
-        }
+    let texts = [service, path, version, group].map { $0.map { Array($0.utf8) } }
+    let memory = texts.map { text in
+        UnsafeMutableBufferPointer<UInt8>.allocate(capacity: max(1, text?.count ?? 0))
+    }
+    defer { for memory in memory { memory.deallocate() } }
+    func text(_ index: Int) -> Dubbo.Text? {
+        guard let bytes = texts[index] else { return nil }
+        _ = memory[index].update(fromContentsOf: bytes)
+        return Dubbo.Text(memory[index].baseAddress!, count: bytes.count)
+    }
+    var changes = Dubbo.Changes()
+    (changes.service, changes.path, changes.version, changes.group) = (text(0), text(1), text(2), text(3))
+    return written(Dubbo.rewrittenBound(frameCount: frame.count, changes)) { out in
+        withBytes(frame) { parsed.rewrite($0, count: frame.count, changes, into: out) }
     }
 }
 

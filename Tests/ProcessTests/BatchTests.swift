@@ -41,6 +41,55 @@ struct BatchTests {
     }
 
     @Test(
+        "What comes while the program is stopped is read before anybody is told that time is over",
+        arguments: [0, 1, 2])
+    func timeWhileStopped(kind: Int) throws {
+        let wire = Wire.allCases[kind % 2]
+        let isHTTP = kind == 2
+        let head = Array("GET / HTTP/1.1\r\nHost: demo.Echo\r\nConnection: close\r\n\r\n".utf8)
+        let request = isHTTP ? head : wire.request(1)
+        let answer = isHTTP ? Array("HTTP/1.1 204 No Content\r\n\r\n".utf8) : wire.answer(1)
+        let host = try ScriptedServer { connection, _ in
+            let got =
+                isHTTP
+                ? [UInt8](connection.receive(until: "\r\n\r\n").utf8) : connection.receive(exactly: request.count)
+            if !got.isEmpty { connection.send(isHTTP ? answer : wire.answer(to: got)) }
+            _ = connection.receiveAll()
+        }
+        defer { host.stop() }
+        let directory = try TemporaryDirectory()
+        try directory.write("services.yaml", "services:\n  demo.Echo: [{address: \"\(host.address)\"}]\n")
+        try directory.write(
+            "greymesh.yaml",
+            """
+            registries: [file:services.yaml]
+            workers: 1
+            admin: {listen: 127.0.0.1:0}
+            listeners: [{name: in, protocol: \(isHTTP ? "http" : wire.rawValue), listen: 127.0.0.1:0}]
+            services: {demo.Echo: {mode: fallback}}
+            limits: {head_timeout: 1s}
+
+            """)
+        let process = try GreymeshProcess(
+            ["run", "--config", directory.path(of: "greymesh.yaml")], directory: directory.path)
+        defer {
+            process.child.signal(SIGCONT)
+            process.child.terminate()
+        }
+        try process.waitForLog("event=ready")
+        let client = try Connection(to: try #require(SocketAddress(try process.address(of: "in"))))
+        client.send(Array(request.prefix(9)))
+        // Long enough for the program to read it, and much less than it waits for the rest.
+        usleep(200_000)
+        stop(process)
+        client.send(Array(request.dropFirst(9)))
+        usleep(1_300_000)
+        process.child.signal(SIGCONT)
+        let start = Array(answer.prefix(isHTTP ? 12 : answer.count))
+        #expect(client.receive(exactly: start.count) == start)
+    }
+
+    @Test(
         "A host answers and ends its connection while a request comes: nothing is sent after the end",
         arguments: Wire.allCases)
     func answerAndEnd(wire: Wire) throws {

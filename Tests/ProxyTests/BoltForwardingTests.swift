@@ -219,6 +219,13 @@ struct BoltForwardingTests {
         ]
         for (number, header) in headers.enumerated() { #expect(try ask(header, id: UInt32(number)).text == "a|hi") }
         #expect(host.frames.map(\.header) == headers)
+        // Hosts with a unique id get them only where there is no other.
+        let other = try BoltHost.echo("b")
+        defer { other.stop() }
+        try mesh.update([Instance(host, version: "2.0"), Instance(other, version: "2.0", group: "id")])
+        for id in 10..<20 as Range<UInt32> { #expect(try ask([], id: id).text == "a|hi") }
+        try mesh.update([Instance(other, version: "2.0", group: "id")])
+        #expect(try ask([], id: 20).text == "b|hi" && other.frames.map(\.header) == [[]])
         try mesh.update([Instance(host)], of: "demo.Other")
         let refusal = try ask([], id: 9)
         #expect(refusal.status == 6 && refusal.content.isEmpty)

@@ -86,6 +86,9 @@ extension DubboFrame {
 /// A call with one string argument.
 struct DubboCall: PeerCall {
     var interface = "demo.Echo"
+    /// Body field 2 and the attachment `path`, where they are not the interface.
+    var service: String?
+    var path: String?
     var version = "0.0.0"
     var method = "say"
     var argument = "hi"
@@ -96,9 +99,10 @@ struct DubboCall: PeerCall {
     func attachment(_ name: String) -> String? { attachments.last { $0.name == name }?.value }
 
     var frame: DubboFrame {
-        var body = Hessian.text("2.0.2") + Hessian.text(interface) + Hessian.text(version) + Hessian.text(method)
+        var body =
+            Hessian.text("2.0.2") + Hessian.text(service ?? interface) + Hessian.text(version) + Hessian.text(method)
         body += Hessian.text("Ljava/lang/String;") + Hessian.text(argument)
-        body += Hessian.map([("path", interface), ("interface", interface)] + attachments)
+        body += Hessian.map([("path", path ?? interface), ("interface", interface)] + attachments)
         return DubboFrame(flags: isTwoWay ? DubboFrame.request : DubboFrame.oneWay, id: id, body: body)
     }
 }

@@ -150,7 +150,7 @@ struct DubboPhaseTests {
 
     @Test("A host that takes nothing is given up; what was not begun to be sent goes to another one")
     func hostTakesNothing() throws {
-        let mesh = try DubboMesh { $0.heartbeat = .milliseconds(200) }
+        let mesh = try DubboMesh { $0.heartbeat = .seconds(1) }
         let isReading = Mutex(false)
         let stuck = try DubboHost { _, _ in _ = waitUntil(within: .seconds(60)) { isReading.withLock(\.self) } }
         let well = try DubboHost { frame, socket in

@@ -2,6 +2,7 @@ import Balancing
 import Configuration
 import Model
 import Proxy
+import Runtime
 import TestSupport
 import Testing
 
@@ -56,5 +57,36 @@ struct ExplainingTests {
         #expect(untold.version == nil && untold.dependsOn == "client")
         let wish = try explain(mesh, ExplainRequest(key: key, headers: [("x-version", "2.0")]))
         #expect(wish.version == "2.0")
+    }
+
+    @Test("Several groups and any version: all hosts that a call may get, and the paths that they are called by")
+    func severalGroups() throws {
+        let key = ServiceKey(kind: .dubbo, name: "demo.Echo")
+        let mesh = try TestMesh()
+        let addresses = (1...4).map { SocketAddress(ipv4: 0x7f00_0001, port: $0) }
+        let instances = [
+            Instance(address: addresses[0], interfaceVersion: "1.0", group: "g1"),
+            Instance(address: addresses[1], metadata: ["path": "orders/v1"], interfaceVersion: "1.0", group: "g2"),
+            Instance(address: addresses[2], interfaceVersion: "2.0", group: "g2"),
+            Instance(address: addresses[3], interfaceVersion: "1.0"),
+        ]
+        mesh.post(
+            .update(
+                ServiceSnapshot(key: key, policy: ServicePolicy(), instances: instances, versionKeys: ["version"])))
+        func hosts(_ group: String, _ version: String) throws -> ([Int], String?, [String]) {
+            let told = try explain(mesh, ExplainRequest(key: key, interfaceVersion: version, group: group))
+            let numbers = told.hosts.compactMap { host in addresses.firstIndex { "\($0)" == host } }
+            return (numbers, told.cluster, told.steps)
+        }
+        #expect(try hosts("g1", "1.0").0 == [0])
+        let both = try hosts("g1,g2", "1.0")
+        #expect(both.0 == [0, 1] && both.1 == "1.0")
+        #expect(both.2.contains("call of interface version 1.0, group any of g1,g2"))
+        #expect(both.2.contains { $0.hasSuffix("serves with 2 of 2 hosts") })
+        #expect(both.2.last == "\(addresses[1]) is called by its path orders/v1")
+        #expect(try Set(hosts("*", "1.0").0) == [0, 1, 3])
+        let any = try hosts("g2", "*")
+        #expect(any.0 == [1, 2] && any.1 == "any")
+        #expect(try hosts("x,y", "1.0").0.isEmpty)
     }
 }

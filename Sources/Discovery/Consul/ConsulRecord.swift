@@ -51,7 +51,8 @@ struct ConsulRecord {
                 return host
             }
         }
-        let parameters = tagLabels
+        var parameters = tagLabels
+        parameters["path"] = DubboProvider.ownPath(parameters["path"], interface: parameters["interface"] ?? "")
         if let reason = DubboProvider.dropReason(scheme: parameters["protocol"] ?? "dubbo", parameters) {
             return .failure(reason)
         }

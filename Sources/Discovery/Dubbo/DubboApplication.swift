@@ -63,7 +63,8 @@ struct DubboApplication: Equatable {
     var speaksDubbo: Bool { endpoints.isEmpty || endpoints.contains { $0.scheme == "dubbo" } }
 
     private static func isInternal(_ key: String) -> Bool {
-        key.hasPrefix("dubbo.") && key != "dubbo.tag" || key == "meta-v" || key.hasPrefix("preserved.")
+        // A path of the instance's is none of an interface's.
+        key.hasPrefix("dubbo.") && key != "dubbo.tag" || ["meta-v", "path"].contains(key) || key.hasPrefix("preserved.")
     }
 
     private static func endpoints(_ listed: String) -> [Endpoint]? {
@@ -135,6 +136,8 @@ extension DubboApplication.Providers {
         }
         var labels = DubboProvider.labels(parameters, interface: interface)
         labels["application"] = application.name
+        // What is listed in this way is Dubbo 3, but does not say so here. Calls of its path depend on that.
+        if labels["path"] != nil && labels["release"] == nil { labels["release"] = "3" }
         let instance = Instance(
             address: .unknown, weight: DubboProvider.weight(parameters), metadata: Labels(labels),
             interfaceVersion: version,

@@ -24,8 +24,14 @@ enum DubboProvider {
     /// What is kept of a provider's parameters. Its path is one where it is not the interface: calls have to name it then.
     static func labels(_ parameters: [String: String], interface: String) -> [String: String] {
         var labels = parameters.filter { isKept($0.key) }
-        if labels["path"] == interface || labels["path"] == "" { labels["path"] = nil }
+        labels["path"] = ownPath(parameters["path"], interface: interface)
         return labels
+    }
+
+    /// A path that is not the interface, as calls name it: without a slash in front. A context path is part of it already.
+    static func ownPath(_ path: String?, interface: String) -> String? {
+        guard let path = path?.drop(while: { $0 == "/" }), !path.isEmpty, path != interface else { return nil }
+        return String(path)
     }
 
     /// Whether a parameter is kept.

@@ -50,6 +50,11 @@ extension NacosHost {
         if let reason = DubboProvider.dropReason(scheme: metadata["protocol"] ?? "", metadata) {
             return .failure(reason)
         }
+        var labels = labels
+        // Without it the path alone does not tell whether it is one.
+        if metadata["interface"] == nil {
+            labels["path"] = DubboProvider.ownPath(metadata["path"], interface: name.interface)
+        }
         // Dubbo has its own weight and leaves Nacos' one alone: there an operator's 0 counts.
         return .success(
             listed(

@@ -78,7 +78,14 @@ extension Worker {
             closeUpstream(of: downstream)
             return answer(downstream, 408, "the request's body did not arrive in time", error: "client-timeout")
         }
-        lose(upstream, downstream, .timedOut, .host, "no answer in time")
+        lose(upstream, downstream, .timedOut, hadTime(downstream) ? .host : .downstream, "no answer in time")
+    }
+
+    /// Whether a host that has not answered had half of the time for it. The rest of a body may have come only now, or the request
+    /// was with another host before: that is not this host's failure.
+    private func hadTime(_ downstream: UnsafeMutablePointer<ExclusiveDownstream>) -> Bool {
+        let timeout = downstream.pointee.exchange.state.deadline - downstream.pointee.exchange.headAt
+        return now - downstream.pointee.active >= timeout / 2
     }
 
     /// Whether it is not the request's whole time that is over, but that of one try.

@@ -1,3 +1,4 @@
+import Balancing
 import Codecs
 import Configuration
 import Model
@@ -17,16 +18,16 @@ struct BoltCodec: FramedCodec, ~Copyable {
     private(set) var timeoutMilliseconds: Int32 = 0
     /// Where a service's name with another version is put together.
     private let newName: UnsafeMutablePointer<UInt8>
-    private let changes: UnsafeMutablePointer<Bolt.HeaderChange>
+    private let headerChanges: UnsafeMutablePointer<Bolt.HeaderChange>
 
     init() {
         newName = .allocate(capacity: Bolt.maximumHeaderLength)
-        changes = .allocate(capacity: 2)
+        headerChanges = .allocate(capacity: 2)
     }
 
     deinit {
         newName.deallocate()
-        changes.deallocate()
+        headerChanges.deallocate()
     }
 
     static var kind: ServiceKey.Kind { .bolt }
@@ -37,6 +38,7 @@ struct BoltCodec: FramedCodec, ~Copyable {
     static var groupName: String { "unique id" }
     /// ZooKeeper does not tell a SOFA provider's version: 1.0 may be any.
     static var knowsNoVersion: Bool { false }
+    static var takesSeveral: Bool { false }
     static var slotBits: UInt64 { 18 }
     static var idBits: UInt64 { 32 }
 
@@ -150,15 +152,19 @@ struct BoltCodec: FramedCodec, ~Copyable {
         return Int(name.interface.count) &+ 1 &+ versionCount &+ (id == 0 ? 0 : 1 &+ id)
     }
 
-    func versionedBound(_ head: Bolt.FrameHead, versionCount: Int) -> Int {
-        head.frameLength &+ 2 &* (nameCount(versionCount: versionCount) &+ 64)
+    /// Bolt has no paths.
+    func path(_ frame: UnsafePointer<UInt8>, _ labels: borrowing LabelTable) -> CallPath { .interface }
+
+    func changedBound(_ changes: RequestChanges, _ frame: UnsafePointer<UInt8>, _ head: Bolt.FrameHead) -> Int {
+        head.frameLength &+ 2 &* (nameCount(versionCount: changes.version?.count ?? 0) &+ 64)
     }
 
     /// Servers dispatch by `service`; with some codecs they take the other name, too.
-    func writeVersion(
-        _ version: ByteString, _ frame: UnsafePointer<UInt8>, _ head: Bolt.FrameHead,
+    func writeChanged(
+        _ changes: RequestChanges, _ frame: UnsafePointer<UInt8>, _ head: Bolt.FrameHead,
         into out: UnsafeMutablePointer<UInt8>
     ) -> Int {
+        guard let version = changes.version else { return 0 }
         let count = nameCount(versionCount: version.count)
         if invocation.service.isEmpty || count > Bolt.maximumHeaderLength { return 0 }
         var at = 0
@@ -176,9 +182,10 @@ struct BoltCodec: FramedCodec, ~Copyable {
             write(group(frame), newName, &at)
         }
         for (index, key) in [Bolt.HeaderName.service, Bolt.HeaderName.targetService].enumerated() {
-            (changes + index).initialize(to: Bolt.HeaderChange(key, value: newName, valueCount: at, isAdded: false))
+            (headerChanges + index).initialize(
+                to: Bolt.HeaderChange(key, value: newName, valueCount: at, isAdded: false))
         }
-        return Bolt.rewriteHeader(frame: frame, head, changes: changes, changeCount: 2, into: out)
+        return Bolt.rewriteHeader(frame: frame, head, changes: headerChanges, changeCount: 2, into: out)
     }
 
     @inline(__always)

@@ -1,3 +1,4 @@
+import Balancing
 import Codecs
 import Configuration
 import Model
@@ -22,6 +23,7 @@ struct DubboCodec: FramedCodec, ~Copyable {
     static var noVersion: StaticString { "0.0.0" }
     static var groupName: String { "group" }
     static var knowsNoVersion: Bool { true }
+    static var takesSeveral: Bool { true }
     static var slotBits: UInt64 { 32 }
     static var idBits: UInt64 { 64 }
 
@@ -131,17 +133,36 @@ struct DubboCodec: FramedCodec, ~Copyable {
     @inline(__always)
     var timeoutMilliseconds: Int32 { invocation.timeoutMilliseconds }
 
-    func versionedBound(_ head: Dubbo.FrameHead, versionCount: Int) -> Int {
-        Dubbo.rewrittenBound(frameCount: head.frameLength, versionCount: versionCount)
+    func path(_ frame: UnsafePointer<UInt8>, _ labels: borrowing LabelTable) -> CallPath {
+        let interface = interface(frame)
+        let inBody = text(invocation.bodyService, frame).equals(interface)
+        let path = text(invocation.path, frame)
+        if path.equals(interface) { return inBody ? .interface : .other }
+        let isSame = path.equals(text(invocation.bodyService, frame))
+        return inBody || isSame ? CallPath(label: labels.find(path), isInBody: isSame) : .other
     }
 
-    func writeVersion(
-        _ version: ByteString, _ frame: UnsafePointer<UInt8>, _ head: Dubbo.FrameHead,
+    func changedBound(_ changes: RequestChanges, _ frame: UnsafePointer<UInt8>, _ head: Dubbo.FrameHead) -> Int {
+        Dubbo.rewrittenBound(frameCount: head.frameLength, written(changes, frame))
+    }
+
+    func writeChanged(
+        _ changes: RequestChanges, _ frame: UnsafePointer<UInt8>, _ head: Dubbo.FrameHead,
         into out: UnsafeMutablePointer<UInt8>
     ) -> Int {
-        Dubbo.rewriteVersion(
-            frame: frame, count: head.frameLength, invocation, version: version.base, versionCount: version.count,
-            into: out)
+        Dubbo.rewrite(
+            frame: frame, count: head.frameLength, invocation, scratch,
+            written(changes, frame), into: out)
+    }
+
+    private func written(_ changes: RequestChanges, _ frame: UnsafePointer<UInt8>) -> Dubbo.Changes {
+        func text(_ text: ByteString?) -> Dubbo.Text? { text.map { Dubbo.Text($0.base, count: $0.count) } }
+        var written = Dubbo.Changes()
+        written.version = text(changes.version)
+        written.group = text(changes.group)
+        written.path = text(changes.path)
+        if changes.path != nil { written.service = text(changes.isPathInBody ? changes.path : interface(frame)) }
+        return written
     }
 
     @inline(__always)

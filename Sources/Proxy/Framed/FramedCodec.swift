@@ -1,3 +1,4 @@
+import Balancing
 import Codecs
 import Configuration
 import Model
@@ -22,6 +23,8 @@ protocol FramedCodec: ~Copyable {
     /// Whether a host that is listed without interface version certainly has none. Otherwise it may have any: it gets requests for those
     /// that no host is listed with, as they are.
     static var knowsNoVersion: Bool { get }
+    /// Whether a request may ask for several groups, and for any interface version.
+    static var takesSeveral: Bool { get }
     /// What the third part of a service's name is called.
     static var groupName: String { get }
     /// Bits of an upstream id that number the record; the others count how often it was used.
@@ -74,11 +77,13 @@ protocol FramedCodec: ~Copyable {
     /// How long the caller waits; 0 and less when it does not say.
     var timeoutMilliseconds: Int32 { get }
 
-    /// Bytes that `writeVersion` may need for the request that was read last.
-    func versionedBound(_ head: Head, versionCount: Int) -> Int
-    /// Writes the request that was read last anew with another interface version; returns its size, 0 when that cannot be done.
-    mutating func writeVersion(
-        _ version: ByteString, _ frame: UnsafePointer<UInt8>, _ head: Head, into out: UnsafeMutablePointer<UInt8>
+    /// The path that the request that was read last names.
+    func path(_ frame: UnsafePointer<UInt8>, _ labels: borrowing LabelTable) -> CallPath
+    /// Bytes that `writeChanged` may need for the request that was read last.
+    func changedBound(_ changes: RequestChanges, _ frame: UnsafePointer<UInt8>, _ head: Head) -> Int
+    /// Writes the request that was read last anew with changes; returns its size, 0 when that cannot be done.
+    mutating func writeChanged(
+        _ changes: RequestChanges, _ frame: UnsafePointer<UInt8>, _ head: Head, into out: UnsafeMutablePointer<UInt8>
     ) -> Int
 
     /// Greymeshes that a request has come through.

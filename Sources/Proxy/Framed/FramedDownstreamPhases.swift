@@ -58,10 +58,14 @@ extension Worker {
     private func nextDeadline(_ downstream: UnsafeMutablePointer<FramedDownstream>, _ isRead: Bool) -> Int64 {
         var due = Int64.max
         if isRead && downstream.pointee.connection.isWithinFrame {
-            due = downstream.pointee.connection.progress.heardAt + settings.limits.headTimeout
+            due = frameEnd(downstream)
         }
         let takenAt = downstream.pointee.connection.link.takenAt
-        return takenAt == 0 ? due : min(due, takenAt + settings.limits.idleTimeout)
+        return takenAt == 0 ? due : min(due, lag.running(since: takenAt) + settings.limits.idleTimeout)
+    }
+
+    private func frameEnd(_ downstream: UnsafeMutablePointer<FramedDownstream>) -> Int64 {
+        lag.running(since: downstream.pointee.connection.progress.heardAt) + settings.limits.headTimeout
     }
 
     /// The timer is set for the earliest deadline there was; since then things may have gone on.
@@ -70,12 +74,12 @@ extension Worker {
     ) {
         let link = downstream.link
         if link.pointee.isClosed { return }
-        if link.pointee.takenAt != 0 && link.pointee.takenAt + settings.limits.idleTimeout <= now {
+        let takenAt = link.pointee.takenAt
+        if takenAt != 0 && lag.running(since: takenAt) + settings.limits.idleTimeout <= now {
             return closeUntaken(framed, downstream)
         }
         let isRead = link.pointee.interest.contains(.readable)
-        let frameEnd = downstream.pointee.connection.progress.heardAt + settings.limits.headTimeout
-        if isRead && downstream.pointee.connection.isWithinFrame && frameEnd <= now {
+        if isRead && downstream.pointee.connection.isWithinFrame && frameEnd(downstream) <= now {
             noteBadInput(downstream, "the rest of a frame does not come")
             return stopReading(framed, downstream)
         }

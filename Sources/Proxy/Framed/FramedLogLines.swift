@@ -11,6 +11,16 @@ extension Worker {
         buffers.append(lineStart(framed, downstream, frame), to: &request.pointee.state.logLine)
     }
 
+    /// Adds the group that has served where the request could go to several.
+    @inline(never)
+    mutating func endLogLine(
+        _ request: UnsafeMutablePointer<FramedRequest>, _ service: UnsafeMutablePointer<Service>
+    ) {
+        guard request.pointee.state.asked.isWide, request.pointee.state.served != ServiceMetrics.nobody else { return }
+        let group = service.pointee.labels[Int(request.pointee.sentTerms.group)].text
+        buffers.append(",\"served_group\":" + JSONString.quoted(group), to: &request.pointee.state.logLine)
+    }
+
     /// Records a request that has no service.
     ///
     /// - Parameter frame: what was read last; nil when nothing of the request was.

@@ -19,9 +19,11 @@ struct FramedRequest {
     var downstream: UnsafeMutablePointer<FramedDownstream>?
     /// Where the request is; nil while it waits for the registries.
     var upstream: UnsafeMutablePointer<FramedUpstream>?
-    /// Label of the interface version in `frame`, and in what was sent last.
-    var frameVersion = 0
-    var sentVersion = 0
+    /// How `frame` names what it calls, and how what was sent last does.
+    var frameTerms = CallTerms()
+    var sentTerms = CallTerms()
+    /// Where `state.asked.isWide`: the groups that it may go to.
+    var groups = CallGroups()
     /// The request while it may have to be sent again; otherwise empty.
     var frame = Buffer()
     /// Where the frame begins and ends in its connection's stream.

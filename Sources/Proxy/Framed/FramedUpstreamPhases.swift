@@ -45,13 +45,20 @@ extension Worker {
         if !upstream.pointee.isOpen { return upstream.pointee.phaseEnd }
         var due = upstream.pointee.answerBy
         if due == 0 || upstream.pointee.connection.isWithinFrame {
-            let frameEnd = upstream.pointee.connection.progress.heardAt + settings.heartbeat
+            let frameEnd = heardAt(upstream) + settings.heartbeat
             due = due == 0 ? frameEnd : min(due, frameEnd)
         }
         let takenAt = upstream.pointee.connection.link.takenAt
-        if takenAt != 0 { due = min(due, takenAt + settings.heartbeat) }
+        if takenAt != 0 { due = min(due, lag.running(since: takenAt) + settings.heartbeat) }
         if upstream.pointee.leavingUntil != 0 { due = min(due, upstream.pointee.leavingUntil) }
         return due
+    }
+
+    /// When the host was last heard. It cannot go on with a frame of which nobody reads the beginning.
+    @inline(__always)
+    private func heardAt(_ upstream: UnsafeMutablePointer<FramedUpstream>) -> Int64 {
+        let time = upstream.pointee.connection.progress.heardAt
+        return upstream.pointee.connection.isWithinFrame ? lag.running(since: time) : time
     }
 
     /// The timer is set for the earliest deadline there was; since then things may have gone on.
@@ -75,12 +82,12 @@ extension Worker {
     private mutating func keepAlive<Codec: FramedCodec & ~Copyable>(
         _ framed: Framed<Codec>, _ upstream: UnsafeMutablePointer<FramedUpstream>
     ) {
-        let silence = now - upstream.pointee.connection.progress.heardAt
+        let silence = now - heardAt(upstream)
         let seconds = silence / 1_000_000_000
         let answerBy = upstream.pointee.answerBy
         let takenAt = upstream.pointee.connection.link.takenAt
         if upstream.pointee.leavingUntil != 0 && upstream.pointee.leavingUntil <= now { stopCounting(upstream) }
-        if takenAt != 0 && takenAt + settings.heartbeat <= now {
+        if takenAt != 0 && lag.running(since: takenAt) + settings.heartbeat <= now {
             return lose(framed, upstream, "it has taken nothing for \((now - takenAt) / 1_000_000_000) s")
         }
         if silence >= settings.heartbeat && upstream.pointee.connection.isWithinFrame {

@@ -11,6 +11,7 @@ extension Worker {
         _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>, code: Int32
     ) {
         guard let service = request.pointee.state.service else { return }
+        if !request.pointee.state.logLine.isEmpty { endLogLine(request, service) }
         record(
             RequestRecord(
                 service: service, kind: Codec.kind, requested: request.pointee.state.asked.requestedLabel,

@@ -44,7 +44,9 @@ extension Worker {
         _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>
     ) -> Repetition {
         let frame = request.pointee.frame
-        guard !frame.isEmpty, request.pointee.isTwoWay, let service = request.pointee.state.service,
+        // A larger one may be here all the same: it has waited for the registries or for its connection.
+        guard !frame.isEmpty, frame.count <= FramedBounds.replayedFrame, request.pointee.isTwoWay,
+            let service = request.pointee.state.service,
             service.pointee.repeatableMethods.count > 0, let head = Codec.head(frame.bytes, count: frame.count)
         else { return Repetition() }
         guard case .named = framed.pointee.codec.read(frame.bytes, head), framed.pointee.codec.isReadable else {

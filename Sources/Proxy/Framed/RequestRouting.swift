@@ -150,9 +150,10 @@ extension Worker {
             // Nothing can be read, or nothing of it matters: any interface version will do.
             asked.isInterface = true
             asked.interfaceVersion = CallView.anyInterfaceVersion
+            if !service.pointee.takesAll { widenUnread(&asked, &request.pointee.groups, of: service) }
         } else {
             identify(
-                &asked, as: Codec.self, group: framed.pointee.codec.group(frame),
+                &asked, &request.pointee.groups, as: Codec.self, group: framed.pointee.codec.group(frame),
                 interfaceVersion: framed.pointee.codec.version(frame), of: service)
             asked.requested = requestedVersion(framed, frame, service)
         }
@@ -161,7 +162,12 @@ extension Worker {
         }
         request.pointee.state.asked = asked
         // What goes to the application behind a listener is never rewritten: there it is as if it had the host's version.
-        request.pointee.frameVersion = service.pointee.takesAll ? 0 : asked.interfaceVersion
+        request.pointee.frameTerms = CallTerms(
+            version: service.pointee.takesAll ? 0 : Int32(truncatingIfNeeded: asked.interfaceVersion),
+            group: Int32(truncatingIfNeeded: asked.group))
+        if service.pointee.hasPaths {
+            request.pointee.frameTerms.path = framed.pointee.codec.path(frame, service.pointee.labels)
+        }
     }
 
     @inline(__always)

@@ -67,8 +67,7 @@ extension Worker {
         _ count: Int, isRead: Bool, _ cause: RetryCause?, isUsable: Bool = false
     ) -> Bool {
         guard let service = request.pointee.state.service,
-            let choice = choose(
-                service, request.pointee.state.asked, tried: request.pointee.state.tried, isUsable: isUsable)
+            let choice = choose(service, request, isUsable: isUsable)
         else { return false }
         let endpoint = choice.member.pointee.endpoint
         if let cause { service.pointee.furtherTries.begin(cause, of: &request.pointee.state) }
@@ -80,7 +79,8 @@ extension Worker {
         if cause != nil { leaveUpstream(framed, request) }
         endpoint.pointee.take(now: now, timeout: settings.limits.connectTimeout)
         request.pointee.state.served = choice.cluster.pointee.version
-        request.pointee.sentVersion = Int(choice.cluster.pointee.interfaceVersion)
+        request.pointee.sentTerms = CallTerms(
+            version: choice.cluster.pointee.interfaceVersion, group: choice.cluster.pointee.group, path: choice.path)
         enqueue(framed, request, upstream, frame, count, isRead: isRead)
         if request.pointee.state.tried.count > 0 { framed.pointee.exhaustion = 0 }
         if service.pointee.retries.perTryTimeout > 0 { startTry(request, service) }
@@ -108,6 +108,16 @@ extension Worker {
     }
 
     @inline(__always)
+    private mutating func choose(
+        _ service: UnsafeMutablePointer<Service>, _ request: UnsafeMutablePointer<FramedRequest>, isUsable: Bool
+    ) -> Choice? {
+        let (asked, tried) = (request.pointee.state.asked, request.pointee.state.tried)
+        return asked.isWide
+            ? choose(service, asked, among: request.pointee.groups, tried: tried, isUsable: isUsable)
+            : choose(service, asked, tried: tried, isUsable: isUsable)
+    }
+
+    @inline(__always)
     private mutating func enqueue<Codec: FramedCodec & ~Copyable>(
         _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>,
         _ upstream: UnsafeMutablePointer<FramedUpstream>, _ frame: UnsafeMutablePointer<UInt8>, _ count: Int,
@@ -115,12 +125,14 @@ extension Worker {
     ) {
         let link = upstream.link
         let offset = link.pointee.outbound.count
-        if !Codec.knowsNoVersion && request.pointee.sentVersion == 0 {
-            request.pointee.sentVersion = ownVersion(request)
+        if !Codec.knowsNoVersion && request.pointee.sentTerms.version == 0 {
+            request.pointee.sentTerms.version = ownVersion(request)
         }
-        if request.pointee.sentVersion == request.pointee.frameVersion
-            || !appendVersioned(framed, request, upstream, frame, count, isRead: isRead)
+        if request.pointee.sentTerms == request.pointee.frameTerms
+            || !appendChanged(framed, request, upstream, frame, count, isRead: isRead)
         {
+            // What is copied out of the stream later is what was put there.
+            request.pointee.sentTerms = request.pointee.frameTerms
             buffers.append(frame, count: count, to: &link.pointee.outbound)
         }
         let written = link.pointee.outbound.count - offset
@@ -150,14 +162,15 @@ extension Worker {
     /// The interface version that the request came with: what a host gets of which none is known. What was copied out of another
     /// host's stream may have that one's.
     @inline(__always)
-    private func ownVersion(_ request: UnsafeMutablePointer<FramedRequest>) -> Int {
+    private func ownVersion(_ request: UnsafeMutablePointer<FramedRequest>) -> Int32 {
         let version = request.pointee.state.asked.interfaceVersion
-        return version == CallView.anyInterfaceVersion ? request.pointee.frameVersion : version
+        return version == CallView.anyInterfaceVersion
+            ? request.pointee.frameTerms.version : Int32(truncatingIfNeeded: version)
     }
 
-    /// Puts the request into the connection's stream with the interface version of the host that was chosen. False: this cannot
-    /// be done to it, it is to be sent as it is.
-    private mutating func appendVersioned<Codec: FramedCodec & ~Copyable>(
+    /// Puts the request into the connection's stream in the terms of the host that was chosen. False: this cannot be done to it, it
+    /// is to be sent as it is.
+    private mutating func appendChanged<Codec: FramedCodec & ~Copyable>(
         _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>,
         _ upstream: UnsafeMutablePointer<FramedUpstream>, _ frame: UnsafeMutablePointer<UInt8>, _ count: Int,
         isRead: Bool
@@ -166,15 +179,31 @@ extension Worker {
             return false
         }
         if !isRead { _ = framed.pointee.codec.read(frame, head) }
-        let label = service.pointee.labels[request.pointee.sentVersion]
-        let none = ByteString(base: Codec.noVersion.utf8Start, count: Codec.noVersion.utf8CodeUnitCount)
-        let version = label.count == 0 ? none : label
+        let changes = changes(as: Codec.self, request, service)
         let link = upstream.link
-        buffers.reserve(
-            framed.pointee.codec.versionedBound(head, versionCount: version.count), in: &link.pointee.outbound)
-        let written = framed.pointee.codec.writeVersion(version, frame, head, into: link.pointee.outbound.tail)
+        buffers.reserve(framed.pointee.codec.changedBound(changes, frame, head), in: &link.pointee.outbound)
+        let written = framed.pointee.codec.writeChanged(changes, frame, head, into: link.pointee.outbound.tail)
         link.pointee.outbound.filled(written)
         return written > 0
+    }
+
+    private func changes<Codec: FramedCodec & ~Copyable>(
+        as codec: Codec.Type, _ request: UnsafeMutablePointer<FramedRequest>, _ service: UnsafeMutablePointer<Service>
+    ) -> RequestChanges {
+        let (old, new) = (request.pointee.frameTerms, request.pointee.sentTerms)
+        var changes = RequestChanges()
+        if new.version != old.version {
+            let label = service.pointee.labels[Int(new.version)]
+            let none = ByteString(base: Codec.noVersion.utf8Start, count: Codec.noVersion.utf8CodeUnitCount)
+            changes.version = label.count == 0 ? none : label
+        }
+        if new.group != old.group { changes.group = service.pointee.labels[Int(new.group)] }
+        if new.path != old.path {
+            let label = new.path.label
+            changes.path = label == 0 ? service.pointee.name : service.pointee.labels[label]
+            changes.isPathInBody = new.path.isInBody
+        }
+        return changes
     }
 
     // MARK: Keeping requests
@@ -207,6 +236,6 @@ extension Worker {
         let count = Int(request.pointee.end &- request.pointee.position)
         hold(framed, request, upstream.pointee.connection.link.outbound.bytes + offset, count)
         Codec.unstampRequest(request.pointee.frame.bytes)
-        request.pointee.frameVersion = request.pointee.sentVersion
+        request.pointee.frameTerms = request.pointee.sentTerms
     }
 }

@@ -8,6 +8,8 @@ struct Choice {
     let member: UnsafeMutablePointer<Member>
     /// The version cluster that the host belongs to.
     let cluster: UnsafeMutablePointer<Cluster>
+    /// The path that the host has.
+    let path: CallPath
 }
 
 extension Worker {
@@ -25,10 +27,11 @@ extension Worker {
         asked.chance = asked.isSticky ? stickyKey.hash(salt: service.pointee.salt) : random.next()
     }
 
-    /// Notes the group and interface version that a request of a multiplexed protocol is for.
+    /// Notes the group and interface version that a request of a multiplexed protocol is for; several groups in `groups`.
     @inline(__always)
     func identify<Codec: FramedCodec & ~Copyable>(
-        _ asked: inout Asked, as codec: Codec.Type, group: ByteString, interfaceVersion: ByteString,
+        _ asked: inout Asked, _ groups: inout CallGroups, as codec: Codec.Type, group: ByteString,
+        interfaceVersion: ByteString,
         of service: UnsafeMutablePointer<Service>
     ) {
         asked.isInterface = true
@@ -44,6 +47,33 @@ extension Worker {
                 asked.interfaceVersion = 0
             }
         }
+        if Codec.takesSeveral
+            && (asked.group == LabelTable.unknown || asked.interfaceVersion == CallView.anyInterfaceVersion
+                || CallGroups.areAll(group))
+        {
+            widen(&asked, &groups, group, of: service)
+        }
+    }
+
+    /// Dubbo's consumers may take any interface version, and several groups.
+    @inline(never)
+    private func widen(
+        _ asked: inout Asked, _ groups: inout CallGroups, _ group: ByteString, of service: UnsafeMutablePointer<Service>
+    ) {
+        groups = CallGroups(group, in: service.pointee.labels)
+        if groups.areSeveral { asked.group = CallGroups.label }
+        asked.isWide = groups.areSeveral || asked.interfaceVersion == CallView.anyInterfaceVersion
+    }
+
+    /// A request of which nothing can be read stays with hosts without a group where there are such; else any group will do.
+    @inline(never)
+    func widenUnread(_ asked: inout Asked, _ groups: inout CallGroups, of service: UnsafeMutablePointer<Service>) {
+        let view = CallView(
+            service.pointee.clusters, group: 0, interfaceVersion: asked.interfaceVersion, isInterface: true, now: now)
+        if view.hasHosts(.any) { return }
+        groups = .all
+        asked.group = CallGroups.label
+        asked.isWide = true
     }
 
     /// What a request wants, for telling people.
@@ -69,20 +99,46 @@ extension Worker {
         return pick(decision, view, service, tried: tried, isUsable: isUsable)
     }
 
+    /// Decides version and host for a request that may go to several groups or to any interface version.
+    @inline(never)
+    mutating func choose(
+        _ service: UnsafeMutablePointer<Service>, _ asked: Asked, among groups: CallGroups, tried: TriedEndpoints,
+        isUsable: Bool
+    ) -> Choice? {
+        let view = WideView(
+            service.pointee.clusters, groups: groups, interfaceVersion: asked.interfaceVersion, now: now)
+        let decision = decide(
+            requested: asked.requested, rules: service.pointee.rules, chance: asked.chance, isSticky: asked.isSticky,
+            view: view)
+        guard let picked = view.pick(decision.target, random: &random, tried: tried, isUsable: isUsable) else {
+            return nil
+        }
+        return choice(picked.member, of: picked.cluster, service)
+    }
+
+    @inline(__always)
+    private func choice(
+        _ member: UnsafeMutablePointer<Member>, of cluster: UnsafeMutablePointer<Cluster>,
+        _ service: UnsafeMutablePointer<Service>
+    ) -> Choice {
+        Choice(
+            member: member, cluster: service.pointee.clusters.clusters + Int(member.pointee.home),
+            path: cluster.pointee.path(of: member))
+    }
+
     @inline(__always)
     private mutating func pick(
         _ decision: Decision, _ view: CallView, _ service: UnsafeMutablePointer<Service>, tried: TriedEndpoints,
         isUsable: Bool
     ) -> Choice? {
-        var member: UnsafeMutablePointer<Member>?
-        if let cluster = view.cluster(for: decision.target) {
-            member = cluster.pointee.pick(random: &random, now: now, tried: tried)
+        if let cluster = view.cluster(for: decision.target),
+            let member = cluster.pointee.pick(random: &random, now: now, tried: tried)
+        {
+            return choice(member, of: cluster, service)
         }
-        if member == nil && !isUsable, let cluster = view.clusterRegardless(for: decision.target) {
-            member = cluster.pointee.pickRegardless(random: &random, tried: tried)
-        }
-        guard let member else { return nil }
-        return Choice(
-            member: member, cluster: service.pointee.clusters.clusters + Int(member.pointee.home))
+        guard !isUsable, let cluster = view.clusterRegardless(for: decision.target),
+            let member = cluster.pointee.pickRegardless(random: &random, tried: tried)
+        else { return nil }
+        return choice(member, of: cluster, service)
     }
 }

@@ -65,7 +65,8 @@ extension Worker {
             return explanation
         }
         var asked = Asked()
-        explainInterface(request, service, &asked, &explanation)
+        var groups = CallGroups()
+        explainInterface(request, service, &asked, &groups, &explanation)
         explainRequestedVersion(request, service, &asked, &explanation)
         if asked.requested == .none && service.pointee.rules.shareCount > 0 {
             if service.pointee.sticky == .clientAddress && request.client == nil {
@@ -77,24 +78,24 @@ extension Worker {
             defer { key.free() }
             drawChance(&asked, stickyKey: key, of: service)
         }
-        explainDecision(service, asked, &explanation)
+        explainDecision(service, asked, groups, &explanation)
         return explanation
     }
 
     private func explainInterface(
         _ request: ExplainRequest, _ service: UnsafeMutablePointer<Service>, _ asked: inout Asked,
-        _ explanation: inout Explanation
+        _ groups: inout CallGroups, _ explanation: inout Explanation
     ) {
         switch request.key.kind {
         case .http: break
-        case .dubbo: explainInterface(as: DubboCodec.self, request, service, &asked, &explanation)
-        case .bolt: explainInterface(as: BoltCodec.self, request, service, &asked, &explanation)
+        case .dubbo: explainInterface(as: DubboCodec.self, request, service, &asked, &groups, &explanation)
+        case .bolt: explainInterface(as: BoltCodec.self, request, service, &asked, &groups, &explanation)
         }
     }
 
     private func explainInterface<Codec: FramedCodec & ~Copyable>(
         as codec: Codec.Type, _ request: ExplainRequest, _ service: UnsafeMutablePointer<Service>,
-        _ asked: inout Asked, _ explanation: inout Explanation
+        _ asked: inout Asked, _ groups: inout CallGroups, _ explanation: inout Explanation
     ) {
         let group = ByteString(copying: request.group)
         let version = ByteString(copying: request.interfaceVersion)
@@ -102,9 +103,9 @@ extension Worker {
             group.free()
             version.free()
         }
-        identify(&asked, as: codec, group: group, interfaceVersion: version, of: service)
+        identify(&asked, &groups, as: codec, group: group, interfaceVersion: version, of: service)
         let versionText = request.interfaceVersion.isEmpty ? "\(Codec.noVersion)" : request.interfaceVersion
-        let groupText = request.group.isEmpty ? "none" : request.group
+        let groupText = request.group.isEmpty ? "none" : groups.areSeveral ? "any of \(request.group)" : request.group
         explanation.steps.append("call of interface version \(versionText), \(Codec.groupName) \(groupText)")
         if versionText != "\(Codec.noVersion)" && asked.interfaceVersion == 0 {
             explanation.steps.append(
@@ -140,34 +141,64 @@ extension Worker {
     }
 
     private mutating func explainDecision(
-        _ service: UnsafeMutablePointer<Service>, _ asked: Asked, _ explanation: inout Explanation
+        _ service: UnsafeMutablePointer<Service>, _ asked: Asked, _ groups: CallGroups,
+        _ explanation: inout Explanation
     ) {
-        let view = CallView(
-            service.pointee.clusters, group: asked.group, interfaceVersion: asked.interfaceVersion,
-            isInterface: asked.isInterface, now: now)
-        let decision = decide(
-            requested: asked.requested, rules: service.pointee.rules, chance: asked.chance, isSticky: asked.isSticky,
-            view: view)
+        let decision: Decision
+        let clusters: [UnsafeMutablePointer<Cluster>]
+        if asked.isWide {
+            let view = WideView(
+                service.pointee.clusters, groups: groups, interfaceVersion: asked.interfaceVersion, now: now)
+            decision = decide(asked, of: service, view)
+            clusters = view.clusters(for: decision.target)
+        } else {
+            let view = CallView(
+                service.pointee.clusters, group: asked.group, interfaceVersion: asked.interfaceVersion,
+                isInterface: asked.isInterface, now: now)
+            decision = decide(asked, of: service, view)
+            let cluster = view.cluster(for: decision.target) ?? view.clusterRegardless(for: decision.target)
+            clusters = cluster.map { [$0] } ?? []
+        }
         explanation.steps.append(reasonText(decision, service))
         if decision.target != decision.wanted || decision.fallback != .none {
             explanation.steps.append("\(targetText(decision.wanted, service)) cannot serve: no usable host")
             explanation.steps.append(fallbackText(decision, service))
         }
-        guard let cluster = view.cluster(for: decision.target) ?? view.clusterRegardless(for: decision.target) else {
-            return
-        }
-        explanation.cluster =
-            cluster.pointee.isUnion ? "any" : service.pointee.labels[Int(cluster.pointee.version)].text
+        guard let first = clusters.first else { return }
+        let isOne = clusters.allSatisfy { !$0.pointee.isUnion && $0.pointee.version == first.pointee.version }
+        explanation.cluster = isOne ? service.pointee.labels[Int(first.pointee.version)].text : "any"
         explanation.version = explanation.cluster
-        for index in 0..<cluster.pointee.count {
-            let endpoint = cluster.pointee.members[index].endpoint
-            if endpoint.pointee.isUsable(now: now) || decision.fallback == .unusable {
-                explanation.hosts.append(endpoint.pointee.address.description)
-            }
+        var paths: [String] = []
+        for cluster in clusters {
+            explainHosts(of: cluster, service, isUnusable: decision.fallback == .unusable, &explanation, &paths)
         }
+        let count = clusters.reduce(0) { $0 + $1.pointee.count }
         explanation.steps.append(
-            "\(targetText(decision.target, service)) serves with \(explanation.hosts.count) of \(cluster.pointee.count) hosts"
-        )
+            "\(targetText(decision.target, service)) serves with \(explanation.hosts.count) of \(count) hosts")
+        explanation.steps += paths
+    }
+
+    private func decide<View: ClusterView>(
+        _ asked: Asked, of service: UnsafeMutablePointer<Service>, _ view: View
+    ) -> Decision {
+        Routing.decide(
+            requested: asked.requested, rules: service.pointee.rules, chance: asked.chance, isSticky: asked.isSticky,
+            view: view)
+    }
+
+    private func explainHosts(
+        of cluster: UnsafeMutablePointer<Cluster>, _ service: UnsafeMutablePointer<Service>, isUnusable: Bool,
+        _ explanation: inout Explanation, _ paths: inout [String]
+    ) {
+        for index in 0..<cluster.pointee.count {
+            let member = cluster.pointee.members + index
+            let endpoint = member.pointee.endpoint
+            if !endpoint.pointee.isUsable(now: now) && !isUnusable { continue }
+            let address = endpoint.pointee.address.description
+            explanation.hosts.append(address)
+            let path = cluster.pointee.path(of: member).label
+            if path != 0 { paths.append("\(address) is called by its path \(service.pointee.labels[path].text)") }
+        }
     }
 
     private func reasonText(_ decision: Decision, _ service: UnsafeMutablePointer<Service>) -> String {

@@ -39,6 +39,8 @@ struct Service: ~Copyable {
     var usedAt: Int64 = 0
     var labels = LabelTable()
     var clusters = ClusterSet()
+    /// Dubbo: a host has a path of its own.
+    var hasPaths = false
     var rules = Rules()
     /// Where the sticky key stands: nil when requests do not stick.
     var sticky: StickyKey?
@@ -124,6 +126,8 @@ struct Asked {
     var group = 0
     var interfaceVersion = 0
     var isInterface = false
+    /// The call may go to several groups, which `CallGroups` names, or to any interface version, as it says itself.
+    var isWide = false
 
     /// The requested version as counters know it.
     var requestedLabel: Int32 {

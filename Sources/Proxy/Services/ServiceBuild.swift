@@ -69,6 +69,7 @@ extension Worker {
         // Hosts that stay keep their endpoint and its connections; those that went finish what is in flight.
         let clusters = build.builder.finish(replacing: service.pointee.clusters, random: &random)
         retire(&service.pointee.clusters, for: clusters)
+        service.pointee.hasPaths = build.builder.snapshot.hasPaths
         service.pointee.settleLabels()
         service.pointee.state = .ready
         resumeWaiting(service)

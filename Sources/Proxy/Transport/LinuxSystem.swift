@@ -5,12 +5,14 @@ import Runtime
 /// The system as it is: plain calls, and one epoll set for the worker.
 struct LinuxSystem: SystemCalls {
     private let poller: UnsafeMutablePointer<Poller>
+    /// Events of one wait.
+    private static let mostEvents = 512
 
     /// A system with an empty epoll set.
     ///
     /// - Throws: `SystemError` when there is no descriptor for the set.
     init() throws {
-        let poller = try Poller(capacity: 512)
+        let poller = try Poller(capacity: Self.mostEvents)
         self.poller = .allocate(capacity: 1)
         self.poller.initialize(to: poller)
     }
@@ -89,6 +91,9 @@ struct LinuxSystem: SystemCalls {
 
     @inline(__always)
     func wait(milliseconds: Int32) -> Int { poller.pointee.wait(milliseconds: milliseconds) }
+
+    @inline(__always)
+    func isFull(_ count: Int) -> Bool { count >= Self.mostEvents }
 
     @inline(__always)
     func event(_ index: Int) -> (token: UInt64, readiness: Readiness) { poller.pointee.event(index) }

@@ -46,6 +46,8 @@ public protocol SystemCalls {
     func unwatch(_ descriptor: Int32)
     /// Waits for events; returns how many there are.
     func wait(milliseconds: Int32) -> Int
+    /// Whether a wait that has told so many events may have left others that were ready.
+    func isFull(_ count: Int) -> Bool
     /// The event at `index` of the last wait.
     func event(_ index: Int) -> (token: UInt64, readiness: Readiness)
 

@@ -43,6 +43,7 @@ public struct Worker<System: SystemCalls>: ~Copyable {
     /// Whether another turn is to follow: not after `stop`, nor after the last request of a drain.
     public internal(set) var running = true
     var updates = Updates()
+    var lag = Lag()
     /// Bytes of `scratch`.
     static var scratchSize: Int { 65_536 }
     /// Bytes of `output`: more than the largest head with what is added to it.
@@ -93,13 +94,16 @@ public struct Worker<System: SystemCalls>: ~Copyable {
 
     /// Waits for events and carries them out: changes, connections, timers, and what their batch has put together.
     public mutating func turn() {
-        let count = system.wait(milliseconds: pollMilliseconds)
-        now = system.nanoseconds
+        let longest = pollMilliseconds
+        let count = system.wait(milliseconds: longest)
+        let time = system.nanoseconds
+        lag.note(now, now: time, longest: longest, isFull: system.isFull(count))
+        now = time
         for number in 0..<count {
             let (token, readiness) = system.event(number)
             dispatch(Token(rawValue: token), readiness)
         }
-        fireTimers()
+        if !lag.isBehind { fireTimers() }
         // Before the batch is finished: what this queues must not wait for the next event.
         if updates.isWaiting { advanceUpdates() }
         finishBatch()
@@ -193,8 +197,10 @@ public struct Worker<System: SystemCalls>: ~Copyable {
         if now - notes.refilledAt >= 1_000_000_000 { everySecond() }
         if logLines.count > 32_768 { writeAccessLog() }
         if drainingSince != 0 {
-            closeDrained(dubbo)
-            closeDrained(bolt)
+            if !lag.isBehind {
+                closeDrained(dubbo)
+                closeDrained(bolt)
+            }
             checkDrained()
         }
     }

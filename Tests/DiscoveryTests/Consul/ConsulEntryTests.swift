@@ -135,6 +135,11 @@ import Testing
         #expect(host.host == "10.0.0.1" && host.port == 20880 && host.instance.weight == 0.5)
         #expect(host.instance.interfaceVersion == "2.0.0" && host.instance.group == "blue")
         #expect(host.instance.metadata["dubbo.tag"] == "gray")
+        #expect(host.instance.metadata["path"] == nil)
+        for (path, own) in [("com.acme.Echo", nil), ("/ctx/echo", "ctx/echo")] {
+            let named = tags.replacing("side=provider", with: "path=\(path)")
+            #expect(try read(Entry(port: "1", tags: named)).dubbo.get().instance.metadata["path"] == own)
+        }
         let tri = tags.replacing("side=provider", with: "protocol=tri")
         #expect(read(Entry(port: "50051", tags: tri)).dubbo == .failure(.unsupportedProtocol))
     }

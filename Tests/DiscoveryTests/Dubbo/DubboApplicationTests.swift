@@ -95,6 +95,26 @@ import Testing
         #expect(providers.unused == [.disabled: 1, .unsupportedProtocol: 1])
     }
 
+    /// A path belongs to an interface; its application, and so the release of its Dubbo, does not say so.
+    @Test func aPathOfItsOwnIsKept() throws {
+        let text = """
+            {"services":{"a.Own:dubbo":{"protocol":"dubbo","path":"/ctx/own","params":{}},
+            "a.Usual:dubbo":{"protocol":"dubbo","path":"a.Usual"},"a.Silent:dubbo":{"protocol":"dubbo"}}}
+            """
+        let metadata = try #require(DubboMetadata(Array(text.utf8)))
+        let application = try #require(
+            Self.application(["dubbo.endpoints": Self.endpoints, "path": "/actuator", "zone": "a"]))
+        func labels(_ interface: String, _ metadata: DubboMetadata?) throws -> [String: String] {
+            try #require(application.providers(of: interface, metadata).hosts.first).instance.metadata.dictionary
+        }
+        let usual = ["application": "shop", "zone": "a"]
+        #expect(
+            try labels("a.Own", metadata) == usual.merging(["path": "ctx/own", "release": "3"]) { $1 })
+        #expect(try labels("a.Usual", metadata) == usual)
+        #expect(try labels("a.Silent", metadata) == usual)
+        #expect(try labels("a.Any", nil) == usual)
+    }
+
     @Test(arguments: ["", "{}", "[]", #"{"services":[]}"#, #"{"services":{"a"}}"#, #"{"services":{"a":1}"#])
     func refusesWhatIsNoMetadata(text: String) { #expect(DubboMetadata(Array(text.utf8)) == nil) }
 }

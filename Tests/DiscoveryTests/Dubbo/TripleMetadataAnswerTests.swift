@@ -85,6 +85,14 @@ import Testing
         #expect(throws: DubboMetadataFailure(.wrongRevision, "knows no such revision")) { try read([]) }
     }
 
+    @Test func readsThePath() throws {
+        for (path, own) in [("a.Echo", nil), ("orders/v1", "orders/v1"), ("", nil)] {
+            let service = FakeTriple.service("dubbo", version: "1.0.0", port: 1, path: path)
+            let metadata = try read(FakeTriple.metadata("both", Self.revision, [("a.Echo:1.0.0:dubbo", service)]))
+            #expect(metadata.services(of: "a.Echo").map { $0.parameters["path"] } == [own])
+        }
+    }
+
     @Test func readsOtherFormsOfTheSame() throws {
         // The services come first, fields that nobody knows in between; a service without a protocol is left out.
         let unknown: [UInt8] = [0x52, 1, 7, 0x58, 0x96, 1, 0x5d, 1, 2, 3, 4, 0x61, 1, 2, 3, 4, 5, 6, 7, 8]

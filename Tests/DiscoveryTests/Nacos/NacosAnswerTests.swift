@@ -183,6 +183,12 @@ import Testing
         #expect(host(["protocol": "dubbo", "weight": "nan"])?.instance.weight == 1)
         #expect(host(["protocol": "dubbo", "weight": "50"], weight: 0)?.instance.weight == 0)
         #expect(host(["protocol": "dubbo"], weight: 5)?.instance.weight == 1)
+        func path(_ metadata: [String: String]) -> String? { host(metadata)?.instance.metadata["path"] }
+        let own = ["protocol": "dubbo", "path": "ctx/orders", "interface": "a.B", "release": "3.3.6"]
+        #expect(path(own) == "ctx/orders" && host(own)?.instance.metadata["release"] == "3.3.6")
+        #expect(path(["protocol": "dubbo", "path": "a.B", "interface": "a.B"]) == nil)
+        #expect(path(["protocol": "dubbo", "path": "/orders"]) == "orders")
+        #expect(path(["protocol": "dubbo", "path": "a.B"]) == nil)
         for metadata in [
             [:], ["protocol": "tri"], ["protocol": "rest"], ["protocol": "dubbo", "category": "consumers"],
             ["protocol": "dubbo", "enabled": "false"], ["protocol": "dubbo", "disabled": "true"],

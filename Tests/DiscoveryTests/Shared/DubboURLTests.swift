@@ -48,6 +48,10 @@ import Testing
     @Test func aPathOfItsOwnIsKept() throws {
         let own = try #require(DubboURL("dubbo://h:1/orders/v1?interface=a.Orders")).provider.get()
         #expect(own.instance.metadata["path"] == "orders/v1")
+        // A context path stands in it already.
+        let context = try #require(DubboURL("dubbo://h:1/ctx/a.Orders?interface=a.Orders&contextpath=ctx")).provider
+            .get()
+        #expect(context.instance.metadata["path"] == "ctx/a.Orders")
         let usual = try #require(DubboURL("dubbo://h:1/a.Orders?interface=a.Orders&path=a.Orders")).provider.get()
         #expect(usual.instance.metadata["path"] == nil)
     }

@@ -114,7 +114,8 @@ final class FakeTriple {
     }
 
     static func service(
-        _ scheme: String, version: String, group: String = "", port: UInt64, _ parameters: [String: String] = [:]
+        _ scheme: String, version: String, group: String = "", port: UInt64, path: String = "a.Echo",
+        _ parameters: [String: String] = [:]
     ) -> [UInt8] {
         var service = Protobuf.Writer()
         service.field(1, "a.Echo".utf8)
@@ -122,7 +123,7 @@ final class FakeTriple {
         if !version.isEmpty { service.field(3, version.utf8) }
         service.field(4, scheme.utf8)
         service.field(5, port)
-        service.field(6, "a.Echo".utf8)
+        service.field(6, path.utf8)
         for (name, value) in parameters.sorted(by: { $0.key < $1.key }) {
             var entry = Protobuf.Writer()
             entry.field(1, name.utf8)

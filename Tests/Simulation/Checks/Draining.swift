@@ -17,7 +17,7 @@ extension World {
         let reason = reasonToDrain()
         let idle = now - max(begin, lastDrainReason)
         if reason != nil { lastDrainReason = now }
-        if reason == nil && idle > Self.drainPatience {
+        if reason == nil && idle > Self.drainPatience + stoppedTime {
             fail("drain takes too long", "nothing is in flight", open.first)
             return false
         }

@@ -101,7 +101,9 @@ extension World {
     private func judgeRefused(_ request: Request, _ status: Int) {
         if request.isDoomed || drainedAt != nil || isLiedTo(request) { return }
         let allowed = request.plan.isTooLong ? [400] : allowedErrors(request)
-        if !mayBeDropped(request), let delivered = request.deliveredAt, let start = request.headDoneAt,
+        // A host that has sent an answer of its own making first has had its say.
+        let isLiedTo = request.seen.contains { hosts[$0.host].faults.contains(.lying) }
+        if !mayBeDropped(request), !isLiedTo, let delivered = request.deliveredAt, let start = request.headDoneAt,
             isDue(request, start, delivered)
         {
             return fail("answer lost", "\(status), though the answer of a host was there", request)
@@ -144,8 +146,9 @@ extension World {
         let waited = now - start + 10_000_000
         // The time for waiting to be told of a service's hosts is part of the timeout, which may be told with them.
         let shortest = all.compactMap { $0.listing?.timeoutMilliseconds }.min() ?? 0
-        if !request.wasKnown && waited >= Int64(shortest) * 1_000_000 { errors.insert(504) }
         let isTold = request.wasKnown && all.allSatisfy { $0.listing != nil }
+        let isShortest = waited >= Int64(shortest) * 1_000_000
+        if isShortest && (!isTold || request.lostTime > 0) { errors.insert(504) }
         let mayBeSlow = !request.seen.isEmpty || plan.isHeldBack || request.lostTime > 0 || !isTold
         if waited >= timeout(request, start) && mayBeSlow {
             errors.formUnion([504, 408])
@@ -181,6 +184,8 @@ extension World {
     func judgeOneWay() {
         for request in finished where request.plan.isOneWay && request.isSent && !request.isDoomed {
             if !request.wholeAt.isEmpty || drainedAt != nil || !shortages.isEmpty || request.plan.isTooLong { continue }
+            // Its time may have been over before it could be sent.
+            if request.lostTime > 0 { continue }
             let start = request.startedAt ?? now
             let all = listings[request.plan.service].during(start, now)
             let isListed =

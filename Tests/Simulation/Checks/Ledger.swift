@@ -6,7 +6,7 @@ extension World {
     var acceptPause: Int64 { 2_100_000_000 }
 
     /// Connections may wait to be accepted.
-    var isShortOfDescriptors: Bool { now - kernel.failedAt < acceptPause }
+    var isShortOfDescriptors: Bool { now - kernel.failedAt < acceptPause + stoppedTime }
 
     /// Its turn has come and its head is sent.
     func begin(_ request: Request) {
@@ -14,6 +14,7 @@ extension World {
         request.startedAt = now
         request.wasKnown = listings[request.plan.service].isKnown(at: now)
         if clients[request.client]?.isPaused == true { request.wasPaused = true }
+        if let stoppedUntil { request.lostTime += stoppedUntil - now }
         open.append(request)
     }
 

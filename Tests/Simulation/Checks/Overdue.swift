@@ -1,13 +1,16 @@
 // Connections that are for the worker to end, by when.
 extension World {
     private static var second: Int64 { 1_000_000_000 }
-    /// What timers, and a process that is frozen for a moment, may take.
+    /// What timers may take.
     private static var slack: Int64 { second }
+
+    /// For how long something has been the case while the worker could see it.
+    private func time(since begin: Int64) -> Int64 { now - max(begin, resumedAt) }
 
     /// Nothing else is to happen now: no connection is waited for longer than is promised.
     func checkConnections() {
-        for entry in pending where entry.socket.phase == .connecting && now - entry.since > 1 * Self.second + Self.slack
-        {
+        for entry in pending
+        where entry.socket.phase == .connecting && time(since: entry.since) > 1 * Self.second + Self.slack {
             return fail("kept for ever", "host \(entry.host?.number ?? -1) does not accept", nil)
         }
         for connection in hostConnections where !connection.isClosed && !connection.socket.isPeerClosed {
@@ -19,7 +22,7 @@ extension World {
         for client in allClients where !client.isClosed {
             note(client)
             guard let since = client.endIsDueSince, !client.socket.isPeerClosed else { continue }
-            if now - since > timeToEnd(client) + Self.slack {
+            if time(since: since) > timeToEnd(client) + Self.slack {
                 return fail("kept for ever", "a client that does not go on", client.waiting.first)
             }
         }
@@ -28,10 +31,12 @@ extension World {
     /// A host that is silent for half a minute gets a heartbeat, and has a minute to answer.
     private func problem(with connection: HostConnection) -> String? {
         guard let framed = connection as? FramedHostConnection else { return nil }
-        if let frozen = framed.frozenAt, now - frozen > 90 * Self.second + Self.slack { return "is silent" }
-        if let stalled = framed.stalledAt, now - stalled > 30 * Self.second + Self.slack { return "stops in a frame" }
+        if let frozen = framed.frozenAt, time(since: frozen) > 90 * Self.second + Self.slack { return "is silent" }
+        if let stalled = framed.stalledAt, time(since: stalled) > 30 * Self.second + Self.slack {
+            return "stops in a frame"
+        }
         let isWell = framed.frozenAt == nil && framed.stalledAt == nil && framed.output.isEmpty
-        if isWell, now - framed.activeAt > 30 * Self.second + Self.slack { return "gets no heartbeat" }
+        if isWell, time(since: framed.activeAt) > 30 * Self.second + Self.slack { return "gets no heartbeat" }
         return nil
     }
 

@@ -29,6 +29,10 @@ final class Kernel {
     static let firstDescriptor: Int32 = 100_000
 
     var now: Int64 = 1_000_000_000_000
+    /// The next wait ends at once and tells nothing: so it does on Linux when the process was stopped meanwhile.
+    var isInterrupted = false
+    /// Events of the last wait that were ready beside those that it tells: it holds only so many.
+    private(set) var isFull = false
     /// Work takes no time at all.
     var isTimeStopped = false
     var random: FastRandom
@@ -175,7 +179,13 @@ final class Kernel {
             let limit = now + Int64(milliseconds) * 1_000_000
             while events.isEmpty && surroundings.whileIdle(until: limit) { collect() }
         }
-        if events.count > 1 { choose() }
+        isFull = false
+        if isInterrupted {
+            isInterrupted = false
+            events.removeAll(keepingCapacity: true)
+        } else if events.count > 1 {
+            choose()
+        }
         trace?(
             "wait(\(milliseconds)) = \(events.map { String($0.readiness.rawValue, radix: 16) }) at \(now / 1_000_000) ms"
         )
@@ -207,7 +217,10 @@ final class Kernel {
     /// A random order, and sometimes only some.
     private func choose() {
         events.shuffle(using: &random)
-        if random.below(3) == 0 { events.removeLast(Int(random.below(UInt64(events.count)))) }
+        if random.below(3) > 0 { return }
+        let left = Int(random.below(UInt64(events.count)))
+        events.removeLast(left)
+        isFull = left > 0
     }
 
     func take<Message>(_ mailbox: Mailbox<Message>) -> [Message] {

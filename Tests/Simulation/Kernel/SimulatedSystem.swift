@@ -40,6 +40,7 @@ struct SimulatedSystem: SystemCalls {
     }
     func unwatch(_ descriptor: Int32) { kernel.unwatch(descriptor) }
     func wait(milliseconds: Int32) -> Int { kernel.wait(milliseconds: milliseconds) }
+    func isFull(_ count: Int) -> Bool { kernel.isFull }
     func event(_ index: Int) -> (token: UInt64, readiness: Readiness) { kernel.event(index) }
 
     /// Time passes with every look at it, so that work that is done in steps is interrupted now and then.

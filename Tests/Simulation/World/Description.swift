@@ -43,7 +43,7 @@ extension Action: CustomStringConvertible {
         case .failConnects(let count, let code): "the next \(count) connects fail with \(code)"
         case .failAccepts(let count, let code): "the next \(count) accepts fail with \(code)"
         case .time(let milliseconds): "\(milliseconds) ms pass"
-        case .freeze(let milliseconds): "the process is frozen for \(milliseconds) ms"
+        case .freeze(let milliseconds): "the worker stands still for \(milliseconds) ms"
         }
     }
 }

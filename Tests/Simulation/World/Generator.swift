@@ -16,10 +16,12 @@ struct Generator {
     }
 
     private var random: FastRandom
-    private(set) var plan = Plan()
+    var plan = Plan()
     private(set) var flavour = Flavour.calm
     /// Where each client has connected.
-    private var doors: [Door] = []
+    var doors: [Door] = []
+    /// What is added belongs to a scene already.
+    var isWithinScene = false
 
     static func plan(seed: UInt64) -> Plan {
         var generator = Generator(random: FastRandom(seed: seed &* 0x9e37_79b9_7f4a_7c15 &+ 77))
@@ -43,7 +45,7 @@ struct Generator {
         let count = 5 + below(pick([10, 30, 60]))
         for _ in 0..<count { addSomething() }
         if flavour == .changes && chance(40) || flavour == .everything && chance(15) {
-            add(.drain)
+            if chance(50) { addWaiting() } else { add(.drain) }
             for _ in 0..<below(8) { addSomething() }
         }
     }
@@ -76,9 +78,9 @@ struct Generator {
         hosts += count
     }
 
-    private mutating func add(_ action: Action, _ gap: Step.Gap) { plan.steps.append(Step(action: action, gap: gap)) }
+    mutating func add(_ action: Action, _ gap: Step.Gap) { plan.steps.append(Step(action: action, gap: gap)) }
 
-    private mutating func add(_ action: Action) {
+    mutating func add(_ action: Action) {
         let gap: Step.Gap
         switch below(10) {
         case 0..<4: gap = .together
@@ -90,7 +92,7 @@ struct Generator {
 
     // MARK: Steps
 
-    private mutating func addSomething() {
+    mutating func addSomething() {
         let dice = below(100)
         switch flavour {
         case .calm where dice < 90: addTraffic()
@@ -117,11 +119,12 @@ struct Generator {
         }
     }
 
-    private mutating func addTraffic() {
+    mutating func addTraffic() {
         let service = below(plan.services.count)
         let kind = plan.services[service].kind
         if chance(7) { return addBurst() }
         if chance(6) { return add(.inquire(makeQuestion(service)), .quiet) }
+        if chance(3) { return addStop() }
         let door = plan.door(service)
         var client = -1
         if !doors.isEmpty && chance(75) { client = below(doors.count) }
@@ -148,51 +151,6 @@ struct Generator {
         }
     }
 
-    /// Several requests whose answers come one after the other, and a client that does not wait for all of them.
-    private mutating func addBurst() {
-        let service = below(plan.services.count)
-        let client = doors.count
-        doors.append(plan.door(service))
-        add(.open(client: client, plan.door(service)))
-        for number in 0..<3 + below(4) {
-            var request = makeRequest(service, plan.services[service].kind)
-            if case .answer(var answer) = request.reactions[0] {
-                answer.delayMilliseconds = number == 0 ? 150 : pick([0, 0, 1, 3])
-                request.reactions[0] = .answer(answer)
-            }
-            add(.request(client: client, request), .together)
-        }
-        if chance(30) { add(.time(milliseconds: pick([1, 3]))) }
-        // Answers may come in the same turn.
-        let gap = Step.Gap.turns(below(9))
-        switch below(6) {
-        case 0: add(.halfClose(client: client), gap)
-        case 1, 2: add(.close(client: client), gap)
-        case 3, 4: add(.reset(client: client), gap)
-        default: break
-        }
-    }
-
-    /// A client that owes the rest of a body, and another one soon after its time is over.
-    private mutating func addSlowBody() {
-        guard let service = plan.firstHTTP else { return addTraffic() }
-        let version = below(3)
-        for number in 0..<2 {
-            let client = doors.count
-            doors.append(plan.door(service))
-            add(.open(client: client, plan.door(service)))
-            var request = RequestPlan()
-            request.service = service
-            request.version = version
-            if number == 0 {
-                (request.method, request.framing, request.bodySize) = ("POST", .length, 1000)
-                request.holding = .body
-            }
-            add(.request(client: client, request))
-            if number == 0 { add(.time(milliseconds: pick([400, 2100]))) }
-        }
-    }
-
     private mutating func makeTogether() {
         let last = plan.steps.removeLast()
         plan.steps.append(Step(action: last.action, gap: .together))
@@ -216,7 +174,7 @@ struct Generator {
             if !doors.isEmpty { add(.ping(client: below(doors.count))) }
         case 0: add(.report)
         case 1: addTime()
-        case 2: add(.freeze(milliseconds: pick([1, 20, 150])))
+        case 2: addStop()
         default: add(.closeIdle(host: anyHost()))
         }
     }
@@ -262,11 +220,12 @@ struct Generator {
         case 4: add(.pause(client: client))
         case 5: add(.resume(client: client))
         case 6: add(.garbage(client: client))
-        default: add(.freeze(milliseconds: pick([1, 20, 150])))
+        default: addStop()
         }
     }
 
     private mutating func addChange() {
+        if chance(10) { return addChurn() }
         let service = below(plan.services.count)
         if plan.services[service].isInbound { return add(.report) }
         switch below(8) {

@@ -2,7 +2,24 @@
 extension World {
     func performAll(from first: (index: Int, step: Step)) {
         perform(first.index, first.step.action)
-        while inquiry == nil, let step = script.together() { perform(step.index, step.step.action) }
+        while inquiry == nil, let step = script.together() {
+            if let end = stoppedUntil, end > now {
+                goOnWithoutWorker(until: now + Int64(kernel.random.below(UInt64(end - now))))
+            }
+            perform(step.index, step.step.action)
+        }
+        guard let end = stoppedUntil else { return }
+        goOnWithoutWorker(until: end)
+        stoppedUntil = nil
+        resumedAt = now
+        kernel.isInterrupted = kernel.random.below(2) == 0
+    }
+
+    /// The worker stands still, and what is performed together with this happens meanwhile.
+    private func stop(for time: Int64) {
+        stoppedUntil = max(stoppedUntil ?? 0, now) + time
+        stoppedTime += time
+        for request in requests.values where request.headSentAt != nil { request.lostTime += time }
     }
 
     private func perform(_ index: Int, _ action: Action) {
@@ -37,9 +54,7 @@ extension World {
             shortages.append(now)
             kernel.acceptFailures += Array(repeating: code, count: count)
         case .time(let milliseconds): script.timeEnd = now + Int64(milliseconds) * 1_000_000
-        case .freeze(let milliseconds):
-            kernel.now += Int64(milliseconds) * 1_000_000
-            for request in open { request.lostTime += Int64(milliseconds) * 1_000_000 }
+        case .freeze(let milliseconds): stop(for: Int64(milliseconds) * 1_000_000)
         }
     }
 
@@ -61,8 +76,8 @@ extension World {
             for connection in hosts[number].connections { connection.close(asReset: true) }
         case .closeIdle(let number):
             for connection in hosts[number].connections where connection.isIdle && !connection.isFrozen {
-                // Something is on its way to it: that is lost.
-                if connection.socket.hasNews { hosts[number].spoil(.broken) }
+                // Something is on its way to it, or will be: that is lost.
+                if connection.socket.hasNews || connection.readCount == 0 { hosts[number].spoil(.broken) }
                 connection.close()
             }
         case .readonly(let number):

@@ -114,7 +114,7 @@ enum Action {
     case failAccepts(count: Int, code: Int32)
     /// Time in which nothing else happens.
     case time(milliseconds: Int)
-    /// The process does not run for a while: what happened meanwhile comes in one batch.
+    /// The process does not run for a while: what happened meanwhile, steps of the same moment too, comes in one batch.
     case freeze(milliseconds: Int)
 }
 

@@ -28,6 +28,11 @@ final class World: Surroundings {
     /// Times at which something of our own was short.
     var shortages: [Int64] = []
     var drainedAt: Int64?
+    /// Until when the worker stands still; nil when it does not.
+    var stoppedUntil: Int64?
+    /// Nanoseconds that it has stood still, and when it last went on.
+    var stoppedTime: Int64 = 0
+    var resumedAt: Int64 = 0
     /// When draining last had something to wait for.
     var lastDrainReason: Int64 = 0
     var reports: [(id: UInt64, report: WorkerReport)] = []
@@ -88,7 +93,8 @@ final class World: Surroundings {
     }
 
     func whileIdle(until limit: Int64) -> Bool {
-        if failure != nil { return false }
+        // The worker looks after its timers before anything else happens.
+        if failure != nil || now >= limit { return false }
         if act(eagerness: 256) { return true }
         takeEvents()
         for index in listings.indices { listings[index].take(now: now) }
@@ -113,6 +119,17 @@ final class World: Surroundings {
     func finish() {
         heal()
         while act(eagerness: 256) {}
+    }
+
+    /// Everybody but the worker goes on.
+    func goOnWithoutWorker(until end: Int64) {
+        while true {
+            while act(eagerness: 256) {}
+            let next = peers.compactMap(\.nextTime).min() ?? .max
+            if next <= now || next > end { break }
+            kernel.now = next
+        }
+        kernel.now = max(now, end)
     }
 
     private func pass(until time: Int64) -> Bool {

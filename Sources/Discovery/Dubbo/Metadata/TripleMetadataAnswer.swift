@@ -86,14 +86,14 @@ struct TripleMetadataAnswer: DubboMetadataReading {
 
     private func service(_ range: Range<Int>) throws -> DubboMetadata.Service {
         var reader = Protobuf.Reader(bytes, range)
-        var texts = [String](repeating: "", count: 5)
+        var texts = [String](repeating: "", count: 7)
         var port: UInt16 = 0
         var parameters: [String: String] = [:]
         var size = 0
         for _ in 0..<limits.fields {
             guard let (field, value) = try reader.next() else { break }
             switch (field, value) {
-            case (1...4, .bytes(let range)): texts[Int(field)] = try reader.text(range)
+            case (1...4, .bytes(let range)), (6, .bytes(let range)): texts[Int(field)] = try reader.text(range)
             case (5, .number(let number)): port = UInt16(exactly: number) ?? 0
             case (7, .bytes(let range)):
                 guard parameters.count < limits.parameters, size + range.count <= limits.parameterBytes,
@@ -104,6 +104,7 @@ struct TripleMetadataAnswer: DubboMetadataReading {
             default: break
             }
         }
+        if !texts[6].isEmpty { parameters["path"] = texts[6] }
         return DubboMetadata.Service(
             interface: texts[1], version: DubboProvider.version(texts[3].isEmpty ? parameters["version"] : texts[3]),
             group: texts[2].isEmpty ? parameters["group"] ?? "" : texts[2], scheme: texts[4], port: port,

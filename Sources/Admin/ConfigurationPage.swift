@@ -61,7 +61,16 @@ extension JSON {
             Member(name: "merge", value: .text(policy.merge.rawValue)),
             Member(name: "warmup", value: policy.warmup.map { .duration($0) } ?? .null),
             Member(name: "timeout", value: .duration(policy.timeout)),
+            Member(name: "retries", value: retries(policy.retries)),
         ]
+    }
+
+    private static func retries(_ policy: RetryPolicy) -> JSON {
+        .object([
+            "attempts": .count(policy.attempts), "on": .texts(policy.causes),
+            "methods": policy.methods.map { .texts($0) } ?? .null,
+            "per_try_timeout": policy.perTryTimeout.map { .duration($0) } ?? .null, "budget": .count(policy.budget),
+        ])
     }
 
     fileprivate static func registry(_ registry: RegistryConfiguration) -> JSON {

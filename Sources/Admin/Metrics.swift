@@ -14,6 +14,7 @@ extension AdminServer {
         addRequests(services, to: page)
         addResponses(services, to: page)
         addDurations(services, to: page)
+        addRetries(services.filter { !$0.value.retries.isEmpty }, to: page)
         page.add { self.writeListeners(traffic, &$0) }
         addHosts(traffic, to: page)
         page.add { self.writeRegistries(&$0) }
@@ -81,6 +82,20 @@ extension AdminServer {
                     ["service": key.name, "protocol": key.kind.rawValue, "version": Self.label(version)],
                     bounds: ServiceReport.bucketBounds, buckets: counters.buckets,
                     sum: Double(counters.nanoseconds) / 1e9)
+            }
+        }
+    }
+
+    private func addRetries(_ services: Services, to page: MetricsPage) {
+        if services.isEmpty { return }
+        page.begin(
+            "greymesh_retries_total", .counter,
+            "Tries of requests at a further host, by what happened at the one before.")
+        page.add(services) { text, entry in
+            let (key, service) = entry
+            for cause in RetryCause.allCases {
+                guard let count = service.retries[cause] else { continue }
+                text.sample(["service": key.name, "protocol": key.kind.rawValue, "cause": "\(cause)"], count)
             }
         }
     }

@@ -113,18 +113,22 @@ public struct TriedEndpoints {
     private var first: UnsafeMutablePointer<Endpoint>?
     private var second: UnsafeMutablePointer<Endpoint>?
     private var third: UnsafeMutablePointer<Endpoint>?
+    private var fourth: UnsafeMutablePointer<Endpoint>?
+    private var fifth: UnsafeMutablePointer<Endpoint>?
     /// How many attempts have ended.
     public private(set) var count: UInt8 = 0
 
     /// None.
     public init() {}
 
-    /// Adds one; the fourth and later replace the third.
+    /// Adds one; the sixth and later replace the fifth.
     public mutating func insert(_ endpoint: UnsafeMutablePointer<Endpoint>) {
         switch count {
         case 0: first = endpoint
         case 1: second = endpoint
-        default: third = endpoint
+        case 2: third = endpoint
+        case 3: fourth = endpoint
+        default: fifth = endpoint
         }
         count = min(count + 1, 250)
     }
@@ -132,6 +136,8 @@ public struct TriedEndpoints {
     /// Whether it has been tried.
     @inline(__always)
     public func contains(_ endpoint: UnsafeMutablePointer<Endpoint>) -> Bool {
-        count != 0 && (endpoint == first || endpoint == second || endpoint == third)
+        count != 0
+            && (endpoint == first || endpoint == second || endpoint == third || endpoint == fourth
+                || endpoint == fifth)
     }
 }

@@ -40,11 +40,13 @@ public struct WideView: ClusterView {
 
     /// Picks a host for a target as `Cluster.pick` does, and where none is usable as `Cluster.pickRegardless` does. Round robin draws
     /// by weight here: there is no round of so many clusters.
+    ///
+    /// - Parameter isUsable: only a usable one.
     public func pick(
-        _ target: Target, random: inout FastRandom, tried: TriedEndpoints
+        _ target: Target, random: inout FastRandom, tried: TriedEndpoints, isUsable: Bool = false
     ) -> (member: UnsafeMutablePointer<Member>, cluster: UnsafeMutablePointer<Cluster>)? {
-        let place =
-            pick(target, isUsable: true, tried, &random) ?? pick(target, isUsable: false, tried, &random)
+        var place = pick(target, isUsable: true, tried, &random)
+        if place == nil && !isUsable { place = pick(target, isUsable: false, tried, &random) }
         return place.map { ($0.member, $0.cluster) }
     }
 

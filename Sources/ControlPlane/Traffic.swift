@@ -52,6 +52,8 @@ public struct Traffic {
         public internal(set) var routes: [Route: UInt64] = [:]
         /// By the version that served; nil: none did.
         public internal(set) var versions: [String?: Version] = [:]
+        /// Further tries.
+        public internal(set) var retries: [RetryCause: UInt64] = [:]
         /// All requests that have ended.
         public var requests: UInt64 { routes.values.reduce(0, &+) }
     }
@@ -101,6 +103,7 @@ extension Traffic.Service {
             routes[Traffic.Route(requested: route.requested, served: route.served), default: 0] &+= route.count
         }
         for version in report.versions { versions[version.version, default: Traffic.Version()].add(version) }
+        for (cause, count) in report.retries { retries[cause, default: 0] &+= count }
     }
 }
 

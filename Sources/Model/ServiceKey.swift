@@ -1,7 +1,7 @@
 /// What applications call: the key under which instances are discovered and requests are routed.
 public struct ServiceKey: Hashable, Sendable, CustomStringConvertible {
     /// How names of a kind stand in a registry.
-    public enum Kind: String, Hashable, Sendable {
+    public enum Kind: String, CaseIterable, Hashable, Sendable {
         /// An application name: `order-service`.
         case http
         /// A Dubbo interface: `com.acme.OrderService`. One key covers all its versions and groups.

@@ -65,6 +65,8 @@ public struct ServicePolicy: Equatable, Sendable {
     public var warmup: Duration?
     /// Longest time from a complete request head to a complete response head; a Dubbo or Bolt call's own timeout wins.
     public var timeout: Duration = .seconds(60)
+    /// When a request is sent to another host.
+    public var retries = RetryPolicy()
 
     /// The defaults.
     public init() {}

@@ -65,6 +65,12 @@ import Testing
         service.policy.sticky = .header("x-user-id")
         service.policy.warmup = .seconds(120)
         service.policy.timeout = .seconds(3)
+        service.policy.retries.methods = ["GET", "HEAD", "find*"]
+        service.policy.retries.perTryTimeout = .seconds(1)
+        service.policy.retries.budget = 10
+        expected.defaultPolicy.retries = service.policy.retries
+        service.policy.retries.onReset = true
+        service.policy.retries.statuses = [502, 503, 504]
         service.hosts = ["orders.example.com"]
         service.paths = ["/api/orders"]
         expected.services = ["order-service": service]

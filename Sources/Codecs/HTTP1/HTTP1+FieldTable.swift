@@ -33,6 +33,8 @@ extension HTTP1 {
         case xForwardedHost
         /// X-Greymesh-Version
         case servedVersion
+        /// X-Greymesh-Error and X-Greymesh-Attempts
+        case note
         /// Named by a Connection field, or a repetition that may be left out: not for the next hop.
         case hopByHop
 
@@ -204,10 +206,13 @@ extension HTTP1 {
         case 14: return isLiteral(name, count, "content-length") ? .contentLength : .other
         case 15: return isLiteral(name, count, "x-forwarded-for") ? .xForwardedFor : .other
         case 16 where first == 0x70: return isLiteral(name, count, "proxy-connection") ? .proxyConnection : .other
-        case 16 where first == 0x78: return isLiteral(name, count, "x-forwarded-host") ? .xForwardedHost : .other
+        case 16 where first == 0x78:
+            if isLiteral(name, count, "x-forwarded-host") { return .xForwardedHost }
+            return isLiteral(name, count, "x-greymesh-error") ? .note : .other
         case 17 where first == 0x74: return isLiteral(name, count, "transfer-encoding") ? .transferEncoding : .other
         case 17 where first == 0x78: return isLiteral(name, count, "x-forwarded-proto") ? .xForwardedProto : .other
         case 18: return isLiteral(name, count, "x-greymesh-version") ? .servedVersion : .other
+        case 19: return isLiteral(name, count, "x-greymesh-attempts") ? .note : .other
         default: return .other
         }
     }

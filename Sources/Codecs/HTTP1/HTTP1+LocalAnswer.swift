@@ -5,7 +5,7 @@ extension HTTP1 {
     /// Most bytes that `writeAnswer` can need.
     @inline(__always)
     public static func answerBound(text: UnsafeBufferPointer<UInt8>, extraLines: UnsafeBufferPointer<UInt8>) -> Int {
-        text.count &+ extraLines.count &+ 256
+        text.count &+ extraLines.count &+ 384
     }
 
     /// Writes a whole response made by the proxy: a line of plain text.
@@ -15,12 +15,15 @@ extension HTTP1 {
     ///   - text: the body; a line end is added.
     ///   - isHead: whether this answers HEAD, so that the body stays out.
     ///   - connection: the Connection field.
+    ///   - error: value of X-Greymesh-Error, up to 32 bytes; none where it is empty.
+    ///   - attempts: value of X-Greymesh-Attempts; 0 and 1 are not told.
     ///   - extraLines: field lines to add, each with its line end; may be empty.
     ///   - output: where to write.
     ///   - capacity: room there, at least `answerBound`.
     /// - Returns: bytes written; 0 if `capacity` is too small.
     public static func writeAnswer(
         status: Int, text: UnsafeBufferPointer<UInt8>, isHead: Bool = false, connection: ConnectionWord,
+        error: StaticString = "", attempts: Int = 0,
         extraLines: UnsafeBufferPointer<UInt8> = UnsafeBufferPointer(start: nil, count: 0),
         into output: UnsafeMutablePointer<UInt8>, capacity: Int
     ) -> Int {
@@ -37,6 +40,12 @@ extension HTTP1 {
         case .close: out.put("\r\nConnection: close\r\n")
         case .keepAlive: out.put("\r\nConnection: keep-alive\r\n")
         }
+        if error.utf8CodeUnitCount > 0 {
+            out.put("X-Greymesh-Error: ")
+            out.put(error)
+            out.put("\r\n")
+        }
+        if attempts > 1 { putAttempts(attempts, &out) }
         out.put(extraLines)
         out.put("\r\n")
         if !isHead {

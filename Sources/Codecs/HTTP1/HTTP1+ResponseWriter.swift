@@ -30,6 +30,10 @@ extension HTTP1 {
         /// Value of X-Greymesh-Version, which replaces one that is there. That field stays as it is when this is empty, and when it
         /// is not fit for a field: it comes from a registry.
         public var servedVersion: UnsafeBufferPointer<UInt8>
+        /// X-Greymesh-Error and X-Greymesh-Attempts that are there are left out: only this process says such a thing.
+        public var ownsNotes = false
+        /// Value of X-Greymesh-Attempts; 0 and 1 are not told.
+        public var attempts: UInt8 = 0
         /// Field lines to add, each with its line end; may be empty.
         public var extraLines: UnsafeBufferPointer<UInt8>
 
@@ -50,7 +54,7 @@ extension HTTP1 {
     /// Most bytes that `writeResponseHead` can need for this head.
     @inline(__always)
     public static func responseHeadBound(_ head: ResponseHead, _ rewrite: ResponseRewrite) -> Int {
-        Int(head.length) &+ 160 &+ rewrite.servedVersion.count &+ rewrite.extraLines.count
+        Int(head.length) &+ 192 &+ rewrite.servedVersion.count &+ rewrite.extraLines.count
     }
 
     /// Writes a response head for the client, always as HTTP/1.1.
@@ -93,6 +97,7 @@ extension HTTP1 {
             out.put(rewrite.servedVersion)
             out.put("\r\n")
         }
+        if rewrite.attempts > 1 { putAttempts(Int(rewrite.attempts), &out) }
         if rewrite.transferEncoding == .added { out.put("Transfer-Encoding: chunked\r\n") }
         putConnection(head, rewrite, &out)
         out.put(rewrite.extraLines)
@@ -114,6 +119,13 @@ extension HTTP1 {
             return false
         }
         return clinux_scan_value(base, 0, version.count) == version.count
+    }
+
+    @inline(never)
+    static func putAttempts(_ attempts: Int, _ out: inout Output) {
+        out.put("X-Greymesh-Attempts: ")
+        out.put(decimal: UInt64(attempts))
+        out.put("\r\n")
     }
 
     @inline(__always)
@@ -142,6 +154,7 @@ extension HTTP1 {
         ]
         if !head.flags.contains(.upgrade) { dropped.insert(FieldKind.upgrade.bit) }
         if tellsVersion { dropped.insert(FieldKind.servedVersion.bit) }
+        if rewrite.ownsNotes { dropped.insert(FieldKind.note.bit) }
         if rewrite.transferEncoding == .removed {
             dropped.formUnion([FieldKind.transferEncoding.bit, FieldKind.trailer.bit])
         }

@@ -17,6 +17,7 @@ extension ConfigurationDraft {
             configuration.services[entry.name] = service.settings
         }
         checkSticky(reader)
+        checkRetries(reader)
         checkOwners(reader)
     }
 

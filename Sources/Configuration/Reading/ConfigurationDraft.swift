@@ -21,6 +21,8 @@ struct ServiceDraft {
     var name = ""
     var settings = ServiceConfiguration()
     var stickyLine: Int?
+    /// Where each key of `retries` stands that the section itself has, and each status of its `on`.
+    var retryLines: [String: Int] = [:]
     var hosts: [(value: String, line: Int)] = []
     var paths: [(value: String, line: Int)] = []
 }

@@ -37,6 +37,7 @@ extension ConfigurationKeys {
                 if let time = reader.value(node, path, duration(range)) { draft.settings.policy.warmup = time }
             },
             SettingKey("timeout", \.settings.policy.timeout, duration(.milliseconds(1) ... .seconds(86_400))),
+            SettingKey("retries", each: ".", keys: retries, read: readRetries),
         ]
     }
 

@@ -10,13 +10,25 @@ extension Worker {
     mutating func forward(
         _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, after event: RequestEvent, _ text: StaticString? = nil
     ) {
-        var verdict = Forwarding.verdict(on: event, of: downstream.pointee.exchange.state, now: now)
-        if case .attempt = verdict {
-            if attempt(downstream) { return }
-            verdict = Forwarding.verdict(
-                on: event, of: downstream.pointee.exchange.state, now: now, isHostLeft: false)
+        var verdict = verdict(on: event, of: downstream)
+        if case .attempt(let cause) = verdict {
+            if attempt(downstream, cause) { return }
+            verdict = self.verdict(on: event, of: downstream, isHostLeft: false)
         }
         end(downstream, verdict, text)
+    }
+
+    @inline(__always)
+    func verdict(
+        on event: RequestEvent, of downstream: UnsafeMutablePointer<ExclusiveDownstream>, isHostLeft: Bool = true
+    ) -> Verdict {
+        let state = downstream.pointee.exchange.state
+        guard let service = state.service else {
+            return Forwarding.verdict(on: event, of: state, RetryRules(), now: now, isHostLeft: false)
+        }
+        return Forwarding.verdict(
+            on: event, of: state, service.pointee.retries, hasRoom: service.pointee.hasRoom(for: state), now: now,
+            isHostLeft: isHostLeft)
     }
 
     private mutating func end(
@@ -27,17 +39,20 @@ extension Worker {
         case .answer(.undiscovered): answerUndiscovered(downstream)
         case .answer(let answer): self.answer(downstream, answer, text ?? answer.text)
         case .cut: cut(downstream)
-        case .attempt, .pass: break
+        case .attempt, .pass, .wait: break
         }
     }
 
     /// Sends the request to a host: the first time, or again. False: there is no host, or none that was not tried.
     @inline(__always)
-    private mutating func attempt(_ downstream: UnsafeMutablePointer<ExclusiveDownstream>) -> Bool {
+    private mutating func attempt(
+        _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ cause: RetryCause?
+    ) -> Bool {
         guard let service = downstream.pointee.exchange.state.service,
             let choice = choose(
                 service, downstream.pointee.exchange.state.asked, tried: downstream.pointee.exchange.state.tried)
         else { return false }
+        if let cause { service.pointee.furtherTries.begin(cause, of: &downstream.pointee.exchange.state) }
         let endpoint = choice.member.pointee.endpoint
         downstream.pointee.exchange.state.served = choice.cluster.pointee.version
         let upstream: UnsafeMutablePointer<ExclusiveUpstream>
@@ -47,12 +62,29 @@ extension Worker {
             notConnected(downstream, endpoint, error.code)
             return true
         }
-        endpoint.pointee.take(now: now, timeout: settings.limits.connectTimeout)
+        begin(downstream, service, upstream)
+        return true
+    }
+
+    /// The request is with a host from now on.
+    @inline(__always)
+    private mutating func begin(
+        _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ service: UnsafeMutablePointer<Service>,
+        _ upstream: UnsafeMutablePointer<ExclusiveUpstream>
+    ) {
+        upstream.pointee.endpoint.pointee.take(now: now, timeout: settings.limits.connectTimeout)
         downstream.pointee.exchange.upstream = upstream
         upstream.pointee.downstream = downstream
         upstream.pointee.uses &+= 1
+        if service.pointee.retries.perTryTimeout > 0 { beginTryTime(downstream, service) }
         if upstream.pointee.phase != .connecting { sendRequest(upstream, downstream) }
-        return true
+    }
+
+    /// The time for one try begins.
+    func beginTryTime(
+        _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ service: UnsafeMutablePointer<Service>
+    ) {
+        downstream.pointee.exchange.tryDeadline = now + service.pointee.retries.perTryTimeout
     }
 
     // MARK: Failing
@@ -80,21 +112,21 @@ extension Worker {
         outcome == .ours ? .exhausted : .ended(.nothingSent)
     }
 
-    private static func connectReason(_ error: Int32) -> String { "connect: " + SystemError.text(of: error) }
+    static func connectReason(_ error: Int32) -> String { "connect: " + SystemError.text(of: error) }
 
     /// A request's connection is of no use any more: it was not made, has ended, or what came is no response.
     ///
     /// - Parameters:
-    ///   - isStale: the host only closed what it had kept open for nobody. It is not at fault, and may get the request again.
+    ///   - event: `stale`: the host is not at fault, and may get the request again.
     ///   - text: what an answer of our own says; nil: what it says in general.
     mutating func lose(
         _ upstream: UnsafeMutablePointer<ExclusiveUpstream>, _ downstream: UnsafeMutablePointer<ExclusiveDownstream>,
-        _ event: RequestEvent, _ outcome: Outcome, _ reason: String, isStale: Bool = false, text: StaticString? = nil
+        _ event: RequestEvent, _ outcome: Outcome, _ reason: String, text: StaticString? = nil
     ) {
         let endpoint = upstream.pointee.endpoint
         detach(upstream, from: downstream)
         // Before the connection is closed: the last one may free the endpoint.
-        if isStale {
+        if case .stale = event {
             downstream.pointee.exchange.avoidsPool = true
         } else {
             blame(outcome, endpoint, reason)
@@ -115,8 +147,86 @@ extension Worker {
     /// How far a request has come with its host.
     func progress(_ downstream: UnsafeMutablePointer<ExclusiveDownstream>) -> RequestEvent.Progress {
         if downstream.pointee.exchange.isResponding { return .answering }
-        if !downstream.pointee.exchange.isReplayable { return .sent(mayRepeat: false) }
-        if downstream.pointee.exchange.request.start == 0 { return .nothingSent }
-        return .sent(mayRepeat: downstream.pointee.exchange.method.isIdempotent)
+        let isReplayable = downstream.pointee.exchange.isReplayable
+        if isReplayable && downstream.pointee.exchange.request.start == 0 { return .nothingSent }
+        return .sent(repetition(downstream))
+    }
+
+    /// Whether a request may be sent again that a host may have read.
+    func repetition(_ downstream: UnsafeMutablePointer<ExclusiveDownstream>) -> Repetition {
+        guard downstream.pointee.exchange.isReplayable, !downstream.pointee.exchange.hasInterim,
+            let service = downstream.pointee.exchange.state.service
+        else { return Repetition() }
+        let method = downstream.pointee.exchange.method
+        return Repetition(
+            isListed: service.pointee.retries.mayRepeat(method),
+            isIdempotent: downstream.pointee.exchange.method.isIdempotent)
+    }
+}
+
+// A host is left although it could go on: only when there is another one that can be asked.
+extension Worker {
+    /// Another host has the request instead of the one that has it now, when it shall and when there is one.
+    ///
+    /// - Parameter mayKeep: the connection can be used again.
+    /// - Returns: false: nothing has changed.
+    mutating func moveOn(
+        _ upstream: UnsafeMutablePointer<ExclusiveUpstream>, _ downstream: UnsafeMutablePointer<ExclusiveDownstream>,
+        after event: RequestEvent, mayKeep: Bool = false
+    ) -> Bool {
+        guard case .attempt(let cause?) = verdict(on: event, of: downstream),
+            let service = downstream.pointee.exchange.state.service
+        else { return false }
+        let state = downstream.pointee.exchange.state
+        downstream.pointee.exchange.state.tried.insert(upstream.pointee.endpoint)
+        guard let next = otherConnection(downstream, service) else {
+            downstream.pointee.exchange.state.tried = state.tried
+            downstream.pointee.exchange.state.served = state.served
+            return false
+        }
+        service.pointee.furtherTries.begin(cause, of: &downstream.pointee.exchange.state)
+        detach(upstream, from: downstream)
+        if mayKeep { putBack(upstream) } else { close(upstream) }
+        downstream.pointee.exchange.request.rewind()
+        begin(downstream, service, next)
+        return true
+    }
+
+    /// A connection to a host that was not tried, made or begun.
+    private mutating func otherConnection(
+        _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ service: UnsafeMutablePointer<Service>
+    ) -> UnsafeMutablePointer<ExclusiveUpstream>? {
+        while downstream.pointee.exchange.state.tried.count <= service.pointee.retries.attempts {
+            guard
+                let choice = choose(
+                    service, downstream.pointee.exchange.state.asked, tried: downstream.pointee.exchange.state.tried,
+                    isUsable: true)
+            else { return nil }
+            let endpoint = choice.member.pointee.endpoint
+            downstream.pointee.exchange.state.served = choice.cluster.pointee.version
+            do throws(SystemError) {
+                return try connection(to: endpoint, for: downstream)
+            } catch {
+                blame(Outcome(error: error.code), endpoint, Self.connectReason(error.code))
+                downstream.pointee.exchange.state.tried.insert(endpoint)
+            }
+        }
+        return nil
+    }
+
+    /// One try has taken as long as it may: another host is asked, or this one has the time that is left.
+    mutating func endTry(
+        _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ upstream: UnsafeMutablePointer<ExclusiveUpstream>
+    ) {
+        let endpoint = upstream.pointee.endpoint
+        // The endpoint must outlive the connection.
+        endpoint.pointee.active += 1
+        if moveOn(upstream, downstream, after: .slow(progress(downstream))) {
+            blame(.host, endpoint, "no answer within the time for one try")
+        } else {
+            downstream.pointee.exchange.tryDeadline = .max
+        }
+        endpoint.pointee.active -= 1
+        freeEndpointIfUnused(endpoint)
     }
 }

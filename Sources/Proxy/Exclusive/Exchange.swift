@@ -15,6 +15,8 @@ struct Exchange {
     var isReplayable = false
     /// A response's head was sent to the downstream: too late for another host or an error.
     var isResponding = false
+    /// An interim response was: too late for another host.
+    var hasInterim = false
     /// The request's body is read to its end.
     var bodyComplete = true
     /// The downstream keeps its connection.
@@ -31,6 +33,8 @@ struct Exchange {
     var method = HTTP1.Method.get
     var framing = HTTP1.BodyFraming.none
     var chunked = HTTP1.ChunkedState()
+    /// When the present try has taken as long as one may.
+    var tryDeadline = Int64.max
     /// Status sent to the downstream.
     var status: Int32 = 0
     /// When its head was whole.

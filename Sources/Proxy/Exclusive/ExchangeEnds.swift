@@ -42,6 +42,9 @@ extension Worker {
                 served: downstream.pointee.exchange.state.served, code: code,
                 started: downstream.pointee.exchange.state.started), line: &downstream.pointee.exchange.state.logLine)
         guard let service else { return }
+        if downstream.pointee.exchange.state.isRepeated {
+            service.pointee.furtherTries.end(&downstream.pointee.exchange.state)
+        }
         downstream.pointee.exchange.state.service = nil
         finishRequest(of: service)
     }
@@ -61,13 +64,19 @@ extension Worker {
     mutating func exchangeTimeout(_ downstream: UnsafeMutablePointer<ExclusiveDownstream>) {
         guard let upstream = downstream.pointee.exchange.upstream else { return abandon(downstream) }
         let isOwed = owesBody(downstream, upstream)
+        if isTryOver(downstream) {
+            if !isOwed { return endTry(downstream, upstream) }
+            // That is not the host's fault: its time begins anew.
+            if let service = downstream.pointee.exchange.state.service { beginTryTime(downstream, service) }
+            return
+        }
         if downstream.pointee.exchange.isResponding {
             if isOwed || !downstream.pointee.link.outbound.isEmpty { return abandon(downstream) }
             return lose(upstream, downstream, .ended(.answering), .host, "the answer stopped")
         }
         if isOwed {
             closeUpstream(of: downstream)
-            return answer(downstream, 408, "the request's body did not arrive in time")
+            return answer(downstream, 408, "the request's body did not arrive in time", error: "client-timeout")
         }
         lose(upstream, downstream, .timedOut, hadTime(downstream) ? .host : .downstream, "no answer in time")
     }
@@ -77,6 +86,12 @@ extension Worker {
     private func hadTime(_ downstream: UnsafeMutablePointer<ExclusiveDownstream>) -> Bool {
         let timeout = downstream.pointee.exchange.state.deadline - downstream.pointee.exchange.headAt
         return now - downstream.pointee.active >= timeout / 2
+    }
+
+    /// Whether it is not the request's whole time that is over, but that of one try.
+    private func isTryOver(_ downstream: UnsafeMutablePointer<ExclusiveDownstream>) -> Bool {
+        !downstream.pointee.exchange.isResponding && downstream.pointee.exchange.tryDeadline <= now
+            && now < downstream.pointee.exchange.state.deadline
     }
 
     /// Whether all is with the host that the downstream has sent, and a part of its body is still to come.

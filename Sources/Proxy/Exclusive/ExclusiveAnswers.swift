@@ -35,16 +35,23 @@ extension Worker {
     mutating func answer(
         _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ answer: LocalAnswer, _ text: StaticString
     ) {
-        self.answer(downstream, answer.status, text)
+        self.answer(downstream, answer.status, text, error: answer.word)
     }
 
     /// Answers for the host. Closes the connection behind it when the request's body is not read to its end.
-    mutating func answer(_ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ status: Int, _ reason: StaticString)
-    {
-        answer(downstream, status, ByteString(base: reason.utf8Start, count: reason.utf8CodeUnitCount))
+    ///
+    /// - Parameter error: what has happened, in one word.
+    mutating func answer(
+        _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ status: Int, _ reason: StaticString,
+        error: StaticString
+    ) {
+        let text = ByteString(base: reason.utf8Start, count: reason.utf8CodeUnitCount)
+        answer(downstream, status, text, error: error)
     }
 
-    mutating func answer(_ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ status: Int, _ text: ByteString) {
+    private mutating func answer(
+        _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ status: Int, _ text: ByteString, error: StaticString
+    ) {
         let isHead = downstream.pointee.exchange.method == .head
         if !downstream.pointee.exchange.bodyComplete || drainingSince != 0 {
             downstream.pointee.exchange.keepAlive = false
@@ -53,6 +60,8 @@ extension Worker {
         let count = HTTP1.writeAnswer(
             status: status, text: UnsafeBufferPointer(start: text.base, count: text.count), isHead: isHead,
             connection: keepsAlive ? (downstream.pointee.exchange.isVersion11 ? .omitted : .keepAlive) : .close,
+            error: settings.tellsVersion ? error : "",
+            attempts: settings.tellsVersion ? Int(downstream.pointee.exchange.state.tried.count) : 0,
             into: output, capacity: Self.outputSize)
         downstream.pointee.phase = .exchanging
         write(downstream, output, count, output, 0)
@@ -66,7 +75,7 @@ extension Worker {
     ) {
         let bytes = ByteString(copying: text)
         defer { bytes.free() }
-        self.answer(downstream, answer.status, bytes)
+        self.answer(downstream, answer.status, bytes, error: answer.word)
     }
 
     /// No host may or can serve: says for which service and version.

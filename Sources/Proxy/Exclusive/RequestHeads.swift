@@ -83,7 +83,7 @@ extension Worker {
         downstream.pointee.exchange.keepAlive = false
         downstream.pointee.exchange.bodyComplete = false
         if accessLog != nil { beginLogLine(downstream) }
-        answer(downstream, status, reason)
+        answer(downstream, status, reason, error: LocalAnswer.word(refusing: status))
     }
 
     @inline(__always)

@@ -149,7 +149,10 @@ extension Worker {
             return lose(upstream, downstream, .ended(.answering), outcome, "the answer broke off")
         }
         let reason = error == 0 ? "closed without an answer" : SystemError.text(of: error)
-        let isStale = upstream.pointee.uses > 1 && upstream.pointee.link.inbound.isEmpty
-        lose(upstream, downstream, .ended(progress(downstream)), outcome, reason, isStale: isStale)
+        let progress = progress(downstream)
+        let isStale =
+            upstream.pointee.uses > 1 && upstream.pointee.link.inbound.isEmpty
+            && !downstream.pointee.exchange.hasInterim
+        lose(upstream, downstream, isStale ? .stale(progress) : .ended(progress), outcome, reason)
     }
 }

@@ -29,6 +29,9 @@ extension Worker {
         upstream.pointee.scan = HTTP1.ScanState()
         noteSuccess(upstream.pointee.endpoint)
         if head.isInterim { return passInterim(downstream, head, bytes) }
+        if head.status >= 500 && asksAnother(upstream, downstream, head, bodyCount: count - Int(head.length)) {
+            return count
+        }
         let length = Int(head.length)
         let written = writeHead(upstream, downstream, head, bytes)
         if head.status == 101 {
@@ -38,6 +41,28 @@ extension Worker {
             passBody(upstream, downstream, head: written, bytes + length, count - length)
         }
         return count
+    }
+
+    /// Whether another host has the request now, for the policy does not want this answer passed on.
+    @inline(never)
+    private mutating func asksAnother(
+        _ upstream: UnsafeMutablePointer<ExclusiveUpstream>, _ downstream: UnsafeMutablePointer<ExclusiveDownstream>,
+        _ head: HTTP1.ResponseHead, bodyCount: Int
+    ) -> Bool {
+        guard let service = downstream.pointee.exchange.state.service,
+            service.pointee.retries.names(Int32(head.status))
+        else { return false }
+        // The connection is of use again when nothing is to come on it, and nothing to go.
+        var mayKeep = head.flags.contains(.keepAlive) && downstream.pointee.exchange.bodyComplete
+        switch head.framing {
+        case .none: mayKeep = mayKeep && bodyCount == 0
+        case .length(let length): mayKeep = mayKeep && length == UInt64(bodyCount)
+        case .chunked, .untilClose: mayKeep = false
+        }
+        return moveOn(
+            upstream, downstream,
+            after: .answered(.possible, mayRepeat: repetition(downstream).isListed),
+            mayKeep: mayKeep && downstream.pointee.exchange.request.isEmpty)
     }
 
     /// The host's response cannot be passed on.
@@ -73,6 +98,7 @@ extension Worker {
         if downstream.pointee.exchange.isVersion11 {
             let count = HTTP1.writeResponseHead(
                 bytes, head, http.fields, HTTP1.ResponseRewrite(), into: output, capacity: Self.outputSize)
+            downstream.pointee.exchange.hasInterim = true
             write(downstream, output, count, output, 0)
         }
         return Int(head.length)
@@ -109,6 +135,8 @@ extension Worker {
         if settings.tellsVersion, let service = downstream.pointee.exchange.state.service {
             let version = service.pointee.labels[Int(downstream.pointee.exchange.state.served)]
             rewrite.servedVersion = UnsafeBufferPointer(start: version.base, count: version.count)
+            rewrite.ownsNotes = true
+            rewrite.attempts = downstream.pointee.exchange.state.tried.count &+ 1
         }
         return HTTP1.writeResponseHead(bytes, head, http.fields, rewrite, into: output, capacity: Self.outputSize)
     }

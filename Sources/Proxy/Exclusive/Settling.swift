@@ -12,6 +12,7 @@ import Runtime
 // | discovering | the registries do not answer | `discovery_timeout` from the whole head | 503 |
 // | discovering | the same | `timeout` from the whole head | 504 |
 // | exchanging, connecting | the host does not accept | `connect_timeout` | another host, or 503 |
+// | exchanging, before the response | its head does not come | `per_try_timeout` | another host, where one can be asked |
 // | exchanging, before the response | its head does not come | `timeout` from the whole head, for all attempts | 504 |
 // | exchanging, before the response | the downstream owes its body | the same, or `idle_timeout` without a byte | 408 |
 // | exchanging, responding | the host stops | `idle_timeout` without a byte | a cut response |
@@ -127,8 +128,9 @@ extension Worker {
             return min(waited, downstream.pointee.exchange.state.deadline)
         case .exchanging:
             if downstream.pointee.exchange.isResponding { return active + settings.limits.idleTimeout }
-            if downstream.pointee.exchange.bodyComplete { return downstream.pointee.exchange.state.deadline }
-            return min(downstream.pointee.exchange.state.deadline, active + settings.limits.idleTimeout)
+            let end = min(downstream.pointee.exchange.state.deadline, downstream.pointee.exchange.tryDeadline)
+            if downstream.pointee.exchange.bodyComplete { return end }
+            return min(end, active + settings.limits.idleTimeout)
         case .tunnel, .flushing: return active + settings.limits.idleTimeout
         case .lingering: return min(active + Self.lingerPause, downstream.pointee.lingersUntil)
         }

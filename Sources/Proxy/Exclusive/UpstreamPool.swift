@@ -33,6 +33,7 @@ extension Worker {
     @inline(__always)
     private func maySendTwice(_ downstream: UnsafeMutablePointer<ExclusiveDownstream>) -> Bool {
         downstream.pointee.exchange.method.isIdempotent && downstream.pointee.exchange.bodyComplete
+            && downstream.pointee.exchange.state.service?.pointee.retries.repeatsStale == true
     }
 
     /// Other requests go only where the host has not closed already.

@@ -8,8 +8,12 @@ enum RequestEvent {
     case exhausted
     /// Its connection to a host could not be made, or has ended. `progress` is how far it has come.
     case ended(Progress)
-    /// The host has answered.
-    case answered(Execution)
+    /// The host only closed a connection that it had kept open for nobody.
+    case stale(Progress)
+    /// One try has taken as long as it may, and the host has not begun to answer.
+    case slow(Progress)
+    /// The host has answered. `mayRepeat`: with a status that the policy names, to a request that may be done twice and is at hand.
+    case answered(Execution, mayRepeat: Bool = false)
     /// What the host has sent is no answer.
     case unreadable
     /// Its time is over.
@@ -18,11 +22,19 @@ enum RequestEvent {
     enum Progress {
         /// Nothing of the request was handed over.
         case nothingSent
-        /// The host may have read it. It may be done twice when its method says so and all of it is at hand.
-        case sent(mayRepeat: Bool)
+        /// The host may have read it.
+        case sent(Repetition)
         /// The beginning of the answer is with the downstream.
         case answering
     }
+}
+
+/// Whether a request may be sent again that a host may have read.
+struct Repetition {
+    /// The policy lists its method, and all of it is at hand.
+    var isListed = false
+    /// It does the same twice as once, and all of it is at hand.
+    var isIdempotent = false
 }
 
 /// What a host's answer says about whether it has executed the request.
@@ -37,10 +49,12 @@ enum Execution {
 
 /// What becomes of a request.
 enum Verdict: Equatable {
-    /// A host is tried, or another one.
-    case attempt
+    /// A host is tried, or a further one for some cause.
+    case attempt(RetryCause?)
     /// What the host says goes to the downstream.
     case pass
+    /// The host has the time that is left.
+    case wait
     /// An answer of our own.
     case answer(LocalAnswer)
     /// The answer has begun and cannot be completed: the downstream must see that it is cut.
@@ -49,33 +63,51 @@ enum Verdict: Equatable {
 
 /// Decides what becomes of requests, for all protocols. Engines tell what has happened and carry out the verdict.
 enum Forwarding {
-    /// Hosts that a request is sent to at most.
-    static var mostAttempts: UInt8 { 3 }
-
     /// - Parameters:
-    ///   - state: its `tried` has the host already that the event is about, but for `answered`, and for a host that only closed a
-    ///     connection that it had kept open for nobody: that one may get the request again.
+    ///   - state: its `tried` has the host already that the event is about, but for `stale`, after which that one may get the request
+    ///     again, and for `slow` and `answered`, where that host is left only when there is another one.
+    ///   - rules: the service's.
+    ///   - hasRoom: the service's budget has room for another try after something was sent.
     ///   - isHostLeft: false when the verdict was `attempt` and there is no host for it. It is something else then.
     @inline(__always)
     static func verdict(
-        on event: RequestEvent, of state: RequestState, now: Int64, isHostLeft: Bool = true
+        on event: RequestEvent, of state: RequestState, _ rules: RetryRules, hasRoom: Bool = true, now: Int64,
+        isHostLeft: Bool = true
     ) -> Verdict {
         let isLate = now >= state.deadline
-        let attempts = state.tried.count
-        let isAttempt = isHostLeft && !isLate && attempts < mostAttempts
+        let tried = state.tried.count
+        let isAttempt = isHostLeft && !isLate && tried <= rules.attempts
+        // The host that the event is about is not among those tried.
+        let isNext = isHostLeft && !isLate && tried < rules.attempts
         switch event {
-        case .ready: return isLate ? .answer(.timeout) : isHostLeft ? .attempt : .answer(.noHost)
+        case .ready: return isLate ? .answer(.timeout) : isHostLeft ? .attempt(nil) : .answer(.noHost)
         case .undiscovered: return .answer(isLate ? .timeout : .undiscovered)
-        case .exhausted: return isAttempt ? .attempt : .answer(isLate ? .timeout : .exhausted)
-        case .ended(.nothingSent): return isAttempt ? .attempt : .answer(isLate ? .timeout : .unreachable)
-        case .ended(.sent(let mayRepeat)): return isAttempt && mayRepeat ? .attempt : .answer(.lost)
-        case .ended(.answering): return .cut
-        case .answered(.possible): return .pass
+        case .exhausted:
+            return isAttempt && rules.onConnect ? .attempt(.connect) : .answer(isLate ? .timeout : .exhausted)
+        case .ended(.nothingSent):
+            return isAttempt && rules.onConnect ? .attempt(.connect) : .answer(isLate ? .timeout : .unreachable)
+        case .ended(.sent(let repetition)):
+            return isAttempt && rules.onReset && repetition.isListed && hasRoom ? .attempt(.reset) : .answer(.lost)
+        case .ended(.answering), .stale(.answering): return .cut
+        // No host has seen it, and it was no try.
+        case .stale(.nothingSent):
+            return isHostLeft && !isLate ? .attempt(.connect) : .answer(isLate ? .timeout : .unreachable)
+        case .stale(.sent(let repetition)):
+            if isAttempt && rules.repeatsStale && repetition.isIdempotent { return .attempt(.connect) }
+            return isNext && rules.onReset && repetition.isListed && hasRoom ? .attempt(.reset) : .answer(.lost)
+        case .slow(.nothingSent): return isNext && rules.onConnect ? .attempt(.connect) : .wait
+        case .slow(.sent(let repetition)):
+            return isNext && rules.onReset && repetition.isListed && hasRoom ? .attempt(.timeout) : .wait
+        case .slow(.answering): return .wait
         // Hosts that have too much to do are not to get the same request from one another for long.
-        case .answered(.overloaded): return isAttempt && attempts == 0 ? .attempt : .pass
-        case .answered(.refused): return isAttempt && attempts + 1 < mostAttempts ? .attempt : .pass
+        case .answered(.overloaded, _) where isNext && tried == 0: return .attempt(.refused)
+        case .answered(.refused, _) where isNext && tried + 1 < mostRefusals: return .attempt(.refused)
+        case .answered(_, let mayRepeat): return isNext && mayRepeat && hasRoom ? .attempt(.status) : .pass
         case .unreadable: return .answer(.badAnswer)
         case .timedOut: return .answer(.timeout)
         }
     }
+
+    /// Hosts that are asked at most while all say that they do not have the service.
+    private static var mostRefusals: UInt8 { 3 }
 }

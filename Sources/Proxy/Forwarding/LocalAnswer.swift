@@ -27,3 +27,34 @@ enum LocalAnswer: Equatable {
     /// This is not forwarded.
     case unsupported
 }
+
+extension LocalAnswer {
+    /// What it is called in one word, for programs. It never changes.
+    var word: StaticString {
+        switch self {
+        case .malformed: "malformed"
+        case .tooLong: "too-long"
+        case .unnamed: "not-found"
+        case .undiscovered: "discovery"
+        case .noHost: "no-host"
+        case .unreachable: "connect"
+        case .exhausted: "exhausted"
+        case .lost: "reset"
+        case .timeout: "timeout"
+        case .badAnswer: "bad-answer"
+        case .overloaded: "limit"
+        case .loop: "loop"
+        case .unsupported: "unsupported"
+        }
+    }
+
+    /// The word for an HTTP head that is refused with a status of its own.
+    static func word(refusing status: Int) -> StaticString {
+        switch status {
+        case 408: "client-timeout"
+        case 413, 414, 431: LocalAnswer.tooLong.word
+        case 501, 505: LocalAnswer.unsupported.word
+        default: LocalAnswer.malformed.word
+        }
+    }
+}

@@ -9,6 +9,8 @@ struct RequestState {
     var asked = Asked()
     /// Hosts that it has been to and will not go back to.
     var tried = TriedEndpoints()
+    /// It was repeated after something was sent, and counts in its service's `FurtherTries`.
+    var isRepeated = false
     /// Label of the version that serves, for counters; `ServiceMetrics.nobody` before one is chosen.
     var served = ServiceMetrics.nobody
     /// When it came, in monotonic nanoseconds.

@@ -103,10 +103,14 @@ extension Worker {
     mutating func expireUnsent(
         _ request: UnsafeMutablePointer<FramedRequest>, _ upstream: UnsafeMutablePointer<FramedUpstream>
     ) {
-        if request.pointee.position < upstream.pointee.sent { return }
-        let offset = Int(request.pointee.position &- upstream.pointee.sent)
+        if request.pointee.position >= upstream.pointee.sent { expire(request.pointee.position, upstream) }
+    }
+
+    /// The request that begins there in the stream, of which nothing was sent, is not sent any more.
+    mutating func expire(_ position: UInt64, _ upstream: UnsafeMutablePointer<FramedUpstream>) {
+        let offset = Int(position &- upstream.pointee.sent)
         upstream.pointee.connection.link.outbound.bytes[offset] = Self.expiredMark
-        upstream.pointee.firstExpired = min(upstream.pointee.firstExpired, request.pointee.position)
+        upstream.pointee.firstExpired = min(upstream.pointee.firstExpired, position)
     }
 
     /// What such a request begins with, in place of the protocol's first byte, which it never is.

@@ -50,7 +50,7 @@ struct FramedRequest {
     mutating func renew(upstreamID: UInt64) {
         self.upstreamID = upstreamID
         state.asked = Asked()
-        state.tried = TriedEndpoints()
+        if state.tried.count > 0 { state.tried = TriedEndpoints() }
         state.served = ServiceMetrics.nobody
         downstream = nil
         isTwoWay = true

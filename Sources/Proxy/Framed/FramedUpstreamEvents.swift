@@ -64,30 +64,17 @@ extension Worker {
             let service = request.pointee.state.service
         else { return }
         let execution = Codec.execution(head, frame, of: service.pointee.name)
-        if execution != .possible && sendElsewhere(framed, request, upstream, execution) { return }
         let code = Codec.code(head, frame)
+        if execution != .possible || service.pointee.retries.names(code),
+            sendElsewhere(framed, request, upstream, execution, code: code)
+        {
+            return
+        }
         if let downstream = request.pointee.downstream {
             Codec.stampResponse(frame, head, id: request.pointee.downstreamID)
             send(framed, frame, head.frameLength, to: downstream)
         }
         end(framed, request, code: code)
-    }
-
-    /// Whether another host has the request now that this one has not executed it.
-    private mutating func sendElsewhere<Codec: FramedCodec & ~Copyable>(
-        _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>,
-        _ upstream: UnsafeMutablePointer<FramedUpstream>, _ execution: Execution
-    ) -> Bool {
-        let verdict = Forwarding.verdict(on: .answered(execution), of: request.pointee.state, now: now)
-        guard verdict == .attempt, !request.pointee.frame.isEmpty else { return false }
-        request.pointee.state.tried.insert(upstream.pointee.endpoint)
-        leaveUpstream(framed, request)
-        if attempt(framed, request, request.pointee.frame.bytes, request.pointee.frame.count, isRead: false) {
-            return true
-        }
-        // What the host says is the answer, not why there is no other one.
-        framed.pointee.exhaustion = 0
-        return false
     }
 
     /// Tells the downstream; the body is dropped as it comes.

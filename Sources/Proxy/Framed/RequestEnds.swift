@@ -18,6 +18,7 @@ extension Worker {
                 served: request.pointee.state.served, code: code, started: request.pointee.state.started),
             line: &request.pointee.state.logLine)
         service.pointee.waiting.framed.remove(request)
+        if request.pointee.state.isRepeated { service.pointee.furtherTries.end(&request.pointee.state) }
         wheel.cancel(request.timer)
         leaveUpstream(framed, request)
         if let downstream = request.pointee.downstream {
@@ -126,6 +127,9 @@ extension Worker {
         _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>
     ) {
         guard let service = request.pointee.state.service else { return }
+        if let upstream = request.pointee.upstream, now < request.pointee.state.deadline {
+            return endTry(framed, request, upstream, service)
+        }
         var event = RequestEvent.undiscovered
         var text = "greymesh: the registries have not answered in time about service \(service.pointee.key.name)"
         if now >= request.pointee.state.deadline { text += ": the caller waits \(milliseconds(request)) ms" }
@@ -133,21 +137,19 @@ extension Worker {
             event = .timedOut
             let host = upstream.pointee.endpoint.pointee.address
             text = "greymesh: \(host) did not answer within \(milliseconds(request)) ms"
-            if upstream.pointee.isOpen { noteTimeout(framed, request, upstream) }
+            noteTimeout(framed, upstream, since: request.pointee.state.started)
             expireUnsent(request, upstream)
         }
-        guard case .answer(let answer) = Forwarding.verdict(on: event, of: request.pointee.state, now: now) else {
-            return
-        }
+        guard case .answer(let answer) = verdict(on: event, of: request) else { return }
         self.answer(framed, request, answer, text)
     }
 
-    private mutating func noteTimeout<Codec: FramedCodec & ~Copyable>(
-        _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>,
-        _ upstream: UnsafeMutablePointer<FramedUpstream>
+    /// A request that was with a host since some time was not answered in time.
+    mutating func noteTimeout<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ upstream: UnsafeMutablePointer<FramedUpstream>, since started: Int64
     ) {
+        if !upstream.pointee.isOpen { return }
         let endpoint = upstream.pointee.endpoint
-        let started = request.pointee.state.started
         let wasHeard = upstream.pointee.connection.progress.heardAt >= started
         if !wasHeard || upstream.pointee.connection.isWithinFrame { probe(framed, upstream) }
         if endpoint.pointee.noteTimeout(started: started, now: now) {
@@ -155,30 +157,5 @@ extension Worker {
             let reason = "several requests in a row without an answer in time"
             note(.hostFailed(address: endpoint.pointee.address, reason: reason, pauseMilliseconds: pause))
         }
-    }
-
-    // MARK: Another try
-
-    /// A host that was asked will not answer. Another one is, when nothing of the request was handed to this one.
-    ///
-    /// - Parameter mayReturn: this host may be that other one.
-    mutating func takeBack<Codec: FramedCodec & ~Copyable>(
-        _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>,
-        _ upstream: UnsafeMutablePointer<FramedUpstream>, _ reason: String, mayReturn: Bool
-    ) {
-        let endpoint = upstream.pointee.endpoint
-        let host = endpoint.pointee.address.description
-        let isSent = request.pointee.position < upstream.pointee.sent
-        if !isSent && request.pointee.frame.isEmpty { recover(framed, request, upstream) }
-        leaveUpstream(framed, request)
-        if !mayReturn { request.pointee.state.tried.insert(endpoint) }
-        if isSent {
-            return answer(
-                framed, request, .lost,
-                "greymesh: the connection to \(host) closed while the request waited for its answer: \(reason)")
-        }
-        let frame = request.pointee.frame
-        forward(
-            framed, request, after: .ended(.nothingSent), frame.bytes, frame.count, isRead: false, "\(host): \(reason)")
     }
 }

@@ -21,9 +21,25 @@ extension Worker {
         _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>, after event: RequestEvent,
         _ frame: UnsafeMutablePointer<UInt8>, _ count: Int, isRead: Bool, _ reason: String = ""
     ) {
-        let verdict = Forwarding.verdict(on: event, of: request.pointee.state, now: now)
-        if verdict == .attempt && attempt(framed, request, frame, count, isRead: isRead) { return }
+        if case .attempt(let cause) = verdict(on: event, of: request),
+            attempt(framed, request, frame, count, isRead: isRead, cause)
+        {
+            return
+        }
         giveUp(framed, request, after: event, frame, count, reason)
+    }
+
+    @inline(__always)
+    func verdict(
+        on event: RequestEvent, of request: UnsafeMutablePointer<FramedRequest>, isHostLeft: Bool = true
+    ) -> Verdict {
+        let state = request.pointee.state
+        guard let service = state.service else {
+            return Forwarding.verdict(on: event, of: state, RetryRules(), now: now, isHostLeft: false)
+        }
+        return Forwarding.verdict(
+            on: event, of: state, service.pointee.retries, hasRoom: service.pointee.hasRoom(for: state), now: now,
+            isHostLeft: isHostLeft)
     }
 
     /// No host is left for a request, or no time.
@@ -34,54 +50,81 @@ extension Worker {
         var event = event
         if case .ready = event, request.pointee.state.tried.count > 0 { event = .ended(.nothingSent) }
         if framed.pointee.exhaustion != 0 { event = .exhausted }
-        let verdict = Forwarding.verdict(on: event, of: request.pointee.state, now: now, isHostLeft: false)
-        guard case .answer(let answer) = verdict else { return }
+        guard case .answer(let answer) = verdict(on: event, of: request, isHostLeft: false) else { return }
         let text = text(of: answer, framed, request, frame, count, reason)
         framed.pointee.exhaustion = 0
         self.answer(framed, request, answer, text)
     }
 
     /// Sends the request to a host. False: no host may or can serve.
+    ///
+    /// - Parameters:
+    ///   - cause: why to a further one; nil: to its first.
+    ///   - isUsable: not to one that is left alone after failures.
     @inline(__always)
     mutating func attempt<Codec: FramedCodec & ~Copyable>(
         _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>, _ frame: UnsafeMutablePointer<UInt8>,
-        _ count: Int, isRead: Bool
+        _ count: Int, isRead: Bool, _ cause: RetryCause?, isUsable: Bool = false
     ) -> Bool {
-        guard let service = request.pointee.state.service else { return false }
-        while request.pointee.state.tried.count < Forwarding.mostAttempts {
-            guard let choice = choose(service, request) else { return false }
-            let endpoint = choice.member.pointee.endpoint
-            if let upstream = upstream(framed, of: endpoint, lane: request.pointee.form.lane) {
-                endpoint.pointee.take(now: now, timeout: settings.limits.connectTimeout)
-                request.pointee.state.served = choice.cluster.pointee.version
-                request.pointee.sentVersion = Int(choice.cluster.pointee.interfaceVersion)
-                enqueue(framed, request, upstream, frame, count, isRead: isRead)
-                if request.pointee.state.tried.count > 0 { framed.pointee.exhaustion = 0 }
-                return true
-            }
+        guard let service = request.pointee.state.service,
+            let choice = choose(service, request, isUsable: isUsable)
+        else { return false }
+        let endpoint = choice.member.pointee.endpoint
+        if let cause { service.pointee.furtherTries.begin(cause, of: &request.pointee.state) }
+        guard let upstream = upstream(framed, of: endpoint, lane: request.pointee.form.lane) else {
             request.pointee.state.tried.insert(endpoint)
+            return attemptAgain(framed, request, frame, count, isUsable: isUsable)
         }
-        return false
+        // Only now, when there is another one, it leaves the host that it is with.
+        if cause != nil { leaveUpstream(framed, request) }
+        endpoint.pointee.take(now: now, timeout: settings.limits.connectTimeout)
+        request.pointee.state.served = choice.cluster.pointee.version
+        request.pointee.sentVersion = Int(choice.cluster.pointee.interfaceVersion)
+        enqueue(framed, request, upstream, frame, count, isRead: isRead)
+        if request.pointee.state.tried.count > 0 { framed.pointee.exhaustion = 0 }
+        if service.pointee.retries.perTryTimeout > 0 { startTry(request, service) }
+        return true
+    }
+
+    /// A connection could not even be begun, or the host takes nothing.
+    @inline(never)
+    private mutating func attemptAgain<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>, _ frame: UnsafeMutablePointer<UInt8>,
+        _ count: Int, isUsable: Bool
+    ) -> Bool {
+        guard let service = request.pointee.state.service, service.pointee.retries.onConnect,
+            request.pointee.state.tried.count <= service.pointee.retries.attempts
+        else { return false }
+        return attempt(framed, request, frame, count, isRead: false, .connect, isUsable: isUsable)
+    }
+
+    /// The request's timer ends this try, or all of them.
+    private mutating func startTry(
+        _ request: UnsafeMutablePointer<FramedRequest>, _ service: UnsafeMutablePointer<Service>
+    ) {
+        let end = now + service.pointee.retries.perTryTimeout
+        wheel.set(request.timer, deadline: min(end, request.pointee.state.deadline))
     }
 
     @inline(__always)
     private mutating func choose(
-        _ service: UnsafeMutablePointer<Service>, _ request: UnsafeMutablePointer<FramedRequest>
+        _ service: UnsafeMutablePointer<Service>, _ request: UnsafeMutablePointer<FramedRequest>, isUsable: Bool
     ) -> Choice? {
-        if request.pointee.isAdapted { return chooseAdapted(service, request) }
-        return choose(service, request.pointee.state.asked, tried: request.pointee.state.tried)
+        if request.pointee.isAdapted { return chooseAdapted(service, request, isUsable: isUsable) }
+        return choose(
+            service, request.pointee.state.asked, tried: request.pointee.state.tried, isUsable: isUsable)
     }
 
     /// Notes how the host has to be called, too.
     @inline(never)
     private mutating func chooseAdapted(
-        _ service: UnsafeMutablePointer<Service>, _ request: UnsafeMutablePointer<FramedRequest>
+        _ service: UnsafeMutablePointer<Service>, _ request: UnsafeMutablePointer<FramedRequest>, isUsable: Bool
     ) -> Choice? {
         let (asked, tried) = (request.pointee.state.asked, request.pointee.state.tried)
         let choice =
             asked.isWide
-            ? choose(service, asked, among: request.pointee.groups, tried: tried)
-            : choose(service, asked, tried: tried)
+            ? choose(service, asked, among: request.pointee.groups, tried: tried, isUsable: isUsable)
+            : choose(service, asked, tried: tried, isUsable: isUsable)
         guard let choice else { return nil }
         request.pointee.sentTerms = CallTerms(group: choice.cluster.pointee.group, path: choice.path)
         return choice

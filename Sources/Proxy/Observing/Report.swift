@@ -50,6 +50,8 @@ public struct ServiceReport: Sendable {
     public let routes: [Route]
     /// Requests by version.
     public let versions: [Version]
+    /// Further tries by cause; causes without any are left out.
+    public let retries: [(cause: RetryCause, count: UInt64)]
 
     /// Upper bounds of the duration buckets but the last, in seconds.
     public static let bucketBounds: [Double] = (0..<15).map { 0.0005 * Double(1 << $0) }

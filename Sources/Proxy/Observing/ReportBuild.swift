@@ -35,7 +35,9 @@ extension Worker {
             let end = min(build.services.count, build.servicesDone + Self.entriesAtATime)
             for service in build.services[build.servicesDone..<end] where service.pointee.metrics.routeCount > 0 {
                 build.report.services.append(
-                    Self.makeReport(service.pointee.key, service.pointee.metrics) {
+                    Self.makeReport(
+                        service.pointee.key, service.pointee.metrics, retries: service.pointee.furtherTries.byCause
+                    ) {
                         service.pointee.labels.contains($0) ? service.pointee.labels[$0].text : nil
                     })
             }
@@ -88,7 +90,7 @@ extension Worker {
     }
 
     private static func makeReport(
-        _ key: ServiceKey, _ metrics: borrowing ServiceMetrics, text: (Int) -> String?
+        _ key: ServiceKey, _ metrics: borrowing ServiceMetrics, retries: [UInt64] = [], text: (Int) -> String?
     ) -> ServiceReport {
         func label(_ number: Int32) -> String? {
             if number == ServiceMetrics.nobody { return nil }
@@ -107,6 +109,8 @@ extension Worker {
                 buckets: Array(UnsafeBufferPointer(start: version.buckets, count: ServiceMetrics.bucketCount)),
                 nanoseconds: version.nanoseconds)
         }
-        return ServiceReport(key: key, routes: routes, versions: versions)
+        let causes = zip(RetryCause.allCases, retries).filter { $0.1 > 0 }
+        return ServiceReport(
+            key: key, routes: routes, versions: versions, retries: causes.map { (cause: $0.0, count: $0.1) })
     }
 }

@@ -85,9 +85,11 @@ extension Worker {
     }
 
     /// Decides version and host. Nil: no host may or can serve.
+    ///
+    /// - Parameter isUsable: no host that is left alone after failures, though there be no other.
     @inline(__always)
     mutating func choose(
-        _ service: UnsafeMutablePointer<Service>, _ asked: Asked, tried: TriedEndpoints
+        _ service: UnsafeMutablePointer<Service>, _ asked: Asked, tried: TriedEndpoints, isUsable: Bool = false
     ) -> Choice? {
         let view = CallView(
             service.pointee.clusters, group: asked.group, interfaceVersion: asked.interfaceVersion,
@@ -95,19 +97,22 @@ extension Worker {
         let decision = decide(
             requested: asked.requested, rules: service.pointee.rules, chance: asked.chance, isSticky: asked.isSticky,
             view: view)
-        return pick(decision, view, service, tried: tried)
+        return pick(decision, view, service, tried: tried, isUsable: isUsable)
     }
 
     /// Decides version and host for a request that may go to several groups or to any interface version.
     mutating func choose(
-        _ service: UnsafeMutablePointer<Service>, _ asked: Asked, among groups: CallGroups, tried: TriedEndpoints
+        _ service: UnsafeMutablePointer<Service>, _ asked: Asked, among groups: CallGroups, tried: TriedEndpoints,
+        isUsable: Bool
     ) -> Choice? {
         let view = WideView(
             service.pointee.clusters, groups: groups, interfaceVersion: asked.interfaceVersion, now: now)
         let decision = decide(
             requested: asked.requested, rules: service.pointee.rules, chance: asked.chance, isSticky: asked.isSticky,
             view: view)
-        guard let picked = view.pick(decision.target, random: &random, tried: tried) else { return nil }
+        guard let picked = view.pick(decision.target, random: &random, tried: tried, isUsable: isUsable) else {
+            return nil
+        }
         return choice(picked.member, of: picked.cluster, service)
     }
 
@@ -123,14 +128,15 @@ extension Worker {
 
     @inline(__always)
     private mutating func pick(
-        _ decision: Decision, _ view: CallView, _ service: UnsafeMutablePointer<Service>, tried: TriedEndpoints
+        _ decision: Decision, _ view: CallView, _ service: UnsafeMutablePointer<Service>, tried: TriedEndpoints,
+        isUsable: Bool
     ) -> Choice? {
         if let cluster = view.cluster(for: decision.target),
             let member = cluster.pointee.pick(random: &random, now: now, tried: tried)
         {
             return choice(member, of: cluster, service)
         }
-        guard let cluster = view.clusterRegardless(for: decision.target),
+        guard !isUsable, let cluster = view.clusterRegardless(for: decision.target),
             let member = cluster.pointee.pickRegardless(random: &random, tried: tried)
         else { return nil }
         return choice(member, of: cluster, service)

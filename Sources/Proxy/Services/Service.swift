@@ -49,6 +49,10 @@ struct Service: ~Copyable {
     /// Makes the same key fall differently in different services.
     let salt: UInt64
     var timeout: Int64 = 60_000_000_000
+    var retries = RetryRules()
+    /// Dubbo and Bolt: methods that may be repeated once something was sent.
+    var repeatableMethods = RepeatableMethods()
+    var furtherTries = FurtherTries()
     var metrics = ServiceMetrics()
     var waiting = Waiting()
 
@@ -72,6 +76,8 @@ struct Service: ~Copyable {
         rules.isStrict = policy.mode == .strict
         rules.stable = policy.stable.map { labels.intern($0) }
         timeout = policy.timeout.nanoseconds
+        retries = RetryRules(policy.retries, for: key.kind)
+        repeatableMethods = RepeatableMethods(key.kind == .http ? [] : policy.retries.methods ?? [])
         sticky = policy.sticky
         stickyName.free()
         if case .header(let name) = policy.sticky {
@@ -89,6 +95,12 @@ struct Service: ~Copyable {
         }
         rules.shares = UnsafePointer(shares)
         rules.shareCount = policy.split.count
+    }
+
+    /// Whether a request may be repeated although a host may have read it.
+    @inline(__always)
+    func hasRoom(for state: RequestState) -> Bool {
+        furtherTries.hasRoom(active: active, percent: retries.budget, isOne: state.isRepeated)
     }
 
     private func hash(of version: String) -> UInt64 {

@@ -10,6 +10,8 @@ package struct Inventory: Equatable, Sendable {
     /// Requests in flight as services and as endpoints count them.
     package var activeOfServices = 0
     package var activeOfEndpoints = 0
+    /// Requests in flight that services count as further tries.
+    package var furtherTries = 0
     /// Connections as endpoints count them.
     package var connectionsOfEndpoints = 0
     /// Services, endpoints, and those of the endpoints that get no requests because they said that they are going.
@@ -44,6 +46,7 @@ extension Worker {
         for service in tables.services {
             inventory.services += 1
             inventory.activeOfServices += service.pointee.active
+            inventory.furtherTries += service.pointee.furtherTries.inFlight
             if !service.pointee.waiting.isEmpty { inventory.lists += 1 }
         }
         for part in 0..<EndpointTable.partCount {

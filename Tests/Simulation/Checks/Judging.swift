@@ -101,7 +101,11 @@ extension World {
     private func judgeRefused(_ request: Request, _ status: Int) {
         if request.isDoomed || drainedAt != nil || isLiedTo(request) { return }
         let allowed = request.plan.isTooLong ? [400] : allowedErrors(request)
-        if let delivered = request.deliveredAt, let start = request.headDoneAt, isDue(request, start, delivered) {
+        // A host that has sent an answer of its own making first has had its say.
+        let isLiedTo = request.seen.contains { hosts[$0.host].faults.contains(.lying) }
+        if !mayBeDropped(request), !isLiedTo, let delivered = request.deliveredAt, let start = request.headDoneAt,
+            isDue(request, start, delivered)
+        {
             return fail("answer lost", "\(status), though the answer of a host was there", request)
         }
         if allowed.contains(status) { return }
@@ -129,7 +133,11 @@ extension World {
             case .exhausted: errors.formUnion([503])
             }
         }
-        if case .early? = request.seen.last?.reaction, request.deliveredAt != nil { return [] }
+        if mayBeDropped(request) {
+            errors.formUnion([502, 503, 504])
+        } else if case .early? = request.seen.last?.reaction, request.deliveredAt != nil {
+            return []
+        }
         let all = epochs(request)
         if all.isEmpty || all.contains(where: { !canServe(request, $0.listing) }) { errors.insert(503) }
         if !isRouted(request, throughout: true) { errors.formUnion([503, 404]) }
@@ -167,7 +175,7 @@ extension World {
         let faulty = listed.map { hosts[$0] }.filter { !$0.faults.isEmpty }
         if faulty.contains(where: { $0.faults != .refused }) { return true }
         if faulty.isEmpty { return false }
-        return faulty.count > 2 || !canServeSpotlessly(request, wantedVersions(request))
+        return faulty.count > refusalsBorne(request) || !canServeSpotlessly(request, wantedVersions(request))
     }
 
     // MARK: Calls without an answer

@@ -21,11 +21,9 @@ extension World {
     /// A host has read its head; returns what it does.
     func see(_ request: Request, at host: Host) -> Reaction {
         let reaction = request.nextReaction()
-        let earlier = request.seen.filter { if case .exhausted = $0.reaction { false } else { true } }
+        let problem = problem(with: request, seenNowAt: host)
         request.seen.append((host.number, reaction))
-        if !request.plan.isIdempotent && !earlier.isEmpty {
-            fail("sent twice", "at host \(host.number) and before at host \(earlier[0].host)", request)
-        }
+        if let problem { fail("sent twice", "\(problem): host \(host.number)", request) }
         host.answered += 1
         if request === inquiry?.request { inquiry?.touch(host.address) }
         return reaction

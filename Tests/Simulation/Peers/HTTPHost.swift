@@ -8,6 +8,8 @@ final class HTTPHostConnection: Peer, HostConnection {
     /// Pauses of its script that are still to come, and a hold without end.
     private var holds = 0
     private var tunnel: Request?
+    /// A request came before the present one.
+    private var hasServed = false
 
     init(_ socket: VirtualSocket, _ host: Host, _ world: World) {
         self.host = host
@@ -39,6 +41,8 @@ final class HTTPHostConnection: Peer, HostConnection {
         if self.request != nil { return world.fail("requests on top of each other", "at host \(host.number)", request) }
         self.request = request
         reaction = world.see(request, at: host)
+        if hasServed { request.staleHosts.insert(host.number) }
+        hasServed = true
         reader.expectBody(head, isResponse: false, isBare: false)
         if request.plan.expectsContinue { sendContinue(request) }
         switch reaction {

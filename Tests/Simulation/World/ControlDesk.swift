@@ -84,6 +84,7 @@ extension World {
         policy.split = listing.split.map { VersionWeight(version: Listing.versions[$0.version], weight: $0.weight) }
         policy.sticky = listing.isSticky ? .header(RequestPlan.stickyName) : nil
         policy.timeout = .milliseconds(listing.timeoutMilliseconds)
+        policy.retries = listing.retries
         policy.balancer = [.leastRequest, .roundRobin, .random][listing.balancer]
         var instances = listing.entries.map { entry in
             Instance(

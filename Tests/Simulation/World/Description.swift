@@ -1,3 +1,5 @@
+import Model
+
 // Steps in words, one line each.
 extension Step: CustomStringConvertible {
     var description: String {
@@ -55,7 +57,16 @@ extension Listing: CustomStringConvertible {
             if isSticky { mode += " sticky" }
         }
         let more = padding > 0 ? " and \(padding) of weight 0" : ""
-        return "hosts \(hosts)\(more), \(mode), balancer \(balancer), timeout \(timeoutMilliseconds) ms"
+        return "hosts \(hosts)\(more), \(mode), balancer \(balancer), timeout \(timeoutMilliseconds) ms\(retryText)"
+    }
+}
+
+extension Listing {
+    private var retryText: String {
+        if retries == RetryPolicy() { return "" }
+        var text = ", \(retries.attempts) further tries on \(retries.causes.joined(separator: " ")) of "
+        text += (retries.methods ?? ["the usual"]).joined(separator: " ") + ", budget \(retries.budget)"
+        return text + (retries.perTryTimeout.map { ", each \($0)" } ?? "")
     }
 }
 

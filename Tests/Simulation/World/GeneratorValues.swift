@@ -22,6 +22,7 @@ extension Generator {
         if isVersioned && chance(25) { split(&listing, versions) }
         listing.timeoutMilliseconds = pick([300, 2000, 60_000])
         listing.balancer = below(3)
+        listing.retries = makeRetries()
         return listing
     }
 

@@ -1,3 +1,5 @@
+import Model
+
 /// What the registries list of a service, and its policy.
 struct Listing {
     struct Entry {
@@ -24,6 +26,7 @@ struct Listing {
     var isSticky = false
     var timeoutMilliseconds = 2000
     var balancer = 0
+    var retries = RetryPolicy()
 
     static let versions = ["", "1.0", "2.0", "2.1", "3.0"]
 

@@ -28,6 +28,8 @@ final class Request {
     var rawStatus: Int?
     /// Hosts that have seen its head, and what each did.
     var seen: [(host: Int, reaction: Reaction)] = []
+    /// Hosts that it came to on a connection that they had kept open: one that closes it then may just not have wanted it any more.
+    var staleHosts: Set<Int> = []
     /// Hosts that have seen the whole of it.
     var wholeAt: [Int] = []
     /// When the whole answer of a host was on the worker's side of a connection.

@@ -1,0 +1,169 @@
+import Model
+import Runtime
+
+/// The keys of `retries` in a service's section.
+extension ConfigurationKeys {
+    static var retries: [SettingKey<ServiceDraft>] {
+        [
+            noting("attempts") { node, path, reader, draft in
+                let number = reader.bareValue(node, path, attempts)
+                if let number { draft.settings.policy.retries.attempts = number }
+            },
+            noting("on", read: readCauses),
+            noting("methods") { node, path, reader, draft in
+                let emptiness =
+                    "needs at least one; without \"reset\" and statuses in \"on\" nothing is repeated once it was sent"
+                let names = reader.values(node, path, emptiness: emptiness, methodPattern)
+                if let names { draft.settings.policy.retries.methods = limited(names, to: 64, node, path, reader) }
+            },
+            noting("per_try_timeout") { node, path, reader, draft in
+                if case .scalar("off", _) = node.content {
+                    draft.settings.policy.retries.perTryTimeout = nil
+                    draft.retryLines["per_try_timeout"] = nil
+                } else if let time = reader.value(node, path, duration(.milliseconds(1) ... .seconds(86_400))) {
+                    draft.settings.policy.retries.perTryTimeout = time
+                }
+            },
+            noting("budget") { node, path, reader, draft in
+                let percent = reader.bareValue(node, path) { text throws(InvalidValue) in
+                    try SettingValue.integer(text, in: 0...100)
+                }
+                if let percent { draft.settings.policy.retries.budget = percent }
+            },
+        ]
+    }
+
+    /// A mapping, or for short `off` or the number of attempts.
+    static func readRetries(
+        _ node: YAMLNode, _ path: String, _ reader: SettingsReader, _ draft: inout ServiceDraft
+    ) {
+        guard case .scalar(let text, _) = node.content, !node.isEmpty else {
+            return reader.section(node, path, keys: retries, into: &draft)
+        }
+        if text == "off" {
+            draft.settings.policy.retries.attempts = 0
+        } else if Int(text) == nil {
+            reader.fail(node.line, path, "\(text.shown) is neither off, a number of attempts, nor a mapping")
+        } else if let number = reader.bareValue(node, path, attempts) {
+            draft.settings.policy.retries.attempts = number
+        }
+    }
+
+    private static func noting(
+        _ name: String, read: @escaping (YAMLNode, String, SettingsReader, inout ServiceDraft) -> Void
+    ) -> SettingKey<ServiceDraft> {
+        SettingKey(name) { node, path, reader, draft in
+            draft.retryLines[name] = node.line
+            read(node, path, reader, &draft)
+        }
+    }
+
+    private static func attempts(_ text: String) throws(InvalidValue) -> Int {
+        try SettingValue.integer(text, in: 0...RetryPolicy.mostAttempts)
+    }
+
+    private static func readCauses(
+        _ node: YAMLNode, _ path: String, _ reader: SettingsReader, _ draft: inout ServiceDraft
+    ) {
+        let emptiness = "needs at least one; \"retries: off\" is for no further tries"
+        guard let causes = reader.values(node, path, emptiness: emptiness, cause) else { return }
+        draft.settings.policy.retries.onConnect = causes.contains { $0.value == "connect" }
+        draft.settings.policy.retries.onReset = causes.contains { $0.value == "reset" }
+        draft.settings.policy.retries.statuses = causes.compactMap { Int($0.value) }.sorted()
+        for cause in causes { draft.retryLines[cause.value] = cause.line }
+    }
+
+    /// `connect`, `reset` or a status that is an error in some protocol.
+    private static func cause(_ text: String) throws(InvalidValue) -> String {
+        if text == "connect" || text == "reset" { return text }
+        guard let status = Int(text) else {
+            throw InvalidValue(
+                "\(text.shown) is neither connect, reset nor a status"
+                    + NearestName.hint(for: text, among: ["connect", "reset"]))
+        }
+        guard text == "\(status)", ServiceKey.Kind.allCases.contains(where: { $0.hasErrorStatus(status) }) else {
+            throw InvalidValue(
+                "\(text) is no status after which another host can be asked; HTTP has 500 to 599, Dubbo 25, 30, 31, 35, 40, 50, 60, 70, 80, "
+                    + "90 and 100, Bolt 1 to 9 and 16 to 18")
+        }
+        return text
+    }
+
+    /// The name of a method with `*` at either end or both.
+    private static func methodPattern(_ text: String) throws(InvalidValue) -> String {
+        let visible = text.utf8.allSatisfy { 0x21...0x7e ~= $0 && $0 != UInt8(ascii: "\"") }
+        guard visible, (1...256).contains(text.utf8.count) else {
+            throw InvalidValue("\(text.shown) is not a method's name")
+        }
+        if text == "**" || NamePattern(text).text.contains("*") {
+            throw InvalidValue("\(text.shown) may have \"*\" only at its ends")
+        }
+        return text
+    }
+}
+
+// What is only seen when all sections are read: a setting that nothing looks at is a mistake.
+extension ConfigurationDraft {
+    func checkRetries(_ reader: SettingsReader) {
+        for service in services { service.checkRetries(reader, of: [service]) }
+        defaults.checkRetries(reader, of: [defaults] + services)
+    }
+}
+
+extension ServiceDraft {
+    /// - Parameter users: the sections that what stands here holds for, its own first.
+    fileprivate func checkRetries(_ reader: SettingsReader, of users: [ServiceDraft]) {
+        let policies = users.map(\.settings.policy.retries)
+        let path = "services.\(name.isEmpty ? "*" : name).retries"
+        func fail(_ key: String, _ text: String) {
+            if let line = retryLines[key] { reader.fail(line, "\(path).\(key)", text) }
+        }
+        if policies.allSatisfy({ $0.attempts == 0 }) {
+            for key in ["on", "methods", "per_try_timeout", "budget"] {
+                fail(key, "has no effect where no further try is made; \"attempts\" is 0")
+            }
+            return
+        }
+        if !policies.contains(where: \.repeatsWhatWasSent) {
+            let text = "has no effect without \"reset\" or a status in \"on\""
+            fail("methods", text)
+            fail("budget", text)
+        }
+        if !policies.contains(where: \.onReset) {
+            fail("per_try_timeout", "has no effect without \"reset\" in \"on\"")
+        }
+        checkStatuses(reader, path, users)
+        checkMethods(reader, path)
+    }
+
+    /// It can only be HTTP.
+    private var isHTTP: Bool {
+        !name.isEmpty && (!hosts.isEmpty || !paths.isEmpty || !ServiceName.isJavaName(name))
+    }
+
+    private func checkStatuses(_ reader: SettingsReader, _ path: String, _ users: [ServiceDraft]) {
+        let namesMethods = users.contains { $0.settings.policy.retries.methods != nil }
+        for status in settings.policy.retries.statuses where !ServiceKey.Kind.http.hasErrorStatus(status) {
+            guard let line = retryLines["\(status)"] else { continue }
+            if isHTTP {
+                reader.fail(line, "\(path).on", "\(status) is no status of HTTP to be repeated for; 500 to 599 are")
+            } else if !namesMethods {
+                reader.fail(
+                    line, "\(path).on",
+                    "\(status) has no effect without \"methods\": of Dubbo and Bolt nothing else may be repeated")
+            }
+        }
+    }
+
+    private func checkMethods(_ reader: SettingsReader, _ path: String) {
+        guard isHTTP, let line = retryLines["methods"] else { return }
+        for method in settings.policy.retries.methods ?? [] {
+            let pattern = NamePattern(method)
+            if HTTPMethods.all.contains(where: { pattern.matches($0) }) { continue }
+            reader.fail(
+                line, "\(path).methods",
+                "\(method.shown) is none of \(HTTPMethods.all.joined(separator: ", "))"
+                    + NearestName.hint(for: method, among: HTTPMethods.all))
+        }
+    }
+}

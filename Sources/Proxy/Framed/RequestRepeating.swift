@@ -1,0 +1,110 @@
+import Balancing
+import Codecs
+import Runtime
+
+// Another host for a request that was with one already.
+extension Worker {
+    /// A host that was asked will not answer. Another one is, when nothing of the request was handed to this one, or when it may
+    /// be repeated.
+    ///
+    /// - Parameter mayReturn: this host may be that other one.
+    mutating func takeBack<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>,
+        _ upstream: UnsafeMutablePointer<FramedUpstream>, _ reason: String, mayReturn: Bool
+    ) {
+        let endpoint = upstream.pointee.endpoint
+        let host = endpoint.pointee.address.description
+        let isSent = request.pointee.position < upstream.pointee.sent
+        if !isSent && request.pointee.frame.isEmpty { recover(framed, request, upstream) }
+        leaveUpstream(framed, request)
+        if !mayReturn { request.pointee.state.tried.insert(endpoint) }
+        if isSent {
+            return repeatOrEnd(framed, request, "\(host) closed while the request waited for its answer: \(reason)")
+        }
+        let frame = request.pointee.frame
+        forward(
+            framed, request, after: mayReturn ? .stale(.nothingSent) : .ended(.nothingSent), frame.bytes, frame.count,
+            isRead: false, "\(host): \(reason)")
+    }
+
+    /// The connection to a host is gone that may have read the request.
+    private mutating func repeatOrEnd<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>, _ reason: String
+    ) {
+        if case .attempt(let cause) = verdict(on: .ended(.sent(repetition(framed, request))), of: request) {
+            let frame = request.pointee.frame
+            if attempt(framed, request, frame.bytes, frame.count, isRead: false, cause) { return }
+            framed.pointee.exhaustion = 0
+        }
+        answer(framed, request, .lost, "greymesh: the connection to " + reason)
+    }
+
+    /// Whether a request may be sent again that a host may have read. Its method is looked up only now.
+    private func repetition<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>
+    ) -> Repetition {
+        let frame = request.pointee.frame
+        // A larger one may be here all the same: it has waited for the registries or for its connection.
+        guard !frame.isEmpty, frame.count <= FramedBounds.replayedFrame, request.pointee.isTwoWay,
+            let service = request.pointee.state.service,
+            service.pointee.repeatableMethods.count > 0, let head = Codec.head(frame.bytes, count: frame.count)
+        else { return Repetition() }
+        guard case .named = framed.pointee.codec.read(frame.bytes, head), framed.pointee.codec.isReadable else {
+            return Repetition()
+        }
+        return Repetition(
+            isListed: service.pointee.repeatableMethods.contains(framed.pointee.codec.method(frame.bytes)))
+    }
+
+    // MARK: Leaving a host that could go on
+
+    /// Whether another host has the request, for this one has answered that it has not executed it, or with a status that the
+    /// policy names.
+    @inline(never)
+    mutating func sendElsewhere<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>,
+        _ upstream: UnsafeMutablePointer<FramedUpstream>, _ execution: Execution, code: Int32
+    ) -> Bool {
+        guard !request.pointee.frame.isEmpty, let service = request.pointee.state.service else { return false }
+        let mayRepeat = service.pointee.retries.names(code) && repetition(framed, request).isListed
+        return moveOn(framed, request, upstream, after: .answered(execution, mayRepeat: mayRepeat))
+    }
+
+    /// Another host has the request instead of the one that has it now, when it shall and when there is one.
+    ///
+    /// - Returns: false: nothing has changed.
+    private mutating func moveOn<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>,
+        _ upstream: UnsafeMutablePointer<FramedUpstream>, after event: RequestEvent
+    ) -> Bool {
+        guard case .attempt(let cause?) = verdict(on: event, of: request), let service = request.pointee.state.service
+        else { return false }
+        let (tried, isRepeated) = (request.pointee.state.tried, request.pointee.state.isRepeated)
+        request.pointee.state.tried.insert(upstream.pointee.endpoint)
+        let frame = request.pointee.frame
+        if attempt(framed, request, frame.bytes, frame.count, isRead: false, cause, isUsable: cause.needsRoom) {
+            return true
+        }
+        // What the host says is the answer, not why there is no other one.
+        framed.pointee.exhaustion = 0
+        request.pointee.state.tried = tried
+        if !isRepeated { service.pointee.furtherTries.end(&request.pointee.state) }
+        return false
+    }
+
+    /// One try has taken as long as it may: another host is asked, or this one has the time that is left.
+    mutating func endTry<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>,
+        _ upstream: UnsafeMutablePointer<FramedUpstream>, _ service: UnsafeMutablePointer<Service>
+    ) {
+        let position = request.pointee.position
+        let isSent = position < upstream.pointee.sent
+        let event = RequestEvent.slow(isSent ? .sent(repetition(framed, request)) : .nothingSent)
+        guard case .attempt = verdict(on: event, of: request) else { return start(request) }
+        if !isSent && request.pointee.frame.isEmpty { recover(framed, request, upstream) }
+        guard moveOn(framed, request, upstream, after: event) else { return start(request) }
+        if upstream.pointee.connection.link.isClosed { return }
+        noteTimeout(framed, upstream, since: now - service.pointee.retries.perTryTimeout)
+        if !isSent { expire(position, upstream) }
+    }
+}

@@ -1,0 +1,124 @@
+import Foundation
+import Glibc
+import Runtime
+import Synchronization
+import TestSupport
+import Testing
+
+/// Hosts that fail with requests in flight: whatever the policy lets go elsewhere is answered by others.
+@Suite("Further tries through the built program", .serialized)
+struct RetryProcessTests {
+    private func run(
+        _ directory: TemporaryDirectory, _ listener: String, services: String, hosts: String
+    ) throws -> GreymeshProcess {
+        try directory.write("services.yaml", "services:\n" + hosts)
+        try directory.write(
+            "greymesh.yaml",
+            """
+            registries: [file:services.yaml]
+            workers: 1
+            admin: {listen: 127.0.0.1:0}
+            listeners: [{name: in, protocol: \(listener), listen: 127.0.0.1:0}]
+            services:
+            \(services)
+
+            """)
+        let process = try GreymeshProcess(
+            ["run", "--config", directory.path(of: "greymesh.yaml")], directory: directory.path)
+        try process.waitForLog("event=ready")
+        return process
+    }
+
+    @Test("HTTP: a host that says 503 is passed over, and the answer tells how many tries it took")
+    func http() throws {
+        let seen = Atomic<Int>(0)
+        let bad = try ScriptedServer { connection, _ in
+            while !connection.receive(until: "\r\n\r\n").isEmpty {
+                seen.add(1, ordering: .sequentiallyConsistent)
+                connection.send("HTTP/1.1 503 No\r\nContent-Length: 3\r\n\r\nbad")
+            }
+        }
+        let good = try HostThread("good")
+        defer { good.stop() }
+        let directory = try TemporaryDirectory()
+        let process = try run(
+            directory, "http",
+            services: "  order-service: {balancer: round-robin, retries: {on: [connect, 503], attempts: 1}}",
+            hosts: "  order-service: [{address: \"\(bad.address)\"}, {address: \"\(good.address)\"}]\n")
+        defer { process.child.terminate() }
+        var twice = 0
+        for _ in 0..<10 {
+            let answer = try process.get()
+            #expect(answer.status == 200 && answer.text == "good")
+            if answer.header("x-greymesh-attempts") == "2" { twice += 1 }
+        }
+        let count = seen.load(ordering: .sequentiallyConsistent)
+        #expect(twice == count && count > 0 && good.requests == 10)
+        let metrics = try process.ask("/metrics").text
+        let series = "greymesh_retries_total{service=\"order-service\",protocol=\"http\",cause=\"status\"} \(count)\n"
+        #expect(metrics.contains(series), "\(metrics)")
+        let shown = try process.ask("/clusters").text.filter { !$0.isWhitespace }
+        #expect(shown.contains(#""retries":{"attempts":1,"on":["connect","503"],"methods":null"#), "\(shown)")
+        // A policy that changes is in force with the next request.
+        let file = try String(contentsOfFile: directory.path(of: "greymesh.yaml"), encoding: .utf8)
+        try directory.write("greymesh.yaml", file.replacing("{on: [connect, 503], attempts: 1}", with: "off"))
+        process.child.signal(SIGHUP)
+        let isOff = waitUntil(within: .seconds(20)) {
+            (0..<2).contains { _ in (try? process.get())?.status == 503 }
+        }
+        #expect(isOff)
+    }
+
+    /// What `greymesh-sample call` tells.
+    private struct Tally: Decodable {
+        struct Answer: Decodable {
+            let host: String
+            let count: Int
+        }
+        let answered: Int
+        let failed: Int
+        let answers: [Answer]
+    }
+
+    @Test(
+        "Dubbo and Bolt: calls in flight at a host that is killed are answered by another one",
+        arguments: ["dubbo", "bolt"])
+    func killed(listener: String) throws {
+        func serve(_ name: String, _ options: [String]) throws -> (ChildProcess, String) {
+            let service = try ChildProcess(
+                BuiltProgram.path("greymesh-sample"),
+                [listener, "--interface", "demo.Shop", "--name", name] + options)
+            let ready = "READY \(listener) "
+            return (service, String(try service.waitForLine(ready).dropFirst(ready.count)))
+        }
+        // It never comes to answering.
+        let (dying, first) = try serve("dying", ["--delay-ms", "600000"])
+        let (living, second) = try serve("living", [])
+        defer { for service in [dying, living] { service.signal(SIGKILL) } }
+        let directory = try TemporaryDirectory()
+        // The file is watched.
+        defer { withExtendedLifetime(directory) {} }
+        let process = try run(
+            directory, listener,
+            services: "  demo.Shop: {balancer: round-robin, retries: {on: [connect, reset], methods: [\"s*\"]}}",
+            hosts: "  demo.Shop: [{address: \"\(first)\"}, {address: \"\(second)\"}]\n")
+        defer { process.child.terminate() }
+        let caller = try ChildProcess(
+            BuiltProgram.path("greymesh-sample"),
+            [
+                "call", listener, "--target", try process.address(of: "in"), "--interface", "demo.Shop", "--count",
+                "40",
+                "--json", "--timeout-ms", "30000", "--connections", "2", "--concurrency", "2",
+            ])
+        let inFlight = "greymesh_host_active_requests{host=\"\(first)\",protocol=\"\(listener)\"} 2\n"
+        #expect(waitUntil(within: .seconds(20)) { (try? process.ask("/metrics").text.contains(inFlight)) == true })
+        dying.signal(SIGKILL)
+        try caller.waitForExit(within: .seconds(60))
+        let tally = try JSONDecoder().decode(Tally.self, from: Data(caller.output.utf8))
+        #expect(tally.answered == 40 && tally.failed == 0, "\(caller.output)")
+        #expect(tally.answers.allSatisfy { $0.host == "living" })
+        let metrics = try process.ask("/metrics").text
+        let series = "greymesh_retries_total{service=\"demo.Shop\",protocol=\"\(listener)\",cause=\"reset\"} 2\n"
+        #expect(metrics.contains(series), "\(metrics)")
+    }
+}

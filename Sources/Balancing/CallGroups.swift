@@ -30,7 +30,7 @@ public struct CallGroups {
 
     /// Reads what a call says.
     public init(_ text: ByteString, in table: borrowing LabelTable) {
-        isAny = Self.areAll(text)
+        isAny = text.count == 1 && text.base[0] == 0x2a
         areSeveral = isAny
         var start = 0
         for end in 0...text.count where end == text.count || text.base[end] == 0x2c {
@@ -45,10 +45,6 @@ public struct CallGroups {
             count += 1
         }
     }
-
-    /// Whether a call asks for all groups.
-    @inline(__always)
-    public static func areAll(_ text: ByteString) -> Bool { text.count == 1 && text.base[0] == 0x2a }
 
     /// Whether a group is among them.
     func contains(_ label: Int32) -> Bool {

@@ -2,15 +2,16 @@
 ///
 /// Providers look up what is called by the attachment `path`. Those of Dubbo 2.7 and later check before that whether they know the service
 /// of body field 2, and want the interface there; consumers of older versions write the path in both places.
+@frozen
 public struct CallPath: Equatable, Sendable {
-    private let number: Int32
+    @usableFromInline let number: Int32
 
     /// The interface, in both places: what nearly all providers have.
-    public static var interface: CallPath { CallPath(number: 0) }
+    @inlinable public static var interface: CallPath { CallPath(number: 0) }
     /// What no provider has.
-    public static var other: CallPath { CallPath(number: -1) }
+    @inlinable public static var other: CallPath { CallPath(number: -1) }
 
-    private init(number: Int32) { self.number = number }
+    @inlinable init(number: Int32) { self.number = number }
 
     /// A path of the provider's own.
     ///

@@ -121,8 +121,8 @@ public struct CallView: ClusterView {
         for index in 0..<count {
             let cluster = clusters + index
             if Int(cluster.pointee.group) != group { continue }
-            if !cluster.pointee.matches(target, isInterface: isInterface) { continue }
-            if cluster.pointee.isOwn(interfaceVersion) {
+            if !cluster.matches(target, isInterface: isInterface) { continue }
+            if cluster.isOwn(interfaceVersion) {
                 if accept(cluster) { return cluster }
             } else if other == nil && target != .own && accept(cluster) {
                 other = cluster
@@ -132,14 +132,14 @@ public struct CallView: ClusterView {
     }
 }
 
-extension Cluster {
+extension UnsafeMutablePointer<Cluster> {
     /// Whether it serves a target, whatever its group and interface version.
     @inline(__always)
     func matches(_ target: Target, isInterface: Bool) -> Bool {
         switch target {
-        case .version(let label): !isUnion && Int(version) == label
-        case .own: isInterface ? !isUnion && isUntagged : isUnion
-        case .any: isUnion
+        case .version(let label): !pointee.isUnion && Int(pointee.version) == label
+        case .own: isInterface ? !pointee.isUnion && pointee.isUntagged : pointee.isUnion
+        case .any: pointee.isUnion
         case .nothing: false
         }
     }
@@ -147,6 +147,6 @@ extension Cluster {
     /// Whether it is of the interface version that a call has.
     @inline(__always)
     func isOwn(_ version: Int) -> Bool {
-        isUnion || version == CallView.anyInterfaceVersion || Int(interfaceVersion) == version
+        pointee.isUnion || version == CallView.anyInterfaceVersion || Int(pointee.interfaceVersion) == version
     }
 }

@@ -73,8 +73,8 @@ public struct WideView: ClusterView {
 
     private func contains(_ cluster: UnsafeMutablePointer<Cluster>, _ rank: Rank) -> Bool {
         groups.contains(cluster.pointee.group)
-            && cluster.pointee.matches(rank.target, isInterface: true)
-            && cluster.pointee.isOwn(interfaceVersion) == rank.isOwn
+            && cluster.matches(rank.target, isInterface: true)
+            && cluster.isOwn(interfaceVersion) == rank.isOwn
     }
 
     // MARK: Hosts

@@ -110,7 +110,7 @@ struct BatchTests {
             connection.send(wire.answer(to: request))
             if isLast {
                 connection.endOutput()
-                ended.withLock { $0 += 1 }
+                if waitUntil(within: .seconds(10), { connection.isEndArrived }) { ended.withLock { $0 += 1 } }
             }
             _ = connection.receive(exactly: size)
         }

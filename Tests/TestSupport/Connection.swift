@@ -99,6 +99,15 @@ public final class Connection: Sendable {
     /// Ends this side's way.
     public func endOutput() { clinux_end_output(descriptor) }
 
+    /// Whether the peer's kernel has this side's end, and with it everything before: a busy machine may take its time even on the
+    /// loopback interface. The first byte of `tcp_info` is the state (`tcp(7)`).
+    public var isEndArrived: Bool {
+        var (state, size) = (UInt8(0), socklen_t(1))
+        getsockopt(descriptor, Int32(IPPROTO_TCP), TCP_INFO, &state, &size)
+        let finWait2: UInt8 = 5
+        return state == finWait2
+    }
+
     /// Makes closing reset the connection.
     public func resetOnClose() {
         var option = linger(l_onoff: 1, l_linger: 0)

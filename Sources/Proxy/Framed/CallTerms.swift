@@ -1,10 +1,8 @@
 import Balancing
 import Runtime
 
-/// How a request's frame names what it calls, as far as hosts differ in that: in labels of its service.
+/// How a frame names what it calls, besides the interface version: in labels of its service.
 struct CallTerms: Equatable {
-    /// The interface version.
-    var version: Int32 = 0
     var group: Int32 = 0
     var path = CallPath.interface
 }

@@ -19,7 +19,11 @@ struct FramedRequest {
     var downstream: UnsafeMutablePointer<FramedDownstream>?
     /// Where the request is; nil while it waits for the registries.
     var upstream: UnsafeMutablePointer<FramedUpstream>?
-    /// How `frame` names what it calls, and how what was sent last does.
+    /// Label of the interface version in `frame`, and in what was sent last.
+    var frameVersion = 0
+    var sentVersion = 0
+    /// Hosts may have to be told another group or path than the request names, as the terms say, which are not set otherwise.
+    var isAdapted = false
     var frameTerms = CallTerms()
     var sentTerms = CallTerms()
     /// Where `state.asked.isWide`: the groups that it may go to.

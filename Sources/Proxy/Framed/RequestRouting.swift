@@ -66,6 +66,7 @@ extension Worker {
         if Codec.rounds(frame) >= Self.mostRounds { return refuseRound(framed, request, service) }
         if service.pointee.state == .ready || becomesReady(service) {
             ask(framed, request, service, frame, downstream.peerText)
+            askMore(framed, request, service, frame)
             start(request)
             forward(framed, request, after: .ready, frame, count, isRead: true)
         } else {
@@ -150,24 +151,53 @@ extension Worker {
             // Nothing can be read, or nothing of it matters: any interface version will do.
             asked.isInterface = true
             asked.interfaceVersion = CallView.anyInterfaceVersion
-            if !service.pointee.takesAll { widenUnread(&asked, &request.pointee.groups, of: service) }
+            if !service.pointee.takesAll { widenUnnamed(&asked, &request.pointee.groups, of: service) }
         } else {
             identify(
-                &asked, &request.pointee.groups, as: Codec.self, group: framed.pointee.codec.group(frame),
+                &asked, as: Codec.self, group: framed.pointee.codec.group(frame),
                 interfaceVersion: framed.pointee.codec.version(frame), of: service)
             asked.requested = requestedVersion(framed, frame, service)
+            if !Codec.takesSeveral && framed.pointee.codec.interface(frame).count == 0 {
+                widenUnnamed(&asked, &request.pointee.groups, of: service)
+            }
         }
         if asked.requested == .none && service.pointee.rules.shareCount > 0 {
             drawChance(&asked, stickyKey: stickyKey(framed, service, frame, peer), of: service)
         }
         request.pointee.state.asked = asked
         // What goes to the application behind a listener is never rewritten: there it is as if it had the host's version.
-        request.pointee.frameTerms = CallTerms(
-            version: service.pointee.takesAll ? 0 : Int32(truncatingIfNeeded: asked.interfaceVersion),
-            group: Int32(truncatingIfNeeded: asked.group))
-        if service.pointee.hasPaths {
-            request.pointee.frameTerms.path = framed.pointee.codec.path(frame, service.pointee.labels)
+        request.pointee.frameVersion = service.pointee.takesAll ? 0 : asked.interfaceVersion
+        // Nothing can be adapted of one that names no service, but it may go to hosts of any group.
+        request.pointee.isAdapted = asked.isWide
+    }
+
+    /// Reads what only some calls of Dubbo ask for.
+    @inline(__always)
+    func askMore<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>,
+        _ service: UnsafeMutablePointer<Service>, _ frame: UnsafePointer<UInt8>
+    ) {
+        if Codec.takesSeveral && (service.pointee.hasPaths || mayBeWide(request.pointee.state.asked)) {
+            askDubbo(framed, request, service, frame)
         }
+    }
+
+    /// Several groups, any interface version, a path.
+    @inline(never)
+    private func askDubbo<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>,
+        _ service: UnsafeMutablePointer<Service>, _ frame: UnsafePointer<UInt8>
+    ) {
+        if !framed.pointee.codec.isReadable || service.pointee.takesAll { return }
+        if mayBeWide(request.pointee.state.asked) {
+            widen(
+                &request.pointee.state.asked, &request.pointee.groups, framed.pointee.codec.group(frame), of: service)
+        }
+        request.pointee.isAdapted = true
+        request.pointee.frameTerms = CallTerms(
+            group: Int32(truncatingIfNeeded: request.pointee.state.asked.group),
+            path: service.pointee.hasPaths
+                ? framed.pointee.codec.path(frame, service.pointee.labels) : .interface)
     }
 
     @inline(__always)

@@ -79,8 +79,7 @@ extension Worker {
         if cause != nil { leaveUpstream(framed, request) }
         endpoint.pointee.take(now: now, timeout: settings.limits.connectTimeout)
         request.pointee.state.served = choice.cluster.pointee.version
-        request.pointee.sentTerms = CallTerms(
-            version: choice.cluster.pointee.interfaceVersion, group: choice.cluster.pointee.group, path: choice.path)
+        request.pointee.sentVersion = Int(choice.cluster.pointee.interfaceVersion)
         enqueue(framed, request, upstream, frame, count, isRead: isRead)
         if request.pointee.state.tried.count > 0 { framed.pointee.exhaustion = 0 }
         if service.pointee.retries.perTryTimeout > 0 { startTry(request, service) }
@@ -111,10 +110,24 @@ extension Worker {
     private mutating func choose(
         _ service: UnsafeMutablePointer<Service>, _ request: UnsafeMutablePointer<FramedRequest>, isUsable: Bool
     ) -> Choice? {
+        if request.pointee.isAdapted { return chooseAdapted(service, request, isUsable: isUsable) }
+        return choose(
+            service, request.pointee.state.asked, tried: request.pointee.state.tried, isUsable: isUsable)
+    }
+
+    /// Notes how the host has to be called, too.
+    @inline(never)
+    private mutating func chooseAdapted(
+        _ service: UnsafeMutablePointer<Service>, _ request: UnsafeMutablePointer<FramedRequest>, isUsable: Bool
+    ) -> Choice? {
         let (asked, tried) = (request.pointee.state.asked, request.pointee.state.tried)
-        return asked.isWide
+        let choice =
+            asked.isWide
             ? choose(service, asked, among: request.pointee.groups, tried: tried, isUsable: isUsable)
             : choose(service, asked, tried: tried, isUsable: isUsable)
+        guard let choice else { return nil }
+        request.pointee.sentTerms = CallTerms(group: choice.cluster.pointee.group, path: choice.path)
+        return choice
     }
 
     @inline(__always)
@@ -125,14 +138,13 @@ extension Worker {
     ) {
         let link = upstream.link
         let offset = link.pointee.outbound.count
-        if !Codec.knowsNoVersion && request.pointee.sentTerms.version == 0 {
-            request.pointee.sentTerms.version = ownVersion(request)
+        if !Codec.knowsNoVersion && request.pointee.sentVersion == 0 {
+            request.pointee.sentVersion = ownVersion(request)
         }
-        if request.pointee.sentTerms == request.pointee.frameTerms
-            || !appendChanged(framed, request, upstream, frame, count, isRead: isRead)
-        {
-            // What is copied out of the stream later is what was put there.
-            request.pointee.sentTerms = request.pointee.frameTerms
+        let isAsItCame =
+            request.pointee.sentVersion == request.pointee.frameVersion && !request.pointee.isAdapted
+        if isAsItCame || !appendChanged(framed, request, upstream, frame, count, isRead: isRead) {
+            if !isAsItCame { sendsAsItCame(request) }
             buffers.append(frame, count: count, to: &link.pointee.outbound)
         }
         let written = link.pointee.outbound.count - offset
@@ -159,13 +171,19 @@ extension Worker {
         markDirty(framed, upstream)
     }
 
+    /// It could not be changed: what is copied out of the stream later is what came.
+    @inline(never)
+    private func sendsAsItCame(_ request: UnsafeMutablePointer<FramedRequest>) {
+        request.pointee.sentVersion = request.pointee.frameVersion
+        request.pointee.sentTerms = request.pointee.frameTerms
+    }
+
     /// The interface version that the request came with: what a host gets of which none is known. What was copied out of another
     /// host's stream may have that one's.
     @inline(__always)
-    private func ownVersion(_ request: UnsafeMutablePointer<FramedRequest>) -> Int32 {
+    private func ownVersion(_ request: UnsafeMutablePointer<FramedRequest>) -> Int {
         let version = request.pointee.state.asked.interfaceVersion
-        return version == CallView.anyInterfaceVersion
-            ? request.pointee.frameTerms.version : Int32(truncatingIfNeeded: version)
+        return version == CallView.anyInterfaceVersion ? request.pointee.frameVersion : version
     }
 
     /// Puts the request into the connection's stream in the terms of the host that was chosen. False: this cannot be done to it, it
@@ -175,10 +193,14 @@ extension Worker {
         _ upstream: UnsafeMutablePointer<FramedUpstream>, _ frame: UnsafeMutablePointer<UInt8>, _ count: Int,
         isRead: Bool
     ) -> Bool {
-        guard let service = request.pointee.state.service, let head = Codec.head(frame, count: count) else {
+        let isChanged =
+            request.pointee.sentVersion != request.pointee.frameVersion
+            || request.pointee.sentTerms != request.pointee.frameTerms
+        guard isChanged, let service = request.pointee.state.service, let head = Codec.head(frame, count: count) else {
             return false
         }
         if !isRead { _ = framed.pointee.codec.read(frame, head) }
+        guard framed.pointee.codec.isReadable else { return false }
         let changes = changes(as: Codec.self, request, service)
         let link = upstream.link
         buffers.reserve(framed.pointee.codec.changedBound(changes, frame, head), in: &link.pointee.outbound)
@@ -190,13 +212,14 @@ extension Worker {
     private func changes<Codec: FramedCodec & ~Copyable>(
         as codec: Codec.Type, _ request: UnsafeMutablePointer<FramedRequest>, _ service: UnsafeMutablePointer<Service>
     ) -> RequestChanges {
-        let (old, new) = (request.pointee.frameTerms, request.pointee.sentTerms)
         var changes = RequestChanges()
-        if new.version != old.version {
-            let label = service.pointee.labels[Int(new.version)]
+        if request.pointee.sentVersion != request.pointee.frameVersion {
+            let label = service.pointee.labels[request.pointee.sentVersion]
             let none = ByteString(base: Codec.noVersion.utf8Start, count: Codec.noVersion.utf8CodeUnitCount)
             changes.version = label.count == 0 ? none : label
         }
+        if !request.pointee.isAdapted { return changes }
+        let (old, new) = (request.pointee.frameTerms, request.pointee.sentTerms)
         if new.group != old.group { changes.group = service.pointee.labels[Int(new.group)] }
         if new.path != old.path {
             let label = new.path.label
@@ -236,6 +259,7 @@ extension Worker {
         let count = Int(request.pointee.end &- request.pointee.position)
         hold(framed, request, upstream.pointee.connection.link.outbound.bytes + offset, count)
         Codec.unstampRequest(request.pointee.frame.bytes)
+        request.pointee.frameVersion = request.pointee.sentVersion
         request.pointee.frameTerms = request.pointee.sentTerms
     }
 }

@@ -8,8 +8,11 @@ struct Choice {
     let member: UnsafeMutablePointer<Member>
     /// The version cluster that the host belongs to.
     let cluster: UnsafeMutablePointer<Cluster>
+    /// The cluster that it was picked from, which may be a union.
+    let origin: UnsafeMutablePointer<Cluster>
+
     /// The path that the host has.
-    let path: CallPath
+    var path: CallPath { origin.pointee.path(of: member) }
 }
 
 extension Worker {
@@ -27,11 +30,10 @@ extension Worker {
         asked.chance = asked.isSticky ? stickyKey.hash(salt: service.pointee.salt) : random.next()
     }
 
-    /// Notes the group and interface version that a request of a multiplexed protocol is for; several groups in `groups`.
+    /// Notes the group and interface version that a request of a multiplexed protocol is for.
     @inline(__always)
     func identify<Codec: FramedCodec & ~Copyable>(
-        _ asked: inout Asked, _ groups: inout CallGroups, as codec: Codec.Type, group: ByteString,
-        interfaceVersion: ByteString,
+        _ asked: inout Asked, as codec: Codec.Type, group: ByteString, interfaceVersion: ByteString,
         of service: UnsafeMutablePointer<Service>
     ) {
         asked.isInterface = true
@@ -47,17 +49,16 @@ extension Worker {
                 asked.interfaceVersion = 0
             }
         }
-        if Codec.takesSeveral
-            && (asked.group == LabelTable.unknown || asked.interfaceVersion == CallView.anyInterfaceVersion
-                || CallGroups.areAll(group))
-        {
-            widen(&asked, &groups, group, of: service)
-        }
+    }
+
+    /// Whether a request may ask for several groups, which no host's label is, or for any interface version: then `widen` finds out.
+    @inline(__always)
+    func mayBeWide(_ asked: Asked) -> Bool {
+        asked.group < 0 || asked.interfaceVersion == CallView.anyInterfaceVersion
     }
 
     /// Dubbo's consumers may take any interface version, and several groups.
-    @inline(never)
-    private func widen(
+    func widen(
         _ asked: inout Asked, _ groups: inout CallGroups, _ group: ByteString, of service: UnsafeMutablePointer<Service>
     ) {
         groups = CallGroups(group, in: service.pointee.labels)
@@ -65,9 +66,9 @@ extension Worker {
         asked.isWide = groups.areSeveral || asked.interfaceVersion == CallView.anyInterfaceVersion
     }
 
-    /// A request of which nothing can be read stays with hosts without a group where there are such; else any group will do.
+    /// A request that names no service stays with hosts without a group where there are such; else any group will do.
     @inline(never)
-    func widenUnread(_ asked: inout Asked, _ groups: inout CallGroups, of service: UnsafeMutablePointer<Service>) {
+    func widenUnnamed(_ asked: inout Asked, _ groups: inout CallGroups, of service: UnsafeMutablePointer<Service>) {
         let view = CallView(
             service.pointee.clusters, group: 0, interfaceVersion: asked.interfaceVersion, isInterface: true, now: now)
         if view.hasHosts(.any) { return }
@@ -100,7 +101,6 @@ extension Worker {
     }
 
     /// Decides version and host for a request that may go to several groups or to any interface version.
-    @inline(never)
     mutating func choose(
         _ service: UnsafeMutablePointer<Service>, _ asked: Asked, among groups: CallGroups, tried: TriedEndpoints,
         isUsable: Bool
@@ -123,7 +123,7 @@ extension Worker {
     ) -> Choice {
         Choice(
             member: member, cluster: service.pointee.clusters.clusters + Int(member.pointee.home),
-            path: cluster.pointee.path(of: member))
+            origin: cluster)
     }
 
     @inline(__always)

@@ -103,7 +103,8 @@ extension Worker {
             group.free()
             version.free()
         }
-        identify(&asked, &groups, as: codec, group: group, interfaceVersion: version, of: service)
+        identify(&asked, as: codec, group: group, interfaceVersion: version, of: service)
+        if Codec.takesSeveral && mayBeWide(asked) { widen(&asked, &groups, group, of: service) }
         let versionText = request.interfaceVersion.isEmpty ? "\(Codec.noVersion)" : request.interfaceVersion
         let groupText = request.group.isEmpty ? "none" : groups.areSeveral ? "any of \(request.group)" : request.group
         explanation.steps.append("call of interface version \(versionText), \(Codec.groupName) \(groupText)")

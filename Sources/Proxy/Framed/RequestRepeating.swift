@@ -80,6 +80,7 @@ extension Worker {
         guard case .attempt(let cause?) = verdict(on: event, of: request), let service = request.pointee.state.service
         else { return false }
         let (tried, isRepeated) = (request.pointee.state.tried, request.pointee.state.isRepeated)
+        let terms = request.pointee.sentTerms
         request.pointee.state.tried.insert(upstream.pointee.endpoint)
         let frame = request.pointee.frame
         if attempt(framed, request, frame.bytes, frame.count, isRead: false, cause, isUsable: cause.needsRoom) {
@@ -88,6 +89,7 @@ extension Worker {
         // What the host says is the answer, not why there is no other one.
         framed.pointee.exhaustion = 0
         request.pointee.state.tried = tried
+        request.pointee.sentTerms = terms
         if !isRepeated { service.pointee.furtherTries.end(&request.pointee.state) }
         return false
     }

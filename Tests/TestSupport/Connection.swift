@@ -103,7 +103,7 @@ public final class Connection: Sendable {
     /// loopback interface. The first byte of `tcp_info` is the state (`tcp(7)`).
     public var isEndArrived: Bool {
         var (state, size) = (UInt8(0), socklen_t(1))
-        getsockopt(descriptor, Int32(IPPROTO_TCP), TCP_INFO, &state, &size)
+        getsockopt(descriptor, SOL_TCP, TCP_INFO, &state, &size)
         let finWait2: UInt8 = 5
         return state == finWait2
     }

@@ -219,10 +219,11 @@ extension Worker {
         _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ upstream: UnsafeMutablePointer<ExclusiveUpstream>
     ) {
         let endpoint = upstream.pointee.endpoint
+        let tryTime = downstream.pointee.exchange.state.service?.pointee.retries.perTryTimeout ?? 0
         // The endpoint must outlive the connection.
         endpoint.pointee.active += 1
         if moveOn(upstream, downstream, after: .slow(progress(downstream))) {
-            blame(.host, endpoint, "no answer within the time for one try")
+            noteTimeout(endpoint, since: now - tryTime)
         } else {
             downstream.pointee.exchange.tryDeadline = .max
         }

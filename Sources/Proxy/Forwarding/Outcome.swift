@@ -32,4 +32,13 @@ extension Worker {
         case .downstream: break
         }
     }
+
+    /// Notes that a host has not answered a request in time that it has had since `started`. One method may be slow in a host that is
+    /// well: only several in a row have it ejected.
+    mutating func noteTimeout(_ endpoint: UnsafeMutablePointer<Endpoint>, since started: Int64) {
+        if !endpoint.pointee.noteTimeout(started: started, now: now) { return }
+        let pause = (endpoint.pointee.retryAt - now) / 1_000_000
+        let reason = "several requests in a row without an answer in time"
+        note(.hostFailed(address: endpoint.pointee.address, reason: reason, pauseMilliseconds: pause))
+    }
 }

@@ -149,13 +149,8 @@ extension Worker {
         _ framed: Framed<Codec>, _ upstream: UnsafeMutablePointer<FramedUpstream>, since started: Int64
     ) {
         if !upstream.pointee.isOpen { return }
-        let endpoint = upstream.pointee.endpoint
         let wasHeard = upstream.pointee.connection.progress.heardAt >= started
         if !wasHeard || upstream.pointee.connection.isWithinFrame { probe(framed, upstream) }
-        if endpoint.pointee.noteTimeout(started: started, now: now) {
-            let pause = (endpoint.pointee.retryAt - now) / 1_000_000
-            let reason = "several requests in a row without an answer in time"
-            note(.hostFailed(address: endpoint.pointee.address, reason: reason, pauseMilliseconds: pause))
-        }
+        noteTimeout(upstream.pointee.endpoint, since: started)
     }
 }

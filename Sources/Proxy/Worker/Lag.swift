@@ -8,8 +8,10 @@ struct Lag {
     private(set) var isBehind = false
     /// When the worker last went on after it had stood still for a second or more; 0 when it never has.
     private var resumedAt: Int64 = 0
-    /// Turns in a row of which that was so.
+    /// Full batches in a row.
     private var turns: Int32 = 0
+    /// The last turn came late.
+    private var wasLate = false
 
     /// A turn that takes longer than this, in nanoseconds, was not work alone.
     private static var longestWork: Int64 { 50_000_000 }
@@ -30,9 +32,10 @@ struct Lag {
         let late = now - before - Int64(longest) * 1_000_000
         if late > Self.shortestStop { resumedAt = now }
         // Work that always takes so long must not hold timers up for ever.
-        let isLate = turns == 0 && late > Self.longestWork
-        isBehind = isLate || isFull && turns < Self.mostTurns
-        turns = isBehind ? turns + 1 : 0
+        wasLate = !wasLate && late > Self.longestWork
+        let isRest = isFull && turns < Self.mostTurns
+        turns = isRest ? turns + 1 : 0
+        isBehind = wasLate || isRest
     }
 
     /// From when on a peer could go on with what it began at `time`: nobody takes or reads anything while the worker stands still,

@@ -148,7 +148,8 @@ extension World {
         let shortest = all.compactMap { $0.listing?.timeoutMilliseconds }.min() ?? 0
         let isTold = request.wasKnown && all.allSatisfy { $0.listing != nil }
         let isShortest = waited >= Int64(shortest) * 1_000_000
-        if isShortest && (!isTold || request.lostTime > 0) { errors.insert(504) }
+        if isShortest && !isTold { errors.insert(504) }
+        if isShortest && request.lostTime > 0 { errors.formUnion([504, 408]) }
         let mayBeSlow = !request.seen.isEmpty || plan.isHeldBack || request.lostTime > 0 || !isTold
         if waited >= timeout(request, start) && mayBeSlow {
             errors.formUnion([504, 408])

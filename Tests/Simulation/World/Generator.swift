@@ -175,6 +175,7 @@ struct Generator {
         case 0: add(.report)
         case 1: addTime()
         case 2: addStop()
+        case 3: addIdleClose()
         default: add(.closeIdle(host: anyHost()))
         }
     }
@@ -184,10 +185,11 @@ struct Generator {
         switch below(10) {
         case 0, 1: add(.refuse(host: host))
         case 2: add(.crash(host: host))
-        case 3: add(.hang(host: host))
+        case 3: chance(20) ? addGoneClient() : add(.hang(host: host))
         case 4, 5: add(.accept(host: host))
         case 6: add(.closeIdle(host: host))
         case 7:
+            if chance(20) { return addWavering() }
             add(.readonly(host: host))
             switch below(4) {
             case 0: add(.writeable(host: host))

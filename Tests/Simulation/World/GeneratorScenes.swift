@@ -56,8 +56,62 @@ extension Generator {
         add(.time(milliseconds: 310_000), .quiet)
     }
 
+    /// A service's hosts close what nobody uses, and a request comes in the same moment.
+    mutating func addIdleClose() {
+        let service = below(plan.services.count)
+        let kind = plan.services[service].kind
+        let client = addClient(service)
+        add(.request(client: client, makeRequest(service, kind)))
+        add(.freeze(milliseconds: pick([1, 20])), .quiet)
+        for host in plan.services[service].hosts { add(.closeIdle(host: host), .together) }
+        add(.request(client: client, makeRequest(service, kind)), .together)
+    }
+
+    /// Hosts that want no new requests, then do again, and then do not, while one is in flight.
+    mutating func addWavering() {
+        let service = below(plan.services.count)
+        if plan.services[service].kind == .http { return addTraffic() }
+        let client = addClient(service)
+        var request = makeRequest(service, plan.services[service].kind)
+        (request.isOneWay, request.holding) = (false, .none)
+        request.reactions = [.answer(AnswerPlan(delayMilliseconds: 150))]
+        add(.request(client: client, request))
+        add(.time(milliseconds: 20))
+        for host in plan.services[service].hosts { add(.readonly(host: host), .together) }
+        for host in plan.services[service].hosts { add(.writeable(host: host), .turns(below(2))) }
+        for host in plan.services[service].hosts { add(.readonly(host: host), .turns(below(2))) }
+    }
+
+    /// A client asks hosts that take nothing for now, and is gone before they do.
+    mutating func addGoneClient() {
+        let service = below(plan.services.count)
+        if plan.services[service].kind == .http { return addTraffic() }
+        let client = addClient(service)
+        var request = RequestPlan()
+        (request.service, request.method) = (service, "POST")
+        add(.request(client: client, request))
+        add(.time(milliseconds: 20))
+        for host in plan.services[service].hosts { add(.hang(host: host), .together) }
+        (request.bodySize, request.timeoutMilliseconds) = (largest(100_000), 200)
+        for _ in 0..<4 { add(.request(client: client, request), .together) }
+        add(chance(50) ? .close(client: client) : .reset(client: client), .quiet)
+        add(.time(milliseconds: 700))
+        for host in plan.services[service].hosts { add(.accept(host: host), .together) }
+    }
+
+    /// Hosts accept while the worker stands still, and other things happen.
+    private mutating func addConnects() {
+        let service = below(plan.services.count)
+        for _ in 0..<2 + below(2) {
+            let client = addClient(service)
+            add(.request(client: client, makeRequest(service, plan.services[service].kind)), .together)
+        }
+        add(.freeze(milliseconds: 1500), .turns(1 + below(4)))
+    }
+
     /// The worker stands still, and everybody else goes on.
     mutating func addStop() {
+        if !isWithinScene && chance(25) { return addConnects() }
         add(.freeze(milliseconds: chance(60) ? pick([1, 20, 150]) : pick([700, 1500, 1500, 4000, 35_000])))
         if isWithinScene { return }
         isWithinScene = true

@@ -76,15 +76,18 @@ extension Worker {
         downstream.pointee.exchange.upstream = upstream
         upstream.pointee.downstream = downstream
         upstream.pointee.uses &+= 1
-        if service.pointee.retries.perTryTimeout > 0 { beginTryTime(downstream, service) }
+        if service.pointee.retries.perTryTimeout > 0 || downstream.pointee.exchange.tryDeadline != .max {
+            beginTryTime(downstream, service)
+        }
         if upstream.pointee.phase != .connecting { sendRequest(upstream, downstream) }
     }
 
-    /// The time for one try begins.
+    /// The time for one try begins; with a policy that has changed meanwhile there may be none any more.
     func beginTryTime(
         _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ service: UnsafeMutablePointer<Service>
     ) {
-        downstream.pointee.exchange.tryDeadline = now + service.pointee.retries.perTryTimeout
+        let time = service.pointee.retries.perTryTimeout
+        downstream.pointee.exchange.tryDeadline = time > 0 ? now + time : .max
     }
 
     // MARK: Failing

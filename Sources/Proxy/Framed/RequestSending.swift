@@ -82,7 +82,12 @@ extension Worker {
         request.pointee.sentVersion = Int(choice.cluster.pointee.interfaceVersion)
         enqueue(framed, request, upstream, frame, count, isRead: isRead)
         if request.pointee.state.tried.count > 0 { framed.pointee.exhaustion = 0 }
-        if service.pointee.retries.perTryTimeout > 0 { startTry(request, service) }
+        if service.pointee.retries.perTryTimeout > 0 {
+            startTry(request, service)
+        } else if cause != nil {
+            // The timer may have ended a try; the policy can have changed since then.
+            start(request)
+        }
         return true
     }
 

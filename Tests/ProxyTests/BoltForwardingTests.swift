@@ -234,6 +234,26 @@ struct BoltForwardingTests {
         #expect(refusal.status == 6 && refusal.content.isEmpty)
     }
 
+    @Test("The access log tells the unique id of the host that has served a request without a service's name")
+    func opaqueLogged() throws {
+        let directory = try TemporaryDirectory()
+        let log = try AccessLog(path: directory.path(of: "access.log"))
+        let mesh = try BoltMesh { $0.accessLog = log }
+        let host = try BoltHost.echo("a")
+        try mesh.update([Instance(host, version: "2.0", group: "id")])
+        let client = try mesh.connect()
+        var frame = BoltFrame(BoltCall(id: 1))
+        frame.header = []
+        client.send(frame)
+        #expect(client.receive()?.text == "a|hi")
+        client.close()
+        mesh.stop()
+        host.stop()
+        log.stop()
+        let line = String(decoding: try TemporaryDirectory.read(directory.path(of: "access.log")), as: UTF8.self)
+        #expect(line.contains(#""served_group":"id""#), "\(line)")
+    }
+
     @Test("A wrong checksum ends the connection; what was asked before is answered")
     func badChecksum() throws {
         let mesh = try BoltMesh()

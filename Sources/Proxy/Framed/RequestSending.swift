@@ -149,7 +149,8 @@ extension Worker {
         let isAsItCame =
             request.pointee.sentVersion == request.pointee.frameVersion && !request.pointee.isAdapted
         if isAsItCame || !appendChanged(framed, request, upstream, frame, count, isRead: isRead) {
-            if !isAsItCame { sendsAsItCame(request) }
+            // It could not be changed: what is copied out of the stream later is what came. The terms stay the host's, for the log.
+            if !isAsItCame { request.pointee.sentVersion = request.pointee.frameVersion }
             buffers.append(frame, count: count, to: &link.pointee.outbound)
         }
         let written = link.pointee.outbound.count - offset
@@ -174,13 +175,6 @@ extension Worker {
             letGo(framed, request)
         }
         markDirty(framed, upstream)
-    }
-
-    /// It could not be changed: what is copied out of the stream later is what came.
-    @inline(never)
-    private func sendsAsItCame(_ request: UnsafeMutablePointer<FramedRequest>) {
-        request.pointee.sentVersion = request.pointee.frameVersion
-        request.pointee.sentTerms = request.pointee.frameTerms
     }
 
     /// The interface version that the request came with: what a host gets of which none is known. What was copied out of another

@@ -10,25 +10,12 @@ extension Worker {
     mutating func forward(
         _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, after event: RequestEvent, _ text: StaticString? = nil
     ) {
-        var verdict = verdict(on: event, of: downstream)
+        var verdict = verdict(on: event, of: downstream.pointee.exchange.state)
         if case .attempt(let cause) = verdict {
             if attempt(downstream, cause) { return }
-            verdict = self.verdict(on: event, of: downstream, isHostLeft: false)
+            verdict = self.verdict(on: event, of: downstream.pointee.exchange.state, isHostLeft: false)
         }
         end(downstream, verdict, text)
-    }
-
-    @inline(__always)
-    func verdict(
-        on event: RequestEvent, of downstream: UnsafeMutablePointer<ExclusiveDownstream>, isHostLeft: Bool = true
-    ) -> Verdict {
-        let state = downstream.pointee.exchange.state
-        guard let service = state.service else {
-            return Forwarding.verdict(on: event, of: state, RetryRules(), now: now, isHostLeft: false)
-        }
-        return Forwarding.verdict(
-            on: event, of: state, service.pointee.retries, hasRoom: service.pointee.hasRoom(for: state), now: now,
-            isHostLeft: isHostLeft)
     }
 
     private mutating func end(
@@ -115,7 +102,7 @@ extension Worker {
         outcome == .ours ? .exhausted : .ended(.nothingSent)
     }
 
-    static func connectReason(_ error: Int32) -> String { "connect: " + SystemError.text(of: error) }
+    private static func connectReason(_ error: Int32) -> String { "connect: " + SystemError.text(of: error) }
 
     /// A request's connection is of no use any more: it was not made, has ended, or what came is no response.
     ///
@@ -177,7 +164,7 @@ extension Worker {
         _ upstream: UnsafeMutablePointer<ExclusiveUpstream>, _ downstream: UnsafeMutablePointer<ExclusiveDownstream>,
         after event: RequestEvent, mayKeep: Bool = false
     ) -> Bool {
-        guard case .attempt(let cause?) = verdict(on: event, of: downstream),
+        guard case .attempt(let cause?) = verdict(on: event, of: downstream.pointee.exchange.state),
             let service = downstream.pointee.exchange.state.service
         else { return false }
         let state = downstream.pointee.exchange.state
@@ -189,6 +176,10 @@ extension Worker {
         }
         service.pointee.furtherTries.begin(cause, of: &downstream.pointee.exchange.state)
         detach(upstream, from: downstream)
+        // Before the connection is closed: the last one may free the endpoint.
+        if case .slow = event {
+            noteTimeout(upstream.pointee.endpoint, since: now - service.pointee.retries.perTryTimeout)
+        }
         if mayKeep { putBack(upstream) } else { close(upstream) }
         downstream.pointee.exchange.request.rewind()
         begin(downstream, service, next)
@@ -221,16 +212,7 @@ extension Worker {
     mutating func endTry(
         _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ upstream: UnsafeMutablePointer<ExclusiveUpstream>
     ) {
-        let endpoint = upstream.pointee.endpoint
-        let tryTime = downstream.pointee.exchange.state.service?.pointee.retries.perTryTimeout ?? 0
-        // The endpoint must outlive the connection.
-        endpoint.pointee.active += 1
-        if moveOn(upstream, downstream, after: .slow(progress(downstream))) {
-            noteTimeout(endpoint, since: now - tryTime)
-        } else {
-            downstream.pointee.exchange.tryDeadline = .max
-        }
-        endpoint.pointee.active -= 1
-        freeEndpointIfUnused(endpoint)
+        if moveOn(upstream, downstream, after: .slow(progress(downstream))) { return }
+        downstream.pointee.exchange.tryDeadline = .max
     }
 }

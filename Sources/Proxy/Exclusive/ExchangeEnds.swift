@@ -76,7 +76,8 @@ extension Worker {
         }
         if isOwed {
             closeUpstream(of: downstream)
-            return answer(downstream, 408, "the request's body did not arrive in time", error: "client-timeout")
+            return answer(
+                downstream, 408, "the request's body did not arrive in time", error: LocalAnswer.word(refusing: 408))
         }
         lose(upstream, downstream, .timedOut, hadTime(downstream) ? .host : .downstream, "no answer in time")
     }

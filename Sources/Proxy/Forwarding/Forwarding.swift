@@ -111,3 +111,16 @@ enum Forwarding {
     /// Hosts that are asked at most while all say that they do not have the service.
     private static var mostRefusals: UInt8 { 3 }
 }
+
+extension Worker {
+    /// What becomes of a request after an event, by the policy and the budget of its service.
+    @inline(__always)
+    func verdict(on event: RequestEvent, of state: RequestState, isHostLeft: Bool = true) -> Verdict {
+        guard let service = state.service else {
+            return Forwarding.verdict(on: event, of: state, RetryRules(), now: now, isHostLeft: false)
+        }
+        return Forwarding.verdict(
+            on: event, of: state, service.pointee.retries, hasRoom: service.pointee.hasRoom(for: state), now: now,
+            isHostLeft: isHostLeft)
+    }
+}

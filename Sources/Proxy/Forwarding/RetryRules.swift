@@ -134,7 +134,8 @@ public enum RetryCause: Int, CaseIterable, Sendable {
 struct FurtherTries {
     /// Requests in flight that were repeated after something was sent.
     private(set) var inFlight = 0
-    private var counts: (UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0)
+    /// By the raw values of `RetryCause`.
+    private var counts = InlineArray<5, UInt64>(repeating: 0)
 
     /// Whether a request may be repeated after something was sent.
     ///
@@ -148,13 +149,7 @@ struct FurtherTries {
 
     /// Counts a further try.
     mutating func begin(_ cause: RetryCause, of state: inout RequestState) {
-        switch cause {
-        case .connect: counts.0 &+= 1
-        case .reset: counts.1 &+= 1
-        case .status: counts.2 &+= 1
-        case .timeout: counts.3 &+= 1
-        case .refused: counts.4 &+= 1
-        }
+        counts[cause.rawValue] &+= 1
         if cause.needsRoom && !state.isRepeated {
             state.isRepeated = true
             inFlight += 1
@@ -168,7 +163,7 @@ struct FurtherTries {
     }
 
     /// By the raw values of `RetryCause`.
-    var byCause: [UInt64] { [counts.0, counts.1, counts.2, counts.3, counts.4] }
+    var byCause: [UInt64] { counts.indices.map { counts[$0] } }
 }
 
 extension RetryCause {

@@ -140,7 +140,7 @@ extension Worker {
             noteTimeout(framed, upstream, since: request.pointee.state.started)
             expireUnsent(request, upstream)
         }
-        guard case .answer(let answer) = verdict(on: event, of: request) else { return }
+        guard case .answer(let answer) = verdict(on: event, of: request.pointee.state) else { return }
         self.answer(framed, request, answer, text)
     }
 

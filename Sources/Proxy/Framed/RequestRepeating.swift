@@ -31,7 +31,8 @@ extension Worker {
     private mutating func repeatOrEnd<Codec: FramedCodec & ~Copyable>(
         _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>, _ reason: String
     ) {
-        if case .attempt(let cause) = verdict(on: .ended(.sent(repetition(framed, request))), of: request) {
+        if case .attempt(let cause) = verdict(on: .ended(.sent(repetition(framed, request))), of: request.pointee.state)
+        {
             let frame = request.pointee.frame
             if attempt(framed, request, frame.bytes, frame.count, isRead: false, cause) { return }
             framed.pointee.exhaustion = 0
@@ -77,7 +78,8 @@ extension Worker {
         _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>,
         _ upstream: UnsafeMutablePointer<FramedUpstream>, after event: RequestEvent
     ) -> Bool {
-        guard case .attempt(let cause?) = verdict(on: event, of: request), let service = request.pointee.state.service
+        guard case .attempt(let cause?) = verdict(on: event, of: request.pointee.state),
+            let service = request.pointee.state.service
         else { return false }
         let (tried, isRepeated) = (request.pointee.state.tried, request.pointee.state.isRepeated)
         let terms = request.pointee.sentTerms
@@ -102,7 +104,7 @@ extension Worker {
         let position = request.pointee.position
         let isSent = position < upstream.pointee.sent
         let event = RequestEvent.slow(isSent ? .sent(repetition(framed, request)) : .nothingSent)
-        guard case .attempt = verdict(on: event, of: request) else { return start(request) }
+        guard case .attempt = verdict(on: event, of: request.pointee.state) else { return start(request) }
         if !isSent && request.pointee.frame.isEmpty { recover(framed, request, upstream) }
         guard moveOn(framed, request, upstream, after: event) else { return start(request) }
         if upstream.pointee.connection.link.isClosed { return }

@@ -21,25 +21,12 @@ extension Worker {
         _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>, after event: RequestEvent,
         _ frame: UnsafeMutablePointer<UInt8>, _ count: Int, isRead: Bool, _ reason: String = ""
     ) {
-        if case .attempt(let cause) = verdict(on: event, of: request),
+        if case .attempt(let cause) = verdict(on: event, of: request.pointee.state),
             attempt(framed, request, frame, count, isRead: isRead, cause)
         {
             return
         }
         giveUp(framed, request, after: event, frame, count, reason)
-    }
-
-    @inline(__always)
-    func verdict(
-        on event: RequestEvent, of request: UnsafeMutablePointer<FramedRequest>, isHostLeft: Bool = true
-    ) -> Verdict {
-        let state = request.pointee.state
-        guard let service = state.service else {
-            return Forwarding.verdict(on: event, of: state, RetryRules(), now: now, isHostLeft: false)
-        }
-        return Forwarding.verdict(
-            on: event, of: state, service.pointee.retries, hasRoom: service.pointee.hasRoom(for: state), now: now,
-            isHostLeft: isHostLeft)
     }
 
     /// No host is left for a request, or no time.
@@ -50,7 +37,9 @@ extension Worker {
         var event = event
         if case .ready = event, request.pointee.state.tried.count > 0 { event = .ended(.nothingSent) }
         if framed.pointee.exhaustion != 0 { event = .exhausted }
-        guard case .answer(let answer) = verdict(on: event, of: request, isHostLeft: false) else { return }
+        guard case .answer(let answer) = verdict(on: event, of: request.pointee.state, isHostLeft: false) else {
+            return
+        }
         let text = text(of: answer, framed, request, frame, count, reason)
         framed.pointee.exhaustion = 0
         self.answer(framed, request, answer, text)

@@ -137,7 +137,10 @@ struct BoltFailureTests {
         }
         let host = try BoltHost.echo("a")
         defer { mesh.stop(); host.stop(); busy.stop() }
-        try mesh.update([Instance(busy), Instance(host)])
+        // Drawn at random all of the first four could go to the other one.
+        var policy = ServicePolicy()
+        policy.balancer = .roundRobin
+        try mesh.update([Instance(busy), Instance(host)], policy: policy)
         let client = try mesh.connect()
         defer { client.close() }
         for id in 0..<4 as Range<UInt32> {

@@ -66,25 +66,13 @@ struct BatchTests {
         }
         defer { host.stop() }
         let directory = try TemporaryDirectory()
-        try directory.write("services.yaml", "services:\n  demo.Echo: [{address: \"\(host.address)\"}]\n")
-        try directory.write(
-            "greymesh.yaml",
-            """
-            registries: [file:services.yaml]
-            workers: 1
-            admin: {listen: 127.0.0.1:0}
-            listeners: [{name: in, protocol: \(isHTTP ? "http" : wire.rawValue), listen: 127.0.0.1:0}]
-            services: {demo.Echo: {mode: fallback}}
-            limits: {head_timeout: 1s}
-
-            """)
-        let process = try GreymeshProcess(
-            ["run", "--config", directory.path(of: "greymesh.yaml")], directory: directory.path)
+        let process = try GreymeshProcess.serve(
+            in: directory, isHTTP ? "http" : wire.rawValue, services: "demo.Echo: {mode: fallback}",
+            hosts: "demo.Echo: [{address: \"\(host.address)\"}]", more: "limits: {head_timeout: 1s}")
         defer {
             process.child.signal(SIGCONT)
             process.child.terminate()
         }
-        try process.waitForLog("event=ready")
         let client = try Connection(to: try #require(SocketAddress(try process.address(of: "in"))))
         client.send(Array(request.prefix(9)))
         // Long enough for the program to read it, and much less than it waits for the rest.
@@ -123,25 +111,14 @@ struct BatchTests {
             _ = connection.receive(exactly: size)
         }
         defer { host.stop() }
-        try directory.write("services.yaml", "services:\n  demo.Echo: [{address: \"\(host.address)\"}]\n")
-        try directory.write(
-            "greymesh.yaml",
-            """
-            registries: [file:services.yaml]
-            workers: 1
-            admin: {listen: 127.0.0.1:0}
-            listeners: [{name: in, protocol: \(wire), listen: 127.0.0.1:0}]
-            services: {demo.Echo: {mode: fallback}}
-
-            """)
         for round in 0..<4 {
-            let process = try GreymeshProcess(
-                ["run", "--config", directory.path(of: "greymesh.yaml")], directory: directory.path)
+            let process = try GreymeshProcess.serve(
+                in: directory, wire.rawValue, services: "demo.Echo: {mode: fallback}",
+                hosts: "demo.Echo: [{address: \"\(host.address)\"}]")
             defer {
                 process.child.signal(SIGCONT)
                 process.child.terminate()
             }
-            try process.waitForLog("event=ready")
             let client = try Connection(to: try #require(SocketAddress(try process.address(of: "in"))))
             client.send(wire.request(1))
             try #require(waitUntil(within: .seconds(10)) { turns.withLock(\.count) == round + 1 })

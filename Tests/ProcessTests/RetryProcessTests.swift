@@ -8,27 +8,6 @@ import Testing
 /// Hosts that fail with requests in flight: whatever the policy lets go elsewhere is answered by others.
 @Suite("Further tries through the built program", .serialized)
 struct RetryProcessTests {
-    private func run(
-        _ directory: TemporaryDirectory, _ listener: String, services: String, hosts: String
-    ) throws -> GreymeshProcess {
-        try directory.write("services.yaml", "services:\n" + hosts)
-        try directory.write(
-            "greymesh.yaml",
-            """
-            registries: [file:services.yaml]
-            workers: 1
-            admin: {listen: 127.0.0.1:0}
-            listeners: [{name: in, protocol: \(listener), listen: 127.0.0.1:0}]
-            services:
-            \(services)
-
-            """)
-        let process = try GreymeshProcess(
-            ["run", "--config", directory.path(of: "greymesh.yaml")], directory: directory.path)
-        try process.waitForLog("event=ready")
-        return process
-    }
-
     @Test("HTTP: a host that says 503 is passed over, and the answer tells how many tries it took")
     func http() throws {
         let seen = Atomic<Int>(0)
@@ -41,10 +20,10 @@ struct RetryProcessTests {
         let good = try HostThread("good")
         defer { good.stop() }
         let directory = try TemporaryDirectory()
-        let process = try run(
-            directory, "http",
-            services: "  order-service: {balancer: round-robin, retries: {on: [connect, 503], attempts: 1}}",
-            hosts: "  order-service: [{address: \"\(bad.address)\"}, {address: \"\(good.address)\"}]\n")
+        let process = try GreymeshProcess.serve(
+            in: directory, "http",
+            services: "order-service: {balancer: round-robin, retries: {on: [connect, 503], attempts: 1}}",
+            hosts: "order-service: [{address: \"\(bad.address)\"}, {address: \"\(good.address)\"}]")
         defer { process.child.terminate() }
         var twice = 0
         for _ in 0..<10 {
@@ -98,10 +77,10 @@ struct RetryProcessTests {
         let directory = try TemporaryDirectory()
         // The file is watched.
         defer { withExtendedLifetime(directory) {} }
-        let process = try run(
-            directory, listener,
-            services: "  demo.Shop: {balancer: round-robin, retries: {on: [connect, reset], methods: [\"s*\"]}}",
-            hosts: "  demo.Shop: [{address: \"\(first)\"}, {address: \"\(second)\"}]\n")
+        let process = try GreymeshProcess.serve(
+            in: directory, listener,
+            services: "demo.Shop: {balancer: round-robin, retries: {on: [connect, reset], methods: [\"s*\"]}}",
+            hosts: "demo.Shop: [{address: \"\(first)\"}, {address: \"\(second)\"}]")
         defer { process.child.terminate() }
         let caller = try ChildProcess(
             BuiltProgram.path("greymesh-sample"),

@@ -129,6 +129,21 @@ import Testing
         #expect(pool.allocations == 2)
     }
 
+    /// Frames that are gathered for one connection.
+    @Test func aBufferThatGrowsIsMovedSeldom() {
+        var pool = BufferPool()
+        var buffer = Buffer()
+        defer { pool.release(&buffer) }
+        let frame = [UInt8](repeating: 7, count: 420)
+        var capacities: Set<Int> = []
+        for _ in 0..<32 {
+            pool.append(frame, count: frame.count, to: &buffer)
+            capacities.insert(buffer.capacity)
+        }
+        #expect(buffer.count == 32 * 420)
+        #expect(capacities == [512, 2048, 8192, 32768])
+    }
+
     @Test func whatWasPassedCanBeTakenBack() {
         var pool = BufferPool()
         var buffer = Buffer()

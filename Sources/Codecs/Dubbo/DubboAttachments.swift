@@ -5,7 +5,7 @@ extension Dubbo {
         _ attachment: Attachment, _ body: UnsafePointer<UInt8>, _ serialization: Serialization,
         _ scratch: inout Scratch, _ invocation: inout Invocation
     ) {
-        if !scratch.keep(attachment) { invocation.attachmentsOverflow = true }
+        if !scratch.keep(attachment, body) { invocation.attachmentsOverflow = true }
         let key = Int(attachment.key.start)
         switch attachment.key.count {
         case 4 where BigEndian.halfWord(body, key) == 0x6874_6170:  // path
@@ -79,6 +79,7 @@ extension Dubbo {
     public static func attachment(
         named name: UnsafePointer<UInt8>, count: Int, in body: UnsafePointer<UInt8>, _ scratch: borrowing Scratch
     ) -> ByteRange? {
+        if count == 0 || scratch.keyKinds & Scratch.kind(name, count) == 0 { return nil }
         var entry = scratch.attachments + scratch.attachmentCount
         while entry != scratch.attachments {
             entry -= 1

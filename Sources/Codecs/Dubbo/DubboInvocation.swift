@@ -116,7 +116,9 @@ extension Dubbo {
         var hessian = Hessian2.Scratch()
         private(set) var attachments: UnsafeMutablePointer<Attachment>
         private var room = 256
-        var attachmentCount = 0
+        private(set) var attachmentCount = 0
+        /// A bit for each kind of key that there is, so that most names that are not there need no search.
+        private(set) var keyKinds: UInt64 = 0
 
         /// Allocates about 40 KiB.
         public init() {
@@ -125,13 +127,26 @@ extension Dubbo {
 
         deinit { attachments.deallocate() }
 
-        /// Keeps an attachment. False: there are too many.
+        /// Begins another body.
+        mutating func begin() {
+            attachmentCount = 0
+            keyKinds = 0
+        }
+
+        /// Keeps an attachment of a body. False: there are too many.
         @inline(__always)
-        mutating func keep(_ attachment: Attachment) -> Bool {
+        mutating func keep(_ attachment: Attachment, _ body: UnsafePointer<UInt8>) -> Bool {
             if attachmentCount == room && !grow() { return false }
             (attachments + attachmentCount).initialize(to: attachment)
             attachmentCount &+= 1
+            keyKinds |= Self.kind(body + Int(attachment.key.start), Int(attachment.key.count))
             return true
+        }
+
+        /// The bit of a key, by its length and its last byte in either case. Before an empty key there is a byte in any form.
+        @inline(__always)
+        static func kind(_ key: UnsafePointer<UInt8>, _ count: Int) -> UInt64 {
+            1 &<< UInt64(truncatingIfNeeded: count &+ Int(key[count &- 1] | 0x20))
         }
 
         @inline(never)
@@ -158,7 +173,7 @@ extension Dubbo {
         _ body: UnsafePointer<UInt8>, count: Int, _ serialization: Serialization, _ scratch: inout Scratch,
         into invocation: inout Invocation
     ) -> InvocationResult {
-        scratch.attachmentCount = 0
+        scratch.begin()
         invocation = Invocation()
         let isParsed: Bool
         switch serialization {

@@ -37,7 +37,7 @@ extension Worker {
         of service: UnsafeMutablePointer<Service>
     ) {
         asked.isInterface = true
-        asked.group = service.pointee.labels.find(group)
+        asked.group = group.count == 0 ? 0 : service.pointee.labels.find(group)
         let none = ByteString(base: Codec.noVersion.utf8Start, count: Codec.noVersion.utf8CodeUnitCount)
         if interfaceVersion.equals(none) {
             asked.interfaceVersion = 0
@@ -94,10 +94,28 @@ extension Worker {
         let view = CallView(
             service.pointee.clusters, group: asked.group, interfaceVersion: asked.interfaceVersion,
             isInterface: asked.isInterface, now: now)
-        let decision = decide(
+        let wanted = wanted(
+            requested: asked.requested, rules: service.pointee.rules, chance: asked.chance, isSticky: asked.isSticky)
+        // What nearly all requests get needs no second look at the clusters.
+        if let choice = pick(wanted.target, view, service, tried: tried) { return choice }
+        return chooseAnother(service, asked, view, tried: tried, isUsable: isUsable)
+    }
+
+    /// The wanted version cannot serve, or has no usable host that was not tried.
+    @inline(never)
+    private mutating func chooseAnother(
+        _ service: UnsafeMutablePointer<Service>, _ asked: Asked, _ view: CallView, tried: TriedEndpoints,
+        isUsable: Bool
+    ) -> Choice? {
+        let target = decide(
             requested: asked.requested, rules: service.pointee.rules, chance: asked.chance, isSticky: asked.isSticky,
-            view: view)
-        return pick(decision, view, service, tried: tried, isUsable: isUsable)
+            view: view
+        ).target
+        if let choice = pick(target, view, service, tried: tried) { return choice }
+        guard !isUsable, let cluster = view.clusterRegardless(for: target),
+            let member = cluster.pointee.pickRegardless(random: &random, tried: tried)
+        else { return nil }
+        return choice(member, of: cluster, service)
     }
 
     /// Decides version and host for a request that may go to several groups or to any interface version.
@@ -128,16 +146,10 @@ extension Worker {
 
     @inline(__always)
     private mutating func pick(
-        _ decision: Decision, _ view: CallView, _ service: UnsafeMutablePointer<Service>, tried: TriedEndpoints,
-        isUsable: Bool
+        _ target: Target, _ view: CallView, _ service: UnsafeMutablePointer<Service>, tried: TriedEndpoints
     ) -> Choice? {
-        if let cluster = view.cluster(for: decision.target),
+        guard let cluster = view.cluster(for: target),
             let member = cluster.pointee.pick(random: &random, now: now, tried: tried)
-        {
-            return choice(member, of: cluster, service)
-        }
-        guard !isUsable, let cluster = view.clusterRegardless(for: decision.target),
-            let member = cluster.pointee.pickRegardless(random: &random, tried: tried)
         else { return nil }
         return choice(member, of: cluster, service)
     }

@@ -81,6 +81,8 @@ public struct BufferPool: ~Copyable {
     private static let smallest = 9
     /// Number of sizes: 512 B to 16 MiB. Larger ones come from the system each time.
     private static let sizes = 16
+    /// Up to this size a buffer that is too small gets four times what it has; beyond, only what it needs.
+    private static let ample = 32 << 10
     /// Bytes of unused memory of each size that are kept.
     private static let kept = 4 << 20
 
@@ -157,7 +159,9 @@ public struct BufferPool: ~Copyable {
             buffer.compact()
             return
         }
-        var larger = take(buffer.count + count)
+        // What outgrows its memory mostly goes on growing, and is moved each time.
+        let ample = min(4 * buffer.capacity, Self.ample)
+        var larger = take(max(buffer.count + count, ample))
         if let memory = buffer.memory {
             memcpy(larger.memory.unsafelyUnwrapped, memory + buffer.start, buffer.count)
             larger.filled(buffer.count)

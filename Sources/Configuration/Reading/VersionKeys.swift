@@ -40,8 +40,8 @@ extension ServiceDraft {
                 reader.fail(entry.line, version.path, error.message)
                 continue
             }
-            guard let settings = reader.entries(entry.value, version.path) else { continue }
-            if settings.isEmpty {
+            guard let parts = reader.entries(entry.value, version.path) else { continue }
+            if parts.isEmpty {
                 reader.fail(entry.line, version.path, "has no settings: the version has those of its service anyway")
             }
             reader.section(entry.value, version.path, keys: ConfigurationKeys.version, into: &version)

@@ -60,6 +60,18 @@ extension JSON {
             Member(name: "balancer", value: .text(policy.balancer.rawValue)),
             Member(name: "merge", value: .text(policy.merge.rawValue)),
             Member(name: "warmup", value: policy.warmup.map { .duration($0) } ?? .null),
+        ] + members(policy.traffic) + [
+            Member(
+                name: "versions",
+                value: .object(
+                    policy.versions.sorted { $0.key < $1.key }.map {
+                        Member(name: $0.key, value: .object(members($0.value)))
+                    }))
+        ]
+    }
+
+    private static func members(_ policy: TrafficPolicy) -> [Member] {
+        [
             Member(name: "timeout", value: .duration(policy.timeout)),
             Member(name: "retries", value: retries(policy.retries)),
         ]

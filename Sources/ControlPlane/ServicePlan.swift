@@ -51,7 +51,7 @@ struct ServicePlan {
     func policy(for key: ServiceKey) -> ServicePolicy {
         guard applications.contains(key) else { return services[key.name]?.policy ?? defaultPolicy }
         var policy = ServicePolicy()
-        policy.timeout = defaultPolicy.timeout
+        policy.traffic.timeout = defaultPolicy.traffic.timeout
         return policy
     }
 

@@ -63,10 +63,10 @@ public struct ServicePolicy: Equatable, Sendable {
     /// For how long a host that has just started gets less than its share; zero is never, nil is what a Dubbo provider says of
     /// itself, and never for HTTP and Bolt.
     public var warmup: Duration?
-    /// Longest time from a complete request head to a complete response head; a Dubbo or Bolt call's own timeout wins.
-    public var timeout: Duration = .seconds(60)
-    /// When a request is sent to another host.
-    public var retries = RetryPolicy()
+    /// What holds for its requests, where the version that serves has nothing of its own.
+    public var traffic = TrafficPolicy()
+    /// What holds for requests that one of these versions serves. Each is complete: what the version does not say is the service's.
+    public var versions: [String: TrafficPolicy] = [:]
 
     /// The defaults.
     public init() {}

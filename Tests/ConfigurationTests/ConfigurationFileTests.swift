@@ -104,13 +104,13 @@ func errors(_ text: String, file: String = "greymesh.yaml") -> [String] {
                 VersionWeight(version: "1.10", weight: 0),
             ])
         #expect(order?.policy.sticky == .header("x-user-id"))
-        #expect(order?.policy.timeout == .seconds(3))
+        #expect(order?.policy.traffic.timeout == .seconds(3))
         #expect(order?.hosts == ["orders.example.com", "[::1]"])
         #expect(order?.paths == ["/api/orders", "/"])
         #expect(configuration.services["plain"]?.policy == configuration.defaultPolicy)
         let acme = configuration.services["com.acme.OrderService"]?.policy
         #expect(acme?.mode == .fallback)
-        #expect(acme?.timeout == .milliseconds(500))
+        #expect(acme?.traffic.timeout == .milliseconds(500))
         #expect(acme?.sticky == .clientAddress)
     }
 

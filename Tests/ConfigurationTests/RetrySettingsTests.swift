@@ -5,8 +5,8 @@ import Testing
 @Suite struct RetrySettingsTests {
     private func services(_ text: String) throws -> [String: RetryPolicy] {
         let configuration = try Configuration.parse("services:\n" + text, file: "f")
-        var policies = configuration.services.mapValues(\.policy.retries)
-        policies["*"] = configuration.defaultPolicy.retries
+        var policies = configuration.services.mapValues(\.policy.traffic.retries)
+        policies["*"] = configuration.defaultPolicy.traffic.retries
         return policies
     }
 

@@ -9,10 +9,10 @@ struct BoltRetryTests {
     private func policy(_ change: (inout RetryPolicy) -> Void = { _ in }) -> ServicePolicy {
         var policy = ServicePolicy()
         policy.balancer = .roundRobin
-        policy.retries.onReset = true
-        policy.retries.statuses = [2, 4]
-        policy.retries.methods = ["s*"]
-        change(&policy.retries)
+        policy.traffic.retries.onReset = true
+        policy.traffic.retries.statuses = [2, 4]
+        policy.traffic.retries.methods = ["s*"]
+        change(&policy.traffic.retries)
         return policy
     }
 

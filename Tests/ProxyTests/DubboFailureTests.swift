@@ -139,7 +139,7 @@ struct DubboFailureTests {
         let host = try DubboHost { _, _ in }
         defer { mesh.stop(); host.stop() }
         var policy = ServicePolicy()
-        policy.timeout = .milliseconds(60)
+        policy.traffic.timeout = .milliseconds(60)
         try mesh.update([Instance(host)], policy: policy)
         let consumer = try mesh.connect()
         defer { consumer.close() }

@@ -10,10 +10,10 @@ struct DubboRetryTests {
     private func policy(_ change: (inout RetryPolicy) -> Void = { _ in }) -> ServicePolicy {
         var policy = ServicePolicy()
         policy.balancer = .roundRobin
-        policy.retries.onReset = true
-        policy.retries.statuses = [80, 100]
-        policy.retries.methods = ["find*", "say"]
-        change(&policy.retries)
+        policy.traffic.retries.onReset = true
+        policy.traffic.retries.statuses = [80, 100]
+        policy.traffic.retries.methods = ["find*", "say"]
+        change(&policy.traffic.retries)
         return policy
     }
 

@@ -20,7 +20,7 @@ struct HTTPDeadlineTests {
         let mesh = try TestMesh(.http) { $0.limits.idleTimeout = idle }
         mesh.keep(host)
         var policy = ServicePolicy()
-        policy.timeout = timeout
+        policy.traffic.timeout = timeout
         mesh.update(policy: policy, [("1.0", host.address)])
         try mesh.settle()
         return (mesh, host)
@@ -51,7 +51,7 @@ struct HTTPDeadlineTests {
         #expect(asked)
         usleep(60_000)
         var policy = ServicePolicy()
-        policy.timeout = .milliseconds(50)
+        policy.traffic.timeout = .milliseconds(50)
         mesh.update(policy: policy, [("1.0", host.address)])
         #expect(try client.receiveAnswer().status == 504)
         #expect(host.accepted == 0)
@@ -83,7 +83,7 @@ struct HTTPDeadlineTests {
         let (mesh, host) = try mesh(timeout: .milliseconds(100)) { connection, _ in _ = connection.receiveAll() }
         let well = try namedHost("well")
         var policy = ServicePolicy()
-        policy.timeout = .milliseconds(100)
+        policy.traffic.timeout = .milliseconds(100)
         mesh.update(policy: policy, [("1.0", host.address), ("1.0", well.address)])
         try mesh.settle()
         let client = try mesh.connect()

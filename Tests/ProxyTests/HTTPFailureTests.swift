@@ -109,7 +109,7 @@ import Testing
         let (one, two) = (try ScriptedServer(script), try ScriptedServer(script))
         let mesh = try TestMesh()
         var policy = ServicePolicy()
-        policy.retries.onReset = true
+        policy.traffic.retries.onReset = true
         mesh.update(policy: policy, [("1.0", one.address), ("1.0", two.address)])
         let client = try mesh.connect()
         client.send("PUT / HTTP/1.1\r\nHost: shop\r\nContent-Length: 24000\r\n\r\n" + pieces[0])
@@ -124,7 +124,7 @@ import Testing
         let host = try ScriptedServer { connection, _ in _ = connection.receiveAll() }
         let mesh = try TestMesh()
         var policy = ServicePolicy()
-        policy.timeout = .milliseconds(100)
+        policy.traffic.timeout = .milliseconds(100)
         mesh.update(policy: policy, [("1.0", host.address)])
         let client = try mesh.connect()
         #expect(try client.get().status == 504)

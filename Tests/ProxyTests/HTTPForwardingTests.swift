@@ -17,7 +17,7 @@ import Testing
         let mesh = try TestMesh(.http, change)
         mesh.keep(host)
         var policy = ServicePolicy()
-        policy.timeout = timeout
+        policy.traffic.timeout = timeout
         mesh.update(policy: policy, [("1.0", host.address)])
         return (mesh, host)
     }

@@ -7,7 +7,7 @@ import TestSupport
 import Testing
 
 /// A host that counts requests and does the same with each.
-private final class CountingHost: Sendable {
+final class CountingHost: Sendable {
     private let counter: Counter
     let server: ScriptedServer
 
@@ -47,7 +47,7 @@ private final class CountingHost: Sendable {
         var policy = ServicePolicy()
         // Each host once, in turn.
         policy.balancer = .roundRobin
-        change(&policy.retries)
+        change(&policy.traffic.retries)
         return policy
     }
 
@@ -99,7 +99,7 @@ private final class CountingHost: Sendable {
         let hosts = try resetting(7)
         let mesh = try TestMesh()
         var policy = everything
-        policy.retries.attempts = 5
+        policy.traffic.retries.attempts = 5
         mesh.update(policy: policy, hosts.map { ("1.0", $0.address) })
         #expect(try mesh.connect().get().field("x-greymesh-attempts") == "6")
         #expect(hosts.map(\.seen).sorted() == [0, 1, 1, 1, 1, 1, 1])
@@ -130,7 +130,7 @@ private final class CountingHost: Sendable {
         let hosts = try (0..<2).map { _ in try CountingHost(script) }
         let mesh = try TestMesh()
         var policy = everything
-        policy.retries.methods = ["POST"]
+        policy.traffic.retries.methods = ["POST"]
         mesh.update(policy: policy, hosts.map { ("1.0", $0.address) })
         let body = (0..<6000).map { "\($0 % 10)123456789" }.joined()
         let client = try mesh.connect()
@@ -286,7 +286,7 @@ private final class CountingHost: Sendable {
         let good = try CountingHost(status: "200 OK", "good")
         let mesh = try TestMesh()
         var policy = everything
-        policy.retries.perTryTimeout = .milliseconds(100)
+        policy.traffic.retries.perTryTimeout = .milliseconds(100)
         mesh.update(policy: policy, [("1.0", silent.address), ("1.0", good.address)])
         let client = try mesh.connect()
         for _ in 0..<3 { #expect(try client.get().body == "good") }
@@ -304,8 +304,8 @@ private final class CountingHost: Sendable {
         }
         let mesh = try TestMesh()
         var policy = everything
-        policy.timeout = .milliseconds(400)
-        policy.retries.perTryTimeout = .milliseconds(300)
+        policy.traffic.timeout = .milliseconds(400)
+        policy.traffic.retries.perTryTimeout = .milliseconds(300)
         mesh.update(policy: policy, hosts.map { ("1.0", $0.address) })
         let begin = Clock.nanoseconds
         let answer = try mesh.connect().get()
@@ -324,7 +324,7 @@ private final class CountingHost: Sendable {
         }
         let mesh = try TestMesh()
         var policy = everything
-        policy.retries.perTryTimeout = .milliseconds(50)
+        policy.traffic.retries.perTryTimeout = .milliseconds(50)
         mesh.update(policy: policy, [("1.0", slow.address)])
         let client = try mesh.connect()
         #expect(try client.get().body == "slow")

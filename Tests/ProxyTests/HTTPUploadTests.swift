@@ -99,7 +99,7 @@ struct HTTPUploadTests {
         }
         let mesh = try TestMesh()
         var policy = ServicePolicy()
-        policy.timeout = .seconds(5)
+        policy.traffic.timeout = .seconds(5)
         mesh.update(policy: policy, [("1.0", alive.address)])
         try mesh.settle()
         for _ in 0..<8 {

@@ -5,19 +5,24 @@ extension ConfigurationDraft {
     /// Reads the services after everything else: `"*"` first, then the others on top of it.
     mutating func readServices(_ reader: SettingsReader) {
         for entry in serviceEntries where entry.name == "*" {
+            defaults.traffic.path = "services.*"
             reader.section(entry.value, "services.*", keys: ConfigurationKeys.serviceDefaults, into: &defaults)
+            defaults.settings.policy.traffic = defaults.traffic.policy
             configuration.defaultPolicy = defaults.settings.policy
         }
         for entry in serviceEntries where entry.name != "*" {
             var service = ServiceDraft(name: entry.name)
             service.settings.policy = defaults.settings.policy
+            service.traffic = TrafficDraft(path: "services.\(entry.name)", policy: defaults.traffic.policy)
             checkName(entry, reader)
-            reader.section(entry.value, "services.\(entry.name)", keys: ConfigurationKeys.service, into: &service)
+            reader.section(entry.value, service.traffic.path, keys: ConfigurationKeys.service, into: &service)
+            service.settings.policy.traffic = service.traffic.policy
+            service.readVersions(reader)
             services.append(service)
             configuration.services[entry.name] = service.settings
         }
         checkSticky(reader)
-        checkRetries(reader)
+        checkTraffic(reader)
         checkOwners(reader)
     }
 

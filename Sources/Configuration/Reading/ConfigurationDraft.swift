@@ -1,3 +1,4 @@
+import Model
 import Runtime
 
 /// The file as it is read: the settings, and the lines that later checks want to name.
@@ -20,11 +21,24 @@ struct ConfigurationDraft {
 struct ServiceDraft {
     var name = ""
     var settings = ServiceConfiguration()
+    /// What holds for its requests where their version has nothing of its own.
+    var traffic = TrafficDraft()
+    /// What holds for its versions.
+    var versions: [TrafficDraft] = []
+    /// `versions` before it is read, so that it may stand before what it takes over.
+    var versionsNode: (node: YAMLNode, path: String)?
     var stickyLine: Int?
-    /// Where each key of `retries` stands that the section itself has, and each status of its `on`.
-    var retryLines: [String: Int] = [:]
     var hosts: [(value: String, line: Int)] = []
     var paths: [(value: String, line: Int)] = []
+}
+
+/// What a service and each of its versions say alike, and where its parts stand.
+struct TrafficDraft {
+    /// Where it stands: `services.shop`, `services.shop.versions.2.0`.
+    var path = ""
+    var policy = TrafficPolicy()
+    /// Where each key of `retries` stands that the section itself has, and each status of its `on`.
+    var retryLines: [String: Int] = [:]
 }
 
 /// A registry's section.

@@ -1,57 +1,57 @@
 import Model
 import Runtime
 
-/// The keys of `retries` in a service's section.
+/// The keys of `retries`.
 extension ConfigurationKeys {
-    static var retries: [SettingKey<ServiceDraft>] {
+    static var retries: [SettingKey<TrafficDraft>] {
         [
             noting("attempts") { node, path, reader, draft in
                 let number = reader.bareValue(node, path, attempts)
-                if let number { draft.settings.policy.retries.attempts = number }
+                if let number { draft.policy.retries.attempts = number }
             },
             noting("on", read: readCauses),
             noting("methods") { node, path, reader, draft in
                 let emptiness =
                     "needs at least one; without \"reset\" and statuses in \"on\" nothing is repeated once it was sent"
                 let names = reader.values(node, path, emptiness: emptiness, methodPattern)
-                if let names { draft.settings.policy.retries.methods = limited(names, to: 64, node, path, reader) }
+                if let names { draft.policy.retries.methods = limited(names, to: 64, node, path, reader) }
             },
             noting("per_try_timeout") { node, path, reader, draft in
                 if case .scalar("off", _) = node.content {
-                    draft.settings.policy.retries.perTryTimeout = nil
+                    draft.policy.retries.perTryTimeout = nil
                     draft.retryLines["per_try_timeout"] = nil
                 } else if let time = reader.value(node, path, duration(.milliseconds(1) ... .seconds(86_400))) {
-                    draft.settings.policy.retries.perTryTimeout = time
+                    draft.policy.retries.perTryTimeout = time
                 }
             },
             noting("budget") { node, path, reader, draft in
                 let percent = reader.bareValue(node, path) { text throws(InvalidValue) in
                     try SettingValue.integer(text, in: 0...100)
                 }
-                if let percent { draft.settings.policy.retries.budget = percent }
+                if let percent { draft.policy.retries.budget = percent }
             },
         ]
     }
 
     /// A mapping, or for short `off` or the number of attempts.
     static func readRetries(
-        _ node: YAMLNode, _ path: String, _ reader: SettingsReader, _ draft: inout ServiceDraft
+        _ node: YAMLNode, _ path: String, _ reader: SettingsReader, _ draft: inout TrafficDraft
     ) {
         guard case .scalar(let text, _) = node.content, !node.isEmpty else {
             return reader.section(node, path, keys: retries, into: &draft)
         }
         if text == "off" {
-            draft.settings.policy.retries.attempts = 0
+            draft.policy.retries.attempts = 0
         } else if Int(text) == nil {
             reader.fail(node.line, path, "\(text.shown) is neither off, a number of attempts, nor a mapping")
         } else if let number = reader.bareValue(node, path, attempts) {
-            draft.settings.policy.retries.attempts = number
+            draft.policy.retries.attempts = number
         }
     }
 
     private static func noting(
-        _ name: String, read: @escaping (YAMLNode, String, SettingsReader, inout ServiceDraft) -> Void
-    ) -> SettingKey<ServiceDraft> {
+        _ name: String, read: @escaping (YAMLNode, String, SettingsReader, inout TrafficDraft) -> Void
+    ) -> SettingKey<TrafficDraft> {
         SettingKey(name) { node, path, reader, draft in
             draft.retryLines[name] = node.line
             read(node, path, reader, &draft)
@@ -63,13 +63,13 @@ extension ConfigurationKeys {
     }
 
     private static func readCauses(
-        _ node: YAMLNode, _ path: String, _ reader: SettingsReader, _ draft: inout ServiceDraft
+        _ node: YAMLNode, _ path: String, _ reader: SettingsReader, _ draft: inout TrafficDraft
     ) {
         let emptiness = "needs at least one; \"retries: off\" is for no further tries"
         guard let causes = reader.values(node, path, emptiness: emptiness, cause) else { return }
-        draft.settings.policy.retries.onConnect = causes.contains { $0.value == "connect" }
-        draft.settings.policy.retries.onReset = causes.contains { $0.value == "reset" }
-        draft.settings.policy.retries.statuses = causes.compactMap { Int($0.value) }.sorted()
+        draft.policy.retries.onConnect = causes.contains { $0.value == "connect" }
+        draft.policy.retries.onReset = causes.contains { $0.value == "reset" }
+        draft.policy.retries.statuses = causes.compactMap { Int($0.value) }.sorted()
         for cause in causes { draft.retryLines[cause.value] = cause.line }
     }
 
@@ -102,48 +102,38 @@ extension ConfigurationKeys {
     }
 }
 
-// What is only seen when all sections are read: a setting that nothing looks at is a mistake.
-extension ConfigurationDraft {
-    func checkRetries(_ reader: SettingsReader) {
-        for service in services { service.checkRetries(reader, of: [service]) }
-        defaults.checkRetries(reader, of: [defaults] + services)
-    }
-}
-
-extension ServiceDraft {
-    /// - Parameter users: the sections that what stands here holds for, its own first.
-    fileprivate func checkRetries(_ reader: SettingsReader, of users: [ServiceDraft]) {
-        let policies = users.map(\.settings.policy.retries)
-        let path = "services.\(name.isEmpty ? "*" : name).retries"
+extension TrafficDraft {
+    /// A setting that nothing looks at is a mistake.
+    ///
+    /// - Parameters:
+    ///   - isHTTP: it can only be HTTP.
+    ///   - users: the policies that what stands here holds for, its own first.
+    func checkRetries(_ reader: SettingsReader, isHTTP: Bool, of users: [RetryPolicy]) {
+        let path = "\(path).retries"
         func fail(_ key: String, _ text: String) {
             if let line = retryLines[key] { reader.fail(line, "\(path).\(key)", text) }
         }
-        if policies.allSatisfy({ $0.attempts == 0 }) {
+        if users.allSatisfy({ $0.attempts == 0 }) {
             for key in ["on", "methods", "per_try_timeout", "budget"] {
                 fail(key, "has no effect where no further try is made; \"attempts\" is 0")
             }
             return
         }
-        if !policies.contains(where: \.repeatsWhatWasSent) {
+        if !users.contains(where: \.repeatsWhatWasSent) {
             let text = "has no effect without \"reset\" or a status in \"on\""
             fail("methods", text)
             fail("budget", text)
         }
-        if !policies.contains(where: \.onReset) {
+        if !users.contains(where: \.onReset) {
             fail("per_try_timeout", "has no effect without \"reset\" in \"on\"")
         }
-        checkStatuses(reader, path, users)
-        checkMethods(reader, path)
+        checkStatuses(reader, path, isHTTP: isHTTP, users)
+        if isHTTP { checkMethods(reader, path) }
     }
 
-    /// It can only be HTTP.
-    private var isHTTP: Bool {
-        !name.isEmpty && (!hosts.isEmpty || !paths.isEmpty || !ServiceName.isJavaName(name))
-    }
-
-    private func checkStatuses(_ reader: SettingsReader, _ path: String, _ users: [ServiceDraft]) {
-        let namesMethods = users.contains { $0.settings.policy.retries.methods != nil }
-        for status in settings.policy.retries.statuses where !ServiceKey.Kind.http.hasErrorStatus(status) {
+    private func checkStatuses(_ reader: SettingsReader, _ path: String, isHTTP: Bool, _ users: [RetryPolicy]) {
+        let namesMethods = users.contains { $0.methods != nil }
+        for status in policy.retries.statuses where !ServiceKey.Kind.http.hasErrorStatus(status) {
             guard let line = retryLines["\(status)"] else { continue }
             if isHTTP {
                 reader.fail(line, "\(path).on", "\(status) is no status of HTTP to be repeated for; 500 to 599 are")
@@ -156,8 +146,8 @@ extension ServiceDraft {
     }
 
     private func checkMethods(_ reader: SettingsReader, _ path: String) {
-        guard isHTTP, let line = retryLines["methods"] else { return }
-        for method in settings.policy.retries.methods ?? [] {
+        guard let line = retryLines["methods"] else { return }
+        for method in policy.retries.methods ?? [] {
             let pattern = NamePattern(method)
             if HTTPMethods.all.contains(where: { pattern.matches($0) }) { continue }
             reader.fail(

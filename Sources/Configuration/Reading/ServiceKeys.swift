@@ -4,16 +4,12 @@ import Runtime
 /// The keys of a service's section.
 extension ConfigurationKeys {
     /// What a named service and `"*"` take alike, and what only a named service takes.
-    static var service: [SettingKey<ServiceDraft>] { policy + addressing }
+    static var service: [SettingKey<ServiceDraft>] { policy + addressing + [versions] }
 
     /// `"*"` with a word about the keys that make sense for one service only.
     static var serviceDefaults: [SettingKey<ServiceDraft>] {
         policy
-            + addressing.map { key in
-                SettingKey(key.name) { node, path, reader, _ in
-                    reader.fail(node.line, path, "belongs to a named service, not to \"*\"")
-                }
-            }
+            + (addressing + [versions]).map { $0.refused(because: "belongs to a named service, not to \"*\"") }
     }
 
     private static var policy: [SettingKey<ServiceDraft>] {
@@ -36,9 +32,7 @@ extension ConfigurationKeys {
                 let range: ClosedRange<Duration> = .zero ... .seconds(86_400)
                 if let time = reader.value(node, path, duration(range)) { draft.settings.policy.warmup = time }
             },
-            SettingKey("timeout", \.settings.policy.timeout, duration(.milliseconds(1) ... .seconds(86_400))),
-            SettingKey("retries", each: ".", keys: retries, read: readRetries),
-        ]
+        ] + traffic.map { $0.within(\.traffic) }
     }
 
     private static var addressing: [SettingKey<ServiceDraft>] {

@@ -139,6 +139,26 @@ public struct SettingKey<Target> {
     let names: [String]
     let read: (YAMLNode, String, SettingsReader, inout Target) -> Void
 
+    private init(
+        _ name: String, names: [String], read: @escaping (YAMLNode, String, SettingsReader, inout Target) -> Void
+    ) {
+        self.name = name
+        self.names = names
+        self.read = read
+    }
+
+    /// The same key for a target that this one's is a part of.
+    func within<Whole>(_ place: WritableKeyPath<Whole, Target>) -> SettingKey<Whole> {
+        SettingKey<Whole>(name, names: names) { [read] node, path, reader, whole in
+            read(node, path, reader, &whole[keyPath: place])
+        }
+    }
+
+    /// The same name where the key has no place.
+    func refused(because reason: String) -> SettingKey {
+        SettingKey(name) { node, path, reader, _ in reader.fail(node.line, path, reason) }
+    }
+
     /// A key with a reader of its own.
     public init(_ name: String, read: @escaping (YAMLNode, String, SettingsReader, inout Target) -> Void) {
         self.name = name

@@ -39,9 +39,10 @@ extension Worker {
             let choice = choose(
                 service, downstream.pointee.exchange.state.asked, tried: downstream.pointee.exchange.state.tried)
         else { return false }
+        downstream.pointee.exchange.state.served = choice.cluster.pointee.version
+        if service.pointee.traffic.versionCount > 0 && !takesTime(downstream, service) { return false }
         if let cause { service.pointee.furtherTries.begin(cause, of: &downstream.pointee.exchange.state) }
         let endpoint = choice.member.pointee.endpoint
-        downstream.pointee.exchange.state.served = choice.cluster.pointee.version
         let upstream: UnsafeMutablePointer<ExclusiveUpstream>
         do throws(SystemError) {
             upstream = try connection(to: endpoint, for: downstream)
@@ -51,6 +52,16 @@ extension Worker {
         }
         begin(downstream, service, upstream)
         return true
+    }
+
+    /// The request has the time of the version that serves it now. False: that is over.
+    @inline(never)
+    private func takesTime(
+        _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ service: UnsafeMutablePointer<Service>
+    ) -> Bool {
+        let rules = service.pointee.traffic.find(downstream.pointee.exchange.state.served)
+        downstream.pointee.exchange.state.deadline = downstream.pointee.exchange.headAt + rules.pointee.timeout
+        return now < downstream.pointee.exchange.state.deadline
     }
 
     /// The request is with a host from now on.
@@ -63,7 +74,8 @@ extension Worker {
         downstream.pointee.exchange.upstream = upstream
         upstream.pointee.downstream = downstream
         upstream.pointee.uses &+= 1
-        if service.pointee.retries.perTryTimeout > 0 || downstream.pointee.exchange.tryDeadline != .max {
+        let rules = service.pointee.traffic.find(downstream.pointee.exchange.state.served)
+        if rules.pointee.retries.perTryTimeout > 0 || downstream.pointee.exchange.tryDeadline != .max {
             beginTryTime(downstream, service)
         }
         if upstream.pointee.phase != .connecting { sendRequest(upstream, downstream) }
@@ -73,7 +85,8 @@ extension Worker {
     func beginTryTime(
         _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ service: UnsafeMutablePointer<Service>
     ) {
-        let time = service.pointee.retries.perTryTimeout
+        let rules = service.pointee.traffic.find(downstream.pointee.exchange.state.served)
+        let time = rules.pointee.retries.perTryTimeout
         downstream.pointee.exchange.tryDeadline = time > 0 ? now + time : .max
     }
 
@@ -148,8 +161,9 @@ extension Worker {
             let service = downstream.pointee.exchange.state.service
         else { return Repetition() }
         let method = downstream.pointee.exchange.method
+        let rules = service.pointee.traffic.find(downstream.pointee.exchange.state.served)
         return Repetition(
-            isListed: service.pointee.retries.mayRepeat(method),
+            isListed: rules.pointee.retries.mayRepeat(method),
             isIdempotent: downstream.pointee.exchange.method.isIdempotent)
     }
 }
@@ -172,13 +186,15 @@ extension Worker {
         guard let next = otherConnection(downstream, service) else {
             downstream.pointee.exchange.state.tried = state.tried
             downstream.pointee.exchange.state.served = state.served
+            downstream.pointee.exchange.state.deadline = state.deadline
             return false
         }
         service.pointee.furtherTries.begin(cause, of: &downstream.pointee.exchange.state)
         detach(upstream, from: downstream)
         // Before the connection is closed: the last one may free the endpoint.
         if case .slow = event {
-            noteTimeout(upstream.pointee.endpoint, since: now - service.pointee.retries.perTryTimeout)
+            let rules = service.pointee.traffic.find(state.served)
+            noteTimeout(upstream.pointee.endpoint, since: now - rules.pointee.retries.perTryTimeout)
         }
         if mayKeep { putBack(upstream) } else { close(upstream) }
         downstream.pointee.exchange.request.rewind()
@@ -190,7 +206,8 @@ extension Worker {
     private mutating func otherConnection(
         _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ service: UnsafeMutablePointer<Service>
     ) -> UnsafeMutablePointer<ExclusiveUpstream>? {
-        while downstream.pointee.exchange.state.tried.count <= service.pointee.retries.attempts {
+        let attempts = service.pointee.traffic.find(downstream.pointee.exchange.state.served).pointee.retries.attempts
+        while downstream.pointee.exchange.state.tried.count <= attempts {
             guard
                 let choice = choose(
                     service, downstream.pointee.exchange.state.asked, tried: downstream.pointee.exchange.state.tried,
@@ -198,6 +215,7 @@ extension Worker {
             else { return nil }
             let endpoint = choice.member.pointee.endpoint
             downstream.pointee.exchange.state.served = choice.cluster.pointee.version
+            if service.pointee.traffic.versionCount > 0 && !takesTime(downstream, service) { return nil }
             do throws(SystemError) {
                 return try connection(to: endpoint, for: downstream)
             } catch {

@@ -168,7 +168,7 @@ extension Worker {
         _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, for service: UnsafeMutablePointer<Service>
     ) {
         downstream.pointee.phase = .discovering
-        downstream.pointee.exchange.state.deadline = downstream.pointee.exchange.headAt + service.pointee.timeout
+        downstream.pointee.exchange.state.deadline = deadline(of: downstream, service)
         service.pointee.waiting.exclusive.insert(downstream)
     }
 
@@ -213,8 +213,16 @@ extension Worker {
         }
         downstream.pointee.exchange.isReplayable = true
         downstream.pointee.phase = .exchanging
-        downstream.pointee.exchange.state.deadline = downstream.pointee.exchange.headAt + service.pointee.timeout
+        downstream.pointee.exchange.state.deadline = deadline(of: downstream, service)
         forward(downstream, after: .ready, Self.knownTooLate)
+    }
+
+    /// When the service's own time for a request is over: the version that serves may have another.
+    @inline(__always)
+    private func deadline(
+        of downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ service: UnsafeMutablePointer<Service>
+    ) -> Int64 {
+        downstream.pointee.exchange.headAt + service.pointee.traffic.find(ServiceMetrics.nobody).pointee.timeout
     }
 
     /// Writes the head for the host into `request`.

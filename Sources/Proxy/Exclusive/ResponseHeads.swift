@@ -50,7 +50,8 @@ extension Worker {
         _ head: HTTP1.ResponseHead, bodyCount: Int
     ) -> Bool {
         guard let service = downstream.pointee.exchange.state.service,
-            service.pointee.retries.names(Int32(head.status))
+            service.pointee.traffic.find(downstream.pointee.exchange.state.served).pointee.retries.names(
+                Int32(head.status))
         else { return false }
         // The connection is of use again when nothing is to come on it, and nothing to go.
         var mayKeep = head.flags.contains(.keepAlive) && downstream.pointee.exchange.bodyComplete

@@ -32,8 +32,10 @@ extension Worker {
     /// Whether the request can be sent again as a whole should the host have closed the connection meanwhile.
     @inline(__always)
     private func maySendTwice(_ downstream: UnsafeMutablePointer<ExclusiveDownstream>) -> Bool {
-        downstream.pointee.exchange.method.isIdempotent && downstream.pointee.exchange.bodyComplete
-            && downstream.pointee.exchange.state.service?.pointee.retries.repeatsStale == true
+        guard downstream.pointee.exchange.method.isIdempotent && downstream.pointee.exchange.bodyComplete,
+            let service = downstream.pointee.exchange.state.service
+        else { return false }
+        return service.pointee.traffic.find(downstream.pointee.exchange.state.served).pointee.retries.repeatsStale
     }
 
     /// Other requests go only where the host has not closed already.

@@ -66,7 +66,7 @@ enum Forwarding {
     /// - Parameters:
     ///   - state: its `tried` has the host already that the event is about, but for `stale`, after which that one may get the request
     ///     again, and for `slow` and `answered`, where that host is left only when there is another one.
-    ///   - rules: the service's.
+    ///   - rules: those of the version that has served it last, else the service's.
     ///   - hasRoom: the service's budget has room for another try after something was sent.
     ///   - isHostLeft: false when the verdict was `attempt` and there is no host for it. It is something else then.
     @inline(__always)
@@ -113,14 +113,15 @@ enum Forwarding {
 }
 
 extension Worker {
-    /// What becomes of a request after an event, by the policy and the budget of its service.
+    /// What becomes of a request after an event, by the rules of the version that has served it last and the budget of its service.
     @inline(__always)
     func verdict(on event: RequestEvent, of state: RequestState, isHostLeft: Bool = true) -> Verdict {
         guard let service = state.service else {
             return Forwarding.verdict(on: event, of: state, RetryRules(), now: now, isHostLeft: false)
         }
+        let rules = service.pointee.traffic.find(state.served)
         return Forwarding.verdict(
-            on: event, of: state, service.pointee.retries, hasRoom: service.pointee.hasRoom(for: state), now: now,
-            isHostLeft: isHostLeft)
+            on: event, of: state, rules.pointee.retries,
+            hasRoom: service.pointee.hasRoom(for: state, rules.pointee.retries), now: now, isHostLeft: isHostLeft)
     }
 }

@@ -9,6 +9,8 @@ struct FramedRequest {
     var isWaiting: Bool { waiting.isLinked }
     /// A one-way request is never answered, not even with an error.
     var isTwoWay = true
+    /// It says itself how long it may take.
+    var hasOwnTimeout = false
     var form = FrameForm()
     /// The id that hosts see: finds the record again, and tells which use of it this is.
     var upstreamID: UInt64

@@ -65,7 +65,8 @@ extension Worker {
         else { return }
         let execution = Codec.execution(head, frame, of: service.pointee.name)
         let code = Codec.code(head, frame)
-        if execution != .possible || service.pointee.retries.names(code),
+        let rules = service.pointee.traffic.find(request.pointee.state.served)
+        if execution != .possible || rules.pointee.retries.names(code),
             sendElsewhere(framed, request, upstream, execution, code: code)
         {
             return

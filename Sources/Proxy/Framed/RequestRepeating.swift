@@ -48,13 +48,15 @@ extension Worker {
         // A larger one may be here all the same: it has waited for the registries or for its connection.
         guard !frame.isEmpty, frame.count <= FramedBounds.replayedFrame, request.pointee.isTwoWay,
             let service = request.pointee.state.service,
-            service.pointee.repeatableMethods.count > 0, let head = Codec.head(frame.bytes, count: frame.count)
+            let head = Codec.head(frame.bytes, count: frame.count)
         else { return Repetition() }
+        let rules = service.pointee.traffic.find(request.pointee.state.served)
+        if rules.pointee.repeatableMethods.count == 0 { return Repetition() }
         guard case .named = framed.pointee.codec.read(frame.bytes, head), framed.pointee.codec.isReadable else {
             return Repetition()
         }
         return Repetition(
-            isListed: service.pointee.repeatableMethods.contains(framed.pointee.codec.method(frame.bytes)))
+            isListed: rules.pointee.repeatableMethods.contains(framed.pointee.codec.method(frame.bytes)))
     }
 
     // MARK: Leaving a host that could go on
@@ -67,7 +69,8 @@ extension Worker {
         _ upstream: UnsafeMutablePointer<FramedUpstream>, _ execution: Execution, code: Int32
     ) -> Bool {
         guard !request.pointee.frame.isEmpty, let service = request.pointee.state.service else { return false }
-        let mayRepeat = service.pointee.retries.names(code) && repetition(framed, request).isListed
+        let rules = service.pointee.traffic.find(request.pointee.state.served)
+        let mayRepeat = rules.pointee.retries.names(code) && repetition(framed, request).isListed
         return moveOn(framed, request, upstream, after: .answered(execution, mayRepeat: mayRepeat))
     }
 
@@ -82,7 +85,7 @@ extension Worker {
             let service = request.pointee.state.service
         else { return false }
         let (tried, isRepeated) = (request.pointee.state.tried, request.pointee.state.isRepeated)
-        let terms = request.pointee.sentTerms
+        let (terms, deadline) = (request.pointee.sentTerms, request.pointee.state.deadline)
         request.pointee.state.tried.insert(upstream.pointee.endpoint)
         let frame = request.pointee.frame
         if attempt(framed, request, frame.bytes, frame.count, isRead: false, cause, isUsable: cause.needsRoom) {
@@ -92,6 +95,7 @@ extension Worker {
         framed.pointee.exhaustion = 0
         request.pointee.state.tried = tried
         request.pointee.sentTerms = terms
+        request.pointee.state.deadline = deadline
         if !isRepeated { service.pointee.furtherTries.end(&request.pointee.state) }
         return false
     }
@@ -102,13 +106,14 @@ extension Worker {
         _ upstream: UnsafeMutablePointer<FramedUpstream>, _ service: UnsafeMutablePointer<Service>
     ) {
         let position = request.pointee.position
+        let rules = service.pointee.traffic.find(request.pointee.state.served)
         let isSent = position < upstream.pointee.sent
         let event = RequestEvent.slow(isSent ? .sent(repetition(framed, request)) : .nothingSent)
         guard case .attempt = verdict(on: event, of: request.pointee.state) else { return start(request) }
         if !isSent && request.pointee.frame.isEmpty { recover(framed, request, upstream) }
         guard moveOn(framed, request, upstream, after: event) else { return start(request) }
         if upstream.pointee.connection.link.isClosed { return }
-        noteTimeout(framed, upstream, since: now - service.pointee.retries.perTryTimeout)
+        noteTimeout(framed, upstream, since: now - rules.pointee.retries.perTryTimeout)
         if !isSent { expire(position, upstream) }
     }
 }

@@ -206,7 +206,10 @@ extension Worker {
         _ service: UnsafeMutablePointer<Service>
     ) {
         let milliseconds = Int64(framed.pointee.codec.timeoutMilliseconds)
-        let timeout = milliseconds > 0 ? milliseconds * 1_000_000 : service.pointee.timeout
+        request.pointee.hasOwnTimeout = milliseconds > 0
+        let timeout =
+            milliseconds > 0
+            ? milliseconds * 1_000_000 : service.pointee.traffic.find(ServiceMetrics.nobody).pointee.timeout
         request.pointee.state.deadline = request.pointee.state.started + timeout
     }
 

@@ -59,10 +59,13 @@ extension Worker {
             let choice = choose(service, request, isUsable: isUsable)
         else { return false }
         let endpoint = choice.member.pointee.endpoint
+        let rules = service.pointee.traffic.find(choice.cluster.pointee.version)
+        let hasVersions = service.pointee.traffic.versionCount > 0
+        if hasVersions && !takesTime(request, rules) { return false }
         if let cause { service.pointee.furtherTries.begin(cause, of: &request.pointee.state) }
         guard let upstream = upstream(framed, of: endpoint, lane: request.pointee.form.lane) else {
             request.pointee.state.tried.insert(endpoint)
-            return attemptAgain(framed, request, frame, count, isUsable: isUsable)
+            return attemptAgain(framed, request, frame, count, rules, isUsable: isUsable)
         }
         // Only now, when there is another one, it leaves the host that it is with.
         if cause != nil { leaveUpstream(framed, request) }
@@ -71,32 +74,42 @@ extension Worker {
         request.pointee.sentVersion = Int(choice.cluster.pointee.interfaceVersion)
         enqueue(framed, request, upstream, frame, count, isRead: isRead)
         if request.pointee.state.tried.count > 0 { framed.pointee.exhaustion = 0 }
-        if service.pointee.retries.perTryTimeout > 0 {
-            startTry(request, service)
-        } else if cause != nil {
-            // The timer may have ended a try; the policy can have changed since then.
+        if rules.pointee.retries.perTryTimeout > 0 {
+            startTry(request, rules)
+        } else if cause != nil || hasVersions {
+            // The timer may have ended a try, or the time is another version's; the policy can have changed since then.
             start(request)
         }
         return true
+    }
+
+    /// The request has the time of the version that is to serve it, unless it brings its own. False: that is over.
+    @inline(never)
+    private func takesTime(
+        _ request: UnsafeMutablePointer<FramedRequest>, _ rules: UnsafePointer<TrafficRules>
+    ) -> Bool {
+        if !request.pointee.hasOwnTimeout {
+            request.pointee.state.deadline = request.pointee.state.started + rules.pointee.timeout
+        }
+        return now < request.pointee.state.deadline
     }
 
     /// A connection could not even be begun, or the host takes nothing.
     @inline(never)
     private mutating func attemptAgain<Codec: FramedCodec & ~Copyable>(
         _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>, _ frame: UnsafeMutablePointer<UInt8>,
-        _ count: Int, isUsable: Bool
+        _ count: Int, _ rules: UnsafePointer<TrafficRules>, isUsable: Bool
     ) -> Bool {
-        guard let service = request.pointee.state.service, service.pointee.retries.onConnect,
-            request.pointee.state.tried.count <= service.pointee.retries.attempts
+        guard rules.pointee.retries.onConnect, request.pointee.state.tried.count <= rules.pointee.retries.attempts
         else { return false }
         return attempt(framed, request, frame, count, isRead: false, .connect, isUsable: isUsable)
     }
 
     /// The request's timer ends this try, or all of them.
     private mutating func startTry(
-        _ request: UnsafeMutablePointer<FramedRequest>, _ service: UnsafeMutablePointer<Service>
+        _ request: UnsafeMutablePointer<FramedRequest>, _ rules: UnsafePointer<TrafficRules>
     ) {
-        let end = now + service.pointee.retries.perTryTimeout
+        let end = now + rules.pointee.retries.perTryTimeout
         wheel.set(request.timer, deadline: min(end, request.pointee.state.deadline))
     }
 

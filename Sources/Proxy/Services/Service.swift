@@ -48,10 +48,7 @@ struct Service: ~Copyable {
     var stickyName = ByteString(copying: "")
     /// Makes the same key fall differently in different services.
     let salt: UInt64
-    var timeout: Int64 = 60_000_000_000
-    var retries = RetryRules()
-    /// Dubbo and Bolt: methods that may be repeated once something was sent.
-    var repeatableMethods = RepeatableMethods()
+    var traffic: TrafficTable
     var furtherTries = FurtherTries()
     var metrics = ServiceMetrics()
     var waiting = Waiting()
@@ -61,6 +58,7 @@ struct Service: ~Copyable {
         name = ByteString(copying: key.name)
         isLowerCase = !name.hasCapitals
         salt = name.hash()
+        traffic = TrafficTable(for: key.kind)
     }
 
     deinit {
@@ -75,9 +73,10 @@ struct Service: ~Copyable {
         rules = Rules()
         rules.isStrict = policy.mode == .strict
         rules.stable = policy.stable.map { labels.intern($0) }
-        timeout = policy.timeout.nanoseconds
-        retries = RetryRules(policy.retries, for: key.kind)
-        repeatableMethods = RepeatableMethods(key.kind == .http ? [] : policy.retries.methods ?? [])
+        traffic = TrafficTable(
+            policy.traffic,
+            versions: policy.versions.sorted { $0.key < $1.key }.map { (Int32(labels.intern($0.key)), $0.value) },
+            for: key.kind)
         sticky = policy.sticky
         stickyName.free()
         if case .header(let name) = policy.sticky {
@@ -99,7 +98,7 @@ struct Service: ~Copyable {
 
     /// Whether a request may be repeated although a host may have read it.
     @inline(__always)
-    func hasRoom(for state: RequestState) -> Bool {
+    func hasRoom(for state: RequestState, _ retries: RetryRules) -> Bool {
         furtherTries.hasRoom(active: active, percent: retries.budget, isOne: state.isRepeated)
     }
 

@@ -83,8 +83,8 @@ extension World {
         policy.stable = listing.stable == 0 ? nil : Listing.versions[listing.stable]
         policy.split = listing.split.map { VersionWeight(version: Listing.versions[$0.version], weight: $0.weight) }
         policy.sticky = listing.isSticky ? .header(RequestPlan.stickyName) : nil
-        policy.timeout = .milliseconds(listing.timeoutMilliseconds)
-        policy.retries = listing.retries
+        policy.traffic.timeout = .milliseconds(listing.timeoutMilliseconds)
+        policy.traffic.retries = listing.retries
         policy.balancer = [.leastRequest, .roundRobin, .random][listing.balancer]
         var instances = listing.entries.map { entry in
             Instance(

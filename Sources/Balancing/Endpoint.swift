@@ -5,6 +5,8 @@ import Runtime
 ///
 /// Lives behind a pointer; a worker frees it when no cluster lists it and no connection is left.
 public struct Endpoint {
+    /// The same for the same address, also after it was gone for a while; others have another one.
+    let identity: Int
     /// Where it listens.
     public let address: SocketAddress
     /// What is spoken to it.
@@ -23,6 +25,10 @@ public struct Endpoint {
     public private(set) var timeouts: Int32 = 0
     /// When they last had it ejected: calls that began before tell nothing new.
     private var timedOutAt: Int64 = 0
+    /// When the first of them was given to it.
+    private var silentSince: Int64 = 0
+    /// It got a request since it was ejected.
+    private var isOnTrial = false
     /// Connections on which it told that it takes no new requests (Dubbo's readonly event). Each counts itself in and out.
     public var readonlyConnections: Int32 = 0
     /// It takes no new requests.
@@ -38,6 +44,7 @@ public struct Endpoint {
     public init(address: SocketAddress, kind: ServiceKey.Kind) {
         self.address = address
         self.kind = kind
+        identity = address.hashValue
     }
 
     /// Whether it may get a request now.
@@ -49,26 +56,36 @@ public struct Endpoint {
     static let longestPause: Int64 = 30_000_000_000
 
     /// Notes a refused, reset or timed-out connection: it is left alone for a while that doubles with each failure.
-    public mutating func noteFailure(now: Int64) {
-        failures = min(failures + 1, 16)
+    ///
+    /// - Returns: whether the host is ejected for it. What was under way when it was ejected tells nothing new.
+    @discardableResult
+    public mutating func noteFailure(now: Int64) -> Bool {
         totalFailures &+= 1
+        if now < retryAt && failures > 0 && !isOnTrial { return false }
+        isOnTrial = false
+        failures = min(failures + 1, 16)
         retryAt = now + min(Self.longestPause, Self.firstPause << Int64(failures - 1))
+        return true
     }
 
     /// Calls in a row without an answer in time after which a host is ejected. One method may be slow in a host that is well, but
     /// then something else is answered in between, be it too late.
     static let mostTimeouts: Int32 = 5
+    /// How long it must not have answered anything by then, in nanoseconds: callers that have little time, or many calls at once,
+    /// do not take it away from the others.
+    static let shortestSilence: Int64 = 1_000_000_000
 
     /// Notes a call that was not answered in time.
     ///
+    /// - Parameter started: when the host was given it.
     /// - Returns: whether the host is ejected for it.
     public mutating func noteTimeout(started: Int64, now: Int64) -> Bool {
         if started < timedOutAt { return false }
+        silentSince = timeouts == 0 ? started : min(silentSince, started)
         timeouts = min(timeouts + 1, Self.mostTimeouts)
-        if timeouts < Self.mostTimeouts { return false }
+        if timeouts < Self.mostTimeouts || now - silentSince < Self.shortestSilence { return false }
         timedOutAt = now
-        noteFailure(now: now)
-        return true
+        return noteFailure(now: now)
     }
 
     /// Notes a sign of life that is no answer to a call: it makes a failed connection good, but not calls without an answer.
@@ -104,17 +121,20 @@ public struct Endpoint {
     public mutating func take(now: Int64, timeout: Int64) {
         requests &+= 1
         active += 1
-        if retryAt != 0 { retryAt = max(retryAt, now + timeout) }
+        if retryAt != 0 {
+            retryAt = max(retryAt, now + timeout)
+            isOnTrial = true
+        }
     }
 }
 
-/// Endpoints that a request has been to already.
+/// Endpoints that a request has been to already. They may be gone meanwhile, or have come back.
 public struct TriedEndpoints {
-    private var first: UnsafeMutablePointer<Endpoint>?
-    private var second: UnsafeMutablePointer<Endpoint>?
-    private var third: UnsafeMutablePointer<Endpoint>?
-    private var fourth: UnsafeMutablePointer<Endpoint>?
-    private var fifth: UnsafeMutablePointer<Endpoint>?
+    private var first = 0
+    private var second = 0
+    private var third = 0
+    private var fourth = 0
+    private var fifth = 0
     /// How many attempts have ended.
     public private(set) var count: UInt8 = 0
 
@@ -123,21 +143,24 @@ public struct TriedEndpoints {
 
     /// Adds one; the sixth and later replace the fifth.
     public mutating func insert(_ endpoint: UnsafeMutablePointer<Endpoint>) {
+        let identity = endpoint.pointee.identity
         switch count {
-        case 0: first = endpoint
-        case 1: second = endpoint
-        case 2: third = endpoint
-        case 3: fourth = endpoint
-        default: fifth = endpoint
+        case 0: first = identity
+        case 1: second = identity
+        case 2: third = identity
+        case 3: fourth = identity
+        default: fifth = identity
         }
         count = min(count + 1, 250)
     }
 
     /// Whether it has been tried.
     @inline(__always)
-    public func contains(_ endpoint: UnsafeMutablePointer<Endpoint>) -> Bool {
-        count != 0
-            && (endpoint == first || endpoint == second || endpoint == third || endpoint == fourth
-                || endpoint == fifth)
+    public func contains(_ endpoint: UnsafeMutablePointer<Endpoint>) -> Bool { count != 0 && search(endpoint) }
+
+    private func search(_ endpoint: UnsafeMutablePointer<Endpoint>) -> Bool {
+        let identity = endpoint.pointee.identity
+        return identity == first || count > 1 && identity == second || count > 2 && identity == third
+            || count > 3 && identity == fourth || count > 4 && identity == fifth
     }
 }

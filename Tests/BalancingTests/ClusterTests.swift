@@ -57,6 +57,7 @@ import Testing
         for _ in 0..<20 {
             endpoint.noteFailure(now: 0)
             pauses.append(endpoint.retryAt)
+            endpoint.take(now: 0, timeout: 0)
         }
         #expect(Array(pauses.prefix(3)) == [500_000_000, 1_000_000_000, 2_000_000_000])
         #expect(pauses.last == 30_000_000_000)

@@ -31,4 +31,32 @@ struct AccessLogTests {
         #expect(lines.count == requests.count, "\(text)")
         for (_, status) in requests { #expect(lines.count { $0.contains("\"status\":\(status),") } == 1, "\(text)") }
     }
+
+    @Test("Long names are cut in their line: each request in flight has one")
+    func longNames() throws {
+        let host = try ScriptedServer { connection, _ in _ = connection.receiveAll() }
+        defer { host.stop() }
+        let directory = try TemporaryDirectory()
+        let process = try GreymeshProcess.serve(
+            in: directory, "dubbo", services: "demo.Echo: {timeout: 200ms}",
+            hosts: "demo.Echo: [{address: \"\(host.address)\"}]", more: "access_log: {path: access.log}")
+        defer { process.child.terminate() }
+        let client = try Connection(to: try #require(SocketAddress(try process.address(of: "in"))))
+        func text(_ text: String) -> [UInt8] {
+            [0x53, UInt8(text.utf8.count >> 8), UInt8(text.utf8.count & 0xff)] + Array(text.utf8)
+        }
+        let method = String(repeating: "m", count: 60_000)
+        let body =
+            ["2.0.2", "demo.Echo", "0.0.0", method, ""].flatMap(text) + [0x48, 0x5a]
+        let length = UInt32(body.count)
+        client.send(
+            [0xda, 0xbb, 0xc2, 0, 0, 0, 0, 0, 0, 0, 0, 1]
+                + (0..<4).map { UInt8(truncatingIfNeeded: length >> (24 - 8 * $0)) }
+                + body)
+        #expect(client.receive(exactly: 16).count == 16)
+        process.child.signal(SIGTERM)
+        #expect(try process.child.waitForExit() == .status(0))
+        let log = try String(contentsOfFile: directory.path(of: "access.log"), encoding: .utf8)
+        #expect(log.contains("\"method\":\"\(method.prefix(256))\""))
+    }
 }

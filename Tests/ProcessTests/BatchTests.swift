@@ -85,6 +85,45 @@ struct BatchTests {
         #expect(client.receive(exactly: start.count) == start)
     }
 
+    @Test("Much that came on one connection while the program was stopped is read, too, before time is over")
+    func muchWhileStopped() throws {
+        let count = 30
+        let hasAll = Mutex(false)
+        let mayAnswer = Mutex(false)
+        let host = try ScriptedServer { connection, _ in
+            let got = (0..<count).map { _ in connection.receive(exactly: 17) }
+            hasAll.withLock { $0 = true }
+            guard waitUntil(within: .seconds(10), { mayAnswer.withLock { $0 } }) else { return }
+            for request in got {
+                let head = [0xda, 0xbb, 0x08, 20] + request[4..<12] + [0, 0, 0x9c, 0x40]
+                connection.send(head + [UInt8](repeating: 7, count: 40_000))
+            }
+            _ = connection.receiveAll()
+        }
+        defer { host.stop() }
+        let directory = try TemporaryDirectory()
+        let process = try GreymeshProcess.serve(
+            in: directory, "dubbo", services: "demo.Echo: {timeout: 2s}",
+            hosts: "demo.Echo: [{address: \"\(host.address)\"}]")
+        defer {
+            process.child.signal(SIGCONT)
+            process.child.terminate()
+        }
+        let client = try Connection(to: try #require(SocketAddress(try process.address(of: "in"))))
+        for id in 1...count { client.send(Wire.dubbo.request(UInt8(id))) }
+        #expect(waitUntil(within: .seconds(5)) { hasAll.withLock { $0 } })
+        stop(process)
+        mayAnswer.withLock { $0 = true }
+        usleep(2_100_000)
+        process.child.signal(SIGCONT)
+        for _ in 1...count {
+            let head = client.receive(exactly: 16)
+            #expect(head.count == 16 && head[3] == 20)
+            if head.count < 16 || head[3] != 20 { break }
+            #expect(client.receive(exactly: 40_000).count == 40_000)
+        }
+    }
+
     @Test(
         "A host answers and ends its connection while a request comes: nothing is sent after the end",
         arguments: Wire.allCases)

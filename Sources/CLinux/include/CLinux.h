@@ -44,6 +44,13 @@ static inline int clinux_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }
 extern int pthread_setname_np(pthread_t, const char *);
 static inline void clinux_name_thread(pthread_t thread, const char *name) { pthread_setname_np(thread, name); }
 
+// Waits for a thread's end until a time of the system's clock; 0 when it has ended.
+extern int pthread_timedjoin_np(pthread_t, void **, const struct timespec *);
+static inline int clinux_join_thread(pthread_t thread, const struct timespec *until)
+{
+    return pthread_timedjoin_np(thread, NULL, until);
+}
+
 // The processors that this process may run on: those of its affinity mask; 0 when that cannot be read.
 extern int sched_getaffinity(pid_t, size_t, cpu_set_t *);
 static inline int clinux_processor_count(void)

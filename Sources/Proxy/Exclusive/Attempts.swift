@@ -74,6 +74,7 @@ extension Worker {
         downstream.pointee.exchange.upstream = upstream
         upstream.pointee.downstream = downstream
         upstream.pointee.uses &+= 1
+        downstream.pointee.exchange.state.givenAt = now
         let rules = service.pointee.traffic.find(downstream.pointee.exchange.state.served)
         if rules.pointee.retries.perTryTimeout > 0 || downstream.pointee.exchange.tryDeadline != .max {
             beginTryTime(downstream, service)
@@ -192,10 +193,7 @@ extension Worker {
         service.pointee.furtherTries.begin(cause, of: &downstream.pointee.exchange.state)
         detach(upstream, from: downstream)
         // Before the connection is closed: the last one may free the endpoint.
-        if case .slow = event {
-            let rules = service.pointee.traffic.find(state.served)
-            noteTimeout(upstream.pointee.endpoint, since: now - rules.pointee.retries.perTryTimeout)
-        }
+        if case .slow = event { noteTimeout(upstream.pointee.endpoint, since: state.givenAt) }
         if mayKeep { putBack(upstream) } else { close(upstream) }
         downstream.pointee.exchange.request.rewind()
         begin(downstream, service, next)

@@ -72,7 +72,12 @@ extension Worker {
         }
         if downstream.pointee.exchange.isResponding {
             if isOwed || !downstream.pointee.link.outbound.isEmpty { return abandon(downstream) }
-            return lose(upstream, downstream, .ended(.answering), .host, "the answer stopped")
+            if case .length = upstream.pointee.framing {
+                return lose(upstream, downstream, .ended(.answering), .host, "the answer stopped")
+            }
+            // Events of a stream may come seldom.
+            noteTimeout(upstream.pointee.endpoint, since: downstream.pointee.active)
+            return lose(upstream, downstream, .ended(.answering), .downstream, "the answer stopped")
         }
         if isOwed {
             closeUpstream(of: downstream)
@@ -83,10 +88,11 @@ extension Worker {
     }
 
     /// Whether a host that has not answered had half of the time for it. The rest of a body may have come only now, or the request
-    /// was with another host before: that is not this host's failure.
+    /// was with another host before, or what it has said is not taken: that is not this host's failure.
     private func hadTime(_ downstream: UnsafeMutablePointer<ExclusiveDownstream>) -> Bool {
         let timeout = downstream.pointee.exchange.state.deadline - downstream.pointee.exchange.headAt
-        return now - downstream.pointee.active >= timeout / 2
+        return downstream.pointee.link.outbound.isEmpty
+            && now - downstream.pointee.exchange.state.givenAt >= timeout / 2
     }
 
     /// Whether it is not the request's whole time that is over, but that of one try.

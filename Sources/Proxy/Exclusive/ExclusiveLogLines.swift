@@ -22,6 +22,9 @@ extension Worker {
     }
 
     private func text(_ range: ByteRange, _ bytes: UnsafeMutablePointer<UInt8>) -> String {
-        ByteString(base: bytes + Int(range.start), count: Int(range.count)).text
+        ByteString(base: bytes + Int(range.start), count: Int(range.count)).prefix(Self.longestText).text
     }
+
+    /// Bytes of a path or name that a line shows.
+    private static var longestText: Int { 4096 }
 }

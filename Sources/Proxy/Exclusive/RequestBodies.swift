@@ -40,6 +40,7 @@ extension Worker {
             return count
         }
         downstream.pointee.exchange.awaitsContinue = false
+        downstream.pointee.exchange.state.givenAt = now
         guard let upstream = downstream.pointee.exchange.upstream else { return taken }
         // Nobody takes it any more.
         if upstream.pointee.link.sendError != 0 && !downstream.pointee.exchange.isReplayable { return taken }

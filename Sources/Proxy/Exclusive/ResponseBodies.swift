@@ -139,6 +139,10 @@ extension Worker {
         }
     }
 
+    /// A host that closes a kept connection does so before it sees the request: this is how long both may be on their way, in
+    /// nanoseconds. Later it has had the request.
+    private static var longestCrossing: Int64 { 250_000_000 }
+
     /// The connection has ended before the response.
     private mutating func endEarly(
         _ upstream: UnsafeMutablePointer<ExclusiveUpstream>, _ downstream: UnsafeMutablePointer<ExclusiveDownstream>,
@@ -153,6 +157,7 @@ extension Worker {
         let isStale =
             upstream.pointee.uses > 1 && upstream.pointee.link.inbound.isEmpty
             && !downstream.pointee.exchange.hasInterim
+            && now - downstream.pointee.exchange.state.givenAt < Self.longestCrossing
         lose(upstream, downstream, isStale ? .stale(progress) : .ended(progress), outcome, reason)
     }
 }

@@ -125,6 +125,10 @@ extension Worker {
         downstream.pointee.exchange.status = Int32(head.status)
         downstream.pointee.exchange.isResponding = true
         stopReplaying(downstream)
+        // The host has done the work; a stream may go on for hours.
+        if downstream.pointee.exchange.state.isRepeated {
+            downstream.pointee.exchange.state.service?.pointee.furtherTries.end(&downstream.pointee.exchange.state)
+        }
 
         var rewrite = HTTP1.ResponseRewrite()
         rewrite.connection = connectionWord(downstream)

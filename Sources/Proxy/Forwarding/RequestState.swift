@@ -15,6 +15,8 @@ struct RequestState {
     var served = ServiceMetrics.nobody
     /// When it came, in monotonic nanoseconds.
     var started: Int64 = 0
+    /// When the host that it is with could begin with it: for HTTP with the last part of its body.
+    var givenAt: Int64 = 0
     /// When an answer is of no use any more.
     var deadline: Int64 = 0
     /// The beginning of the access log's line; empty when none is written.

@@ -37,9 +37,15 @@ extension Worker {
         _ framed: Framed<Codec>, _ downstream: UnsafeMutablePointer<FramedDownstream>,
         _ frame: UnsafeMutablePointer<UInt8>?
     ) -> String {
-        var line = lineStart(Codec.kind, peer: downstream.peerText)
-        line += ",\"interface\":" + JSONString.quoted(frame.map { framed.pointee.codec.interface($0).text } ?? "")
-        line += ",\"method\":" + JSONString.quoted(frame.map { framed.pointee.codec.method($0).text } ?? "")
-        return line + ",\"group\":" + JSONString.quoted(frame.map { framed.pointee.codec.group($0).text } ?? "")
+        func quoted(_ name: (UnsafePointer<UInt8>) -> ByteString) -> String {
+            JSONString.quoted(frame.map { name($0).prefix(Self.longestName).text } ?? "")
+        }
+        return lineStart(Codec.kind, peer: downstream.peerText)
+            + ",\"interface\":" + quoted { framed.pointee.codec.interface($0) }
+            + ",\"method\":" + quoted { framed.pointee.codec.method($0) }
+            + ",\"group\":" + quoted { framed.pointee.codec.group($0) }
     }
+
+    /// Bytes of a name that a line shows: many requests are in flight, each with its line.
+    private static var longestName: Int { 256 }
 }

@@ -137,7 +137,7 @@ extension Worker {
             event = .timedOut
             let host = upstream.pointee.endpoint.pointee.address
             text = "greymesh: \(host) did not answer within \(milliseconds(request)) ms"
-            noteTimeout(framed, upstream, since: request.pointee.state.started)
+            noteTimeout(framed, upstream, since: request.pointee.state.givenAt)
             expireUnsent(request, upstream)
         }
         guard case .answer(let answer) = verdict(on: event, of: request.pointee.state) else { return }

@@ -86,9 +86,10 @@ extension Worker {
         else { return false }
         let (tried, isRepeated) = (request.pointee.state.tried, request.pointee.state.isRepeated)
         let (terms, deadline) = (request.pointee.sentTerms, request.pointee.state.deadline)
+        let givenAt = request.pointee.state.givenAt
         request.pointee.state.tried.insert(upstream.pointee.endpoint)
         let frame = request.pointee.frame
-        if attempt(framed, request, frame.bytes, frame.count, isRead: false, cause, isUsable: cause.needsRoom) {
+        if attempt(framed, request, frame.bytes, frame.count, isRead: false, cause, isUsable: true) {
             return true
         }
         // What the host says is the answer, not why there is no other one.
@@ -96,6 +97,7 @@ extension Worker {
         request.pointee.state.tried = tried
         request.pointee.sentTerms = terms
         request.pointee.state.deadline = deadline
+        request.pointee.state.givenAt = givenAt
         if !isRepeated { service.pointee.furtherTries.end(&request.pointee.state) }
         return false
     }
@@ -106,14 +108,14 @@ extension Worker {
         _ upstream: UnsafeMutablePointer<FramedUpstream>, _ service: UnsafeMutablePointer<Service>
     ) {
         let position = request.pointee.position
-        let rules = service.pointee.traffic.find(request.pointee.state.served)
+        let givenAt = request.pointee.state.givenAt
         let isSent = position < upstream.pointee.sent
         let event = RequestEvent.slow(isSent ? .sent(repetition(framed, request)) : .nothingSent)
         guard case .attempt = verdict(on: event, of: request.pointee.state) else { return start(request) }
         if !isSent && request.pointee.frame.isEmpty { recover(framed, request, upstream) }
         guard moveOn(framed, request, upstream, after: event) else { return start(request) }
         if upstream.pointee.connection.link.isClosed { return }
-        noteTimeout(framed, upstream, since: now - rules.pointee.retries.perTryTimeout)
+        noteTimeout(framed, upstream, since: givenAt)
         if !isSent { expire(position, upstream) }
     }
 }

@@ -70,7 +70,7 @@ extension Worker {
             start(request)
             forward(framed, request, after: .ready, frame, count, isRead: true)
         } else {
-            park(framed, request, service, frame, count)
+            park(framed, request, service, frame, count, downstream.peerText)
         }
     }
 

@@ -62,13 +62,16 @@ extension Worker {
         let rules = service.pointee.traffic.find(choice.cluster.pointee.version)
         let hasVersions = service.pointee.traffic.versionCount > 0
         if hasVersions && !takesTime(request, rules) { return false }
-        if let cause { service.pointee.furtherTries.begin(cause, of: &request.pointee.state) }
         guard let upstream = upstream(framed, of: endpoint, lane: request.pointee.form.lane) else {
             request.pointee.state.tried.insert(endpoint)
-            return attemptAgain(framed, request, frame, count, rules, isUsable: isUsable)
+            return attemptAgain(framed, request, frame, count, rules, cause ?? .connect, isUsable: isUsable)
         }
-        // Only now, when there is another one, it leaves the host that it is with.
-        if cause != nil { leaveUpstream(framed, request) }
+        if let cause {
+            service.pointee.furtherTries.begin(cause, of: &request.pointee.state)
+            // Only now, when there is another one, it leaves the host that it is with.
+            leaveUpstream(framed, request)
+        }
+        request.pointee.state.givenAt = now
         endpoint.pointee.take(now: now, timeout: settings.limits.connectTimeout)
         request.pointee.state.served = choice.cluster.pointee.version
         request.pointee.sentVersion = Int(choice.cluster.pointee.interfaceVersion)
@@ -98,11 +101,11 @@ extension Worker {
     @inline(never)
     private mutating func attemptAgain<Codec: FramedCodec & ~Copyable>(
         _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>, _ frame: UnsafeMutablePointer<UInt8>,
-        _ count: Int, _ rules: UnsafePointer<TrafficRules>, isUsable: Bool
+        _ count: Int, _ rules: UnsafePointer<TrafficRules>, _ cause: RetryCause, isUsable: Bool
     ) -> Bool {
         guard rules.pointee.retries.onConnect, request.pointee.state.tried.count <= rules.pointee.retries.attempts
         else { return false }
-        return attempt(framed, request, frame, count, isRead: false, .connect, isUsable: isUsable)
+        return attempt(framed, request, frame, count, isRead: false, cause, isUsable: isUsable)
     }
 
     /// The request's timer ends this try, or all of them.

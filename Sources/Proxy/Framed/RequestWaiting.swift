@@ -15,7 +15,8 @@ import Runtime
 extension Worker {
     mutating func park<Codec: FramedCodec & ~Copyable>(
         _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>,
-        _ service: UnsafeMutablePointer<Service>, _ frame: UnsafeMutablePointer<UInt8>, _ count: Int
+        _ service: UnsafeMutablePointer<Service>, _ frame: UnsafeMutablePointer<UInt8>, _ count: Int,
+        _ peer: ByteString
     ) {
         if framed.pointee.heldBytes + count > FramedBounds.heldBytes {
             return answer(
@@ -23,6 +24,7 @@ extension Worker {
                 "greymesh: too many requests wait for the registries to tell of service \(service.pointee.key.name)")
         }
         hold(framed, request, frame, count)
+        request.pointee.state.asked.chance = peer.hash(salt: service.pointee.salt)
         service.pointee.waiting.framed.insert(request)
         readTimeout(framed, request, service)
         wheel.set(
@@ -48,8 +50,13 @@ extension Worker {
         let (frame, count) = (request.pointee.frame.bytes, request.pointee.frame.count)
         guard let head = Codec.head(frame, count: count) else { return }
         _ = framed.pointee.codec.read(frame, head)
-        let peer = request.pointee.downstream?.peerText ?? ByteString(base: frame, count: 0)
-        ask(framed, request, service, frame, peer)
+        let peerHash = request.pointee.state.asked.chance
+        ask(framed, request, service, frame, request.pointee.downstream?.peerText ?? ByteString(base: frame, count: 0))
+        // A one-way request has no downstream any more.
+        if service.pointee.sticky == .clientAddress {
+            request.pointee.state.asked.isSticky = true
+            request.pointee.state.asked.chance = peerHash
+        }
         askMore(framed, request, service, frame)
         start(request)
         forward(framed, request, after: .ready, frame, count, isRead: true)

@@ -54,24 +54,26 @@ public final class AccessLog: Sendable {
     /// Opens the file anew: after log rotation.
     public func reopen() { mailbox.post(.reopen) }
 
-    /// Writes what waits and ends the thread.
+    /// Writes what waits and ends the thread. What nobody takes within a second is lost: the process is to end.
     public func stop() {
         mailbox.post(.stop)
         thread.withLock { thread in
-            thread?.join()
+            thread?.join(within: .seconds(1))
             thread = nil
         }
     }
 
     private func run(_ first: Int32) {
         var descriptor = first
+        var isTorn = false
         while true {
             var poll = pollfd(fd: mailbox.descriptor, events: Int16(POLLIN), revents: 0)
             Glibc.poll(&poll, 1, -1)
             for message in mailbox.take() {
                 switch message {
                 case .lines(let lines):
-                    Self.writeAll(lines, to: descriptor)
+                    // What could not be written to its end must not run into the next line.
+                    isTorn = !Self.writeAll(isTorn ? [UInt8(ascii: "\n")] + lines : lines, to: descriptor)
                     counters.withLock { $0.waiting -= lines.count }
                 case .reopen:
                     guard path != "-", let reopened = try? Self.open(path) else { continue }
@@ -92,7 +94,8 @@ public final class AccessLog: Sendable {
         return descriptor
     }
 
-    private static func writeAll(_ bytes: [UInt8], to descriptor: Int32) {
+    /// Returns whether all was written.
+    private static func writeAll(_ bytes: [UInt8], to descriptor: Int32) -> Bool {
         var offset = 0
         while offset < bytes.count {
             let written = bytes.withUnsafeBytes {
@@ -100,9 +103,10 @@ public final class AccessLog: Sendable {
             }
             if written < 0 {
                 if errno == EINTR { continue }
-                return
+                return false
             }
             offset += written
         }
+        return true
     }
 }

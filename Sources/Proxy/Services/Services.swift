@@ -109,7 +109,7 @@ extension Worker {
 
     /// Notes a failed exchange; the host is left alone for a while.
     mutating func noteFailure(_ endpoint: UnsafeMutablePointer<Endpoint>, _ reason: String) {
-        endpoint.pointee.noteFailure(now: now)
+        if !endpoint.pointee.noteFailure(now: now) { return }
         let pause = (endpoint.pointee.retryAt - now) / 1_000_000
         note(.hostFailed(address: endpoint.pointee.address, reason: reason, pauseMilliseconds: pause))
     }

@@ -8,17 +8,20 @@ struct Lag {
     private(set) var isBehind = false
     /// When the worker last went on after it had stood still for a second or more; 0 when it never has.
     private var resumedAt: Int64 = 0
-    /// Full batches in a row.
+    /// It stood still, so that much may have come on each connection: all of that is read. Otherwise all connections are looked at.
+    private var stoodStill = false
+    /// Turns that it is behind.
     private var turns: Int32 = 0
-    /// The last turn came late.
-    private var wasLate = false
+    /// Since when.
+    private var behindSince: Int64 = 0
 
     /// A turn that takes longer than this, in nanoseconds, was not work alone.
     private static var longestWork: Int64 { 50_000_000 }
     private static var shortestStop: Int64 { 1_000_000_000 }
-    /// Full batches that are read before timers are looked after all the same: 64 of 512 events are as many connections as a worker
-    /// is likely to have ready, and no more than some tenths of a second.
+    /// After so many turns and so long timers are looked after all the same: 64 of 512 events are as many connections as a worker is
+    /// likely to have ready. A worker that is always busy, or always slow, must not hold timers up for ever.
     private static var mostTurns: Int32 { 64 }
+    private static var longestCatchingUp: Int64 { 500_000_000 }
 
     /// A wait is over.
     ///
@@ -26,16 +29,24 @@ struct Lag {
     ///   - before: when the wait before it was over.
     ///   - now: the time.
     ///   - longest: milliseconds that it was to last at most.
+    ///   - count: events that it has told of.
     ///   - isFull: it may have left events that were ready.
     @inline(__always)
-    mutating func note(_ before: Int64, now: Int64, longest: Int32, isFull: Bool) {
+    mutating func note(_ before: Int64, now: Int64, longest: Int32, count: Int, isFull: Bool) {
         let late = now - before - Int64(longest) * 1_000_000
         if late > Self.shortestStop { resumedAt = now }
-        // Work that always takes so long must not hold timers up for ever.
-        wasLate = !wasLate && late > Self.longestWork
-        let isRest = isFull && turns < Self.mostTurns
-        turns = isRest ? turns + 1 : 0
-        isBehind = wasLate || isRest
+        if isBehind {
+            catchUp(now: now, isMore: stoodStill ? count > 0 : isFull)
+        } else if isFull || late > Self.longestWork {
+            stoodStill = late > Self.longestWork
+            (isBehind, turns, behindSince) = (true, 0, now)
+        }
+    }
+
+    @inline(never)
+    private mutating func catchUp(now: Int64, isMore: Bool) {
+        turns += 1
+        isBehind = isMore && turns < Self.mostTurns && now - behindSince < Self.longestCatchingUp
     }
 
     /// From when on a peer could go on with what it began at `time`: nobody takes or reads anything while the worker stands still,

@@ -97,7 +97,7 @@ public struct Worker<System: SystemCalls>: ~Copyable {
         let longest = pollMilliseconds
         let count = system.wait(milliseconds: longest)
         let time = system.nanoseconds
-        lag.note(now, now: time, longest: longest, isFull: system.isFull(count))
+        lag.note(now, now: time, longest: longest, count: count, isFull: system.isFull(count))
         now = time
         for number in 0..<count {
             let (token, readiness) = system.event(number)
@@ -129,7 +129,7 @@ public struct Worker<System: SystemCalls>: ~Copyable {
 
     @inline(__always)
     private var pollMilliseconds: Int32 {
-        if updates.isWaiting { return 0 }
+        if updates.isWaiting || lag.isBehind { return 0 }
         let wait = wheel.waitMilliseconds(now: now)
         // Draining is looked after between batches, so these must not be far apart then.
         let longest: Int32 = drainingSince == 0 ? 1000 : 5

@@ -32,4 +32,19 @@ public struct Thread: Sendable {
 
     /// Waits until the thread has ended. Call it once.
     public func join() { pthread_join(handle, nil) }
+
+    /// Waits until the thread has ended, but no longer than `limit`. Call no other `join` for it.
+    ///
+    /// - Returns: whether it has ended; else it goes on as long as the process does.
+    @discardableResult
+    public func join(within limit: Duration) -> Bool {
+        var end = timespec()
+        clock_gettime(CLOCK_REALTIME, &end)
+        let nanoseconds = end.tv_nsec + Int(limit.components.attoseconds / 1_000_000_000)
+        end.tv_sec += Int(limit.components.seconds) + nanoseconds / 1_000_000_000
+        end.tv_nsec = nanoseconds % 1_000_000_000
+        if clinux_join_thread(handle, &end) == 0 { return true }
+        pthread_detach(handle)
+        return false
+    }
 }

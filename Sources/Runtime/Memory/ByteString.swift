@@ -32,6 +32,9 @@ public struct ByteString {
     /// Frees memory made by a copying initialiser.
     public func free() { UnsafeMutablePointer(mutating: base).deallocate() }
 
+    /// Its first bytes, up to so many.
+    public func prefix(_ most: Int) -> ByteString { ByteString(base: base, count: min(count, most)) }
+
     /// Whether both have the same bytes.
     @inline(__always)
     public func equals(_ other: ByteString) -> Bool {

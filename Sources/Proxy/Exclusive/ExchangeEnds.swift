@@ -92,7 +92,7 @@ extension Worker {
     private func hadTime(_ downstream: UnsafeMutablePointer<ExclusiveDownstream>) -> Bool {
         let timeout = downstream.pointee.exchange.state.deadline - downstream.pointee.exchange.headAt
         return downstream.pointee.link.outbound.isEmpty
-            && now - downstream.pointee.exchange.state.givenAt >= timeout / 2
+            && now - lag.running(since: downstream.pointee.exchange.state.givenAt) >= timeout / 2
     }
 
     /// Whether it is not the request's whole time that is over, but that of one try.

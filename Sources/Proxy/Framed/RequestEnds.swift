@@ -151,6 +151,6 @@ extension Worker {
         if !upstream.pointee.isOpen { return }
         let wasHeard = upstream.pointee.connection.progress.heardAt >= started
         if !wasHeard || upstream.pointee.connection.isWithinFrame { probe(framed, upstream) }
-        noteTimeout(upstream.pointee.endpoint, since: started)
+        noteTimeout(upstream.pointee.endpoint, since: lag.running(since: started))
     }
 }

@@ -34,13 +34,26 @@ struct Lag {
     @inline(__always)
     mutating func note(_ before: Int64, now: Int64, longest: Int32, count: Int, isFull: Bool) {
         let late = now - before - Int64(longest) * 1_000_000
-        if late > Self.shortestStop { resumedAt = now }
-        if isBehind {
-            catchUp(now: now, isMore: stoodStill ? count > 0 : isFull)
-        } else if isFull || late > Self.longestWork {
-            stoodStill = late > Self.longestWork
-            (isBehind, turns, behindSince) = (true, 0, now)
+        if late > Self.shortestStop {
+            resumedAt = now
+            fallBehind(now: now, stoodStill: true)
+        } else if isBehind && stoodStill {
+            catchUp(now: now, isMore: count > 0)
+        } else if late > Self.longestWork {
+            fallBehind(now: now, stoodStill: true)
+        } else if isBehind {
+            catchUp(now: now, isMore: isFull)
+        } else if isFull {
+            fallBehind(now: now, stoodStill: false)
         }
+    }
+
+    @inline(never)
+    private mutating func fallBehind(now: Int64, stoodStill: Bool) {
+        turns = isBehind ? turns + 1 : 0
+        isBehind = turns < Self.mostTurns
+        self.stoodStill = stoodStill
+        behindSince = now
     }
 
     @inline(never)

@@ -33,6 +33,7 @@ extension Worker {
         let error = system.connectError(upstream.pointee.link.descriptor)
         guard error == 0 else { return connectFailed(upstream, error) }
         upstream.pointee.phase = .head
+        downstream.pointee.exchange.limits.endPending()
         continueSending(upstream, downstream)
     }
 

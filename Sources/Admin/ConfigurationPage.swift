@@ -44,19 +44,13 @@ extension JSON {
     }
 
     private static func members(_ policy: ServicePolicy) -> [Member] {
-        let sticky: JSON =
-            switch policy.sticky {
-            case .header(let name): .text("header:\(name)")
-            case .clientAddress: "client-address"
-            case nil: .null
-            }
         return [
             Member(name: "mode", value: .text(policy.mode.rawValue)),
             Member(name: "stable", value: .optional(policy.stable)),
             Member(
                 name: "split",
                 value: .object(policy.split.map { Member(name: $0.version, value: .integer(Int64($0.weight))) })),
-            Member(name: "sticky", value: sticky),
+            Member(name: "sticky", value: .optional(policy.sticky?.text)),
             Member(name: "balancer", value: .text(policy.balancer.rawValue)),
             Member(name: "merge", value: .text(policy.merge.rawValue)),
             Member(name: "warmup", value: policy.warmup.map { .duration($0) } ?? .null),
@@ -74,7 +68,25 @@ extension JSON {
         [
             Member(name: "timeout", value: .duration(policy.timeout)),
             Member(name: "retries", value: retries(policy.retries)),
+            Member(name: "circuit_breaker", value: circuitBreaker(policy.circuitBreaker)),
+            Member(name: "rate_limit", value: rateLimit(policy.rateLimit)),
         ]
+    }
+
+    private static func circuitBreaker(_ policy: CircuitBreakerPolicy) -> JSON {
+        func most(_ number: Int?) -> JSON { number.map { .count($0) } ?? .null }
+        if policy.isOff { return .null }
+        return .object([
+            "requests": most(policy.requests), "pending": most(policy.pending),
+            "connections": most(policy.connections),
+        ])
+    }
+
+    private static func rateLimit(_ policy: RateLimitPolicy) -> JSON {
+        guard let rate = policy.rate else { return .null }
+        return .object([
+            "rate": .text("\(rate)"), "burst": .count(policy.effectiveBurst), "key": .optional(policy.key?.text),
+        ])
     }
 
     private static func retries(_ policy: RetryPolicy) -> JSON {

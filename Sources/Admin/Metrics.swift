@@ -15,6 +15,7 @@ extension AdminServer {
         addResponses(services, to: page)
         addDurations(services, to: page)
         addRetries(services.filter { !$0.value.retries.isEmpty }, to: page)
+        addRefusals(services.filter { $0.value.versions.contains { !$0.value.refusals.isEmpty } }, to: page)
         page.add { self.writeListeners(traffic, &$0) }
         addHosts(traffic, to: page)
         page.add { self.writeRegistries(&$0) }
@@ -96,6 +97,26 @@ extension AdminServer {
             for cause in RetryCause.allCases {
                 guard let count = service.retries[cause] else { continue }
                 text.sample(["service": key.name, "protocol": key.kind.rawValue, "cause": "\(cause)"], count)
+            }
+        }
+    }
+
+    private func addRefusals(_ services: Services, to page: MetricsPage) {
+        if services.isEmpty { return }
+        page.begin(
+            "greymesh_refused_total", .counter,
+            "Requests and further tries that a limit has refused, by the version that would have served.")
+        page.add(services) { text, entry in
+            let (key, service) = entry
+            for (version, counters) in service.sortedVersions {
+                for reason in LimitReason.allCases {
+                    guard let count = counters.refusals[reason] else { continue }
+                    text.sample(
+                        [
+                            "service": key.name, "protocol": key.kind.rawValue, "version": Self.label(version),
+                            "reason": "\(reason)",
+                        ], count)
+                }
             }
         }
     }

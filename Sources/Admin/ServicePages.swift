@@ -55,6 +55,7 @@ extension AdminServer {
         page.begin(.object)
         page.members([
             "service": .text(key.name), "protocol": .text(key.kind.rawValue), "policy": .policy(snapshot.policy),
+            "inFlight": snapshot.limits.map(Self.inFlight) ?? .null,
         ])
         page.begin(.array, named: "clusters")
         for cluster in snapshot.clusters {
@@ -73,6 +74,22 @@ extension AdminServer {
         }
         page.end()
         page.end()
+    }
+
+    /// What counts for circuit breakers now: the service's, and of versions that count for themselves.
+    private static func inFlight(_ limits: ServiceLimits) -> JSON {
+        func counts(_ breaker: BreakerCounts?) -> JSON {
+            guard let breaker else { return .null }
+            return .object([
+                "requests": .count(breaker.requests.current), "pending": .count(breaker.pending.current),
+                "connections": .count(breaker.connections.current),
+            ])
+        }
+        let versions = limits.versions.filter { $0.value.breaker !== limits.own.breaker }.sorted { $0.key < $1.key }
+        return .object([
+            "service": counts(limits.own.breaker),
+            "versions": .object(versions.map { JSON.Member(name: $0.key, value: counts($0.value.breaker)) }),
+        ])
     }
 
     private static func host(_ host: Host, _ counters: Traffic.Host, _ isAvailable: Bool) -> JSON {

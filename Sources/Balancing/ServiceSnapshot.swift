@@ -10,14 +10,21 @@ public final class ServiceSnapshot: Sendable {
     /// One cluster per group, interface version and version, in that order. HTTP services have neither group nor interface
     /// version.
     public let clusters: [VersionCluster]
+    /// What is counted for the limits of its policy; nil where it has none.
+    public let limits: ServiceLimits?
 
     /// Groups instances into clusters.
     ///
     /// - Parameters:
     ///   - versionKeys: metadata keys that say which version an instance is; the first that is not empty decides.
-    public init(key: ServiceKey, policy: ServicePolicy, instances: [Instance], versionKeys: [String]) {
+    ///   - last: what was counted for the service before: it goes on.
+    public init(
+        key: ServiceKey, policy: ServicePolicy, instances: [Instance], versionKeys: [String],
+        after last: ServiceLimits? = nil
+    ) {
         self.key = key
         self.policy = policy
+        limits = .following(last, policy)
         var members: [VersionCluster.Identity: [Host]] = [:]
         var paths: [VersionCluster.Identity: [SocketAddress: ProviderPath]] = [:]
         for instance in instances {

@@ -101,7 +101,10 @@ public final class ControlPlane {
             if let forward = listener.forward { publisher.publish(listener.serviceKey, [Instance(address: forward)]) }
         }
         directory.adopt { plan.policy(for: $0).merge }
-        for key in plan.required { directory.require(key) }
+        for key in plan.required {
+            publisher.announce(key)
+            directory.require(key)
+        }
         scheduleTick()
         registrations.restore()
         registrations.adopt(configuration)
@@ -164,7 +167,7 @@ public final class ControlPlane {
     /// forgotten.
     private func watch(_ key: ServiceKey) {
         if touch(key) {
-            _ = publisher.repeatSnapshot(of: key)
+            if !publisher.repeatSnapshot(of: key) { publisher.announce(key) }
             return
         }
         publisher.publish(key, [])
@@ -211,6 +214,7 @@ public final class ControlPlane {
         for key in plan.required where !before.contains(key) { directory.require(key) }
         for key in before.subtracting(plan.required) where !isRequired(key) { directory.release(key) }
         publisher.adopt(plan)
+        for key in plan.required { publisher.announce(key) }
         directory.adopt { [plan] in plan.policy(for: $0).merge }
         registrations.adopt(configuration)
         logger.log(.info, "configuration.loaded", ["services": "\(configuration.services.count)"])

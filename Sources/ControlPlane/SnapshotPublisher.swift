@@ -14,6 +14,8 @@ final class SnapshotPublisher {
     private var plan: ServicePlan
     private var instances: [ServiceKey: [Instance]] = [:]
     private var warmup = Warmup()
+    /// What is counted for services that nothing is known of so far.
+    private var announced: [ServiceKey: ServiceLimits] = [:]
 
     init(plan: ServicePlan, post: @escaping (WorkerMessage) -> Void) {
         self.plan = plan
@@ -30,6 +32,7 @@ final class SnapshotPublisher {
     func withdraw(_ key: ServiceKey) {
         instances[key] = nil
         snapshots[key] = nil
+        announced[key] = nil
         warmup.forget(key)
         post(.remove(key))
     }
@@ -39,6 +42,15 @@ final class SnapshotPublisher {
         guard let snapshot = snapshots[key] else { return false }
         post(.update(snapshot))
         return true
+    }
+
+    /// The registries are asked about a service: what its circuit breaker allows holds for requests that wait for their answer, too.
+    func announce(_ key: ServiceKey) {
+        let policy = plan.policy(for: key)
+        if snapshots[key] != nil || policy.traffic.circuitBreaker.isOff { return }
+        guard let limits = ServiceLimits.following(announced[key], policy) else { return }
+        announced[key] = limits
+        post(.announce(ServiceAnnouncement(key: key, policy: policy, limits: limits)))
     }
 
     /// Goes over to another configuration; only services that it changes are told.
@@ -60,9 +72,10 @@ final class SnapshotPublisher {
         let policy = plan.policy(for: key)
         let snapshot = ServiceSnapshot(
             key: key, policy: policy, instances: warmup.weigh(key, hosts, policy, now: Self.now),
-            versionKeys: plan.versionKeys)
+            versionKeys: plan.versionKeys, after: snapshots[key]?.limits ?? announced[key])
         if let last = snapshots[key], last.hasSameContent(as: snapshot) { return }
         snapshots[key] = snapshot
+        announced[key] = nil
         post(.update(snapshot))
         onPublish(key)
     }

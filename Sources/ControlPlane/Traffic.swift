@@ -44,6 +44,8 @@ public struct Traffic {
         public internal(set) var buckets: [UInt64] = []
         /// Sum of all durations.
         public internal(set) var nanoseconds: UInt64 = 0
+        /// What limits have refused, further tries among it.
+        public internal(set) var refusals: [LimitReason: UInt64] = [:]
     }
 
     /// A service's counters.
@@ -113,6 +115,7 @@ extension Traffic.Version {
         if buckets.isEmpty { buckets = Array(repeating: 0, count: report.buckets.count) }
         for (index, count) in report.buckets.enumerated() where index < buckets.count { buckets[index] &+= count }
         nanoseconds &+= report.nanoseconds
+        for (reason, count) in report.refusals { refusals[reason, default: 0] &+= count }
     }
 }
 

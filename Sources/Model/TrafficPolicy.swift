@@ -4,6 +4,14 @@ public struct TrafficPolicy: Equatable, Sendable {
     public var timeout: Duration = .seconds(60)
     /// When a request is sent to another host.
     public var retries = RetryPolicy()
+    /// How much may be in flight at a time.
+    public var circuitBreaker = CircuitBreakerPolicy()
+    /// How many requests may come in a time.
+    public var rateLimit = RateLimitPolicy()
+    /// A version's: its requests count for themselves in the circuit breaker, not together with those of its service.
+    public var hasOwnBreaker = false
+    /// A version's: its requests count for themselves in the rate limit, not together with those of its service.
+    public var hasOwnRate = false
 
     /// The defaults.
     public init() {}

@@ -71,7 +71,16 @@ import Testing
         expected.defaultPolicy.traffic.retries = service.policy.traffic.retries
         service.policy.traffic.retries.onReset = true
         service.policy.traffic.retries.statuses = [502, 503, 504]
+        service.policy.traffic.circuitBreaker.requests = 1024
+        service.policy.traffic.circuitBreaker.pending = 256
+        service.policy.traffic.circuitBreaker.connections = 256
+        service.policy.traffic.rateLimit.rate = RateLimitPolicy.Rate(requests: 100, per: .second)
+        service.policy.traffic.rateLimit.burst = 200
+        service.policy.traffic.rateLimit.key = .header("x-user-id")
         var canary = service.policy.traffic
+        canary.rateLimit.rate = RateLimitPolicy.Rate(requests: 10, per: .second)
+        canary.rateLimit.burst = nil
+        canary.hasOwnRate = true
         canary.timeout = .seconds(1)
         canary.retries.attempts = 1
         service.policy.versions = ["2.0": canary]

@@ -12,6 +12,7 @@ final class FramedMesh<Frame: PeerFrame> {
     let plane: DataPlane
     private var events: [WorkerEvent] = []
     private var reports: UInt64 = 0
+    private var snapshots: [ServiceKey: ServiceSnapshot] = [:]
 
     init(_ configure: (inout WorkerSettings) -> Void = { _ in }) throws {
         var configuration = Configuration()
@@ -35,9 +36,16 @@ final class FramedMesh<Frame: PeerFrame> {
     ) throws {
         let key = ServiceKey(kind: ServiceKey.Kind(Frame.listener), name: name)
         let versionKeys = VersionConfiguration().instance
-        plane.post(
-            .update(ServiceSnapshot(key: key, policy: policy, instances: instances, versionKeys: versionKeys)))
+        let snapshot = ServiceSnapshot(
+            key: key, policy: policy, instances: instances, versionKeys: versionKeys, after: snapshots[key]?.limits)
+        snapshots[key] = snapshot
+        plane.post(.update(snapshot))
         _ = try report()
+    }
+
+    /// What counts for the limits of service `demo.Echo`.
+    var limits: ServiceLimits? {
+        snapshots[ServiceKey(kind: ServiceKey.Kind(Frame.listener), name: "demo.Echo")]?.limits
     }
 
     /// The worker's counters, after everything that was posted before.

@@ -214,13 +214,8 @@ struct HTTPDeadlineTests {
     }
 }
 
-extension Connection {
-    /// Whether there is something to be received.
-    var hasInput: Bool { clinux_is_quiet(descriptor) == 0 }
-}
-
 /// A listening socket whose queue is full: connecting to it neither succeeds nor fails.
-private final class FullListener: Sendable {
+final class FullListener: Sendable {
     let address: SocketAddress
     private let descriptors: [Int32]
 

@@ -13,6 +13,7 @@ final class TestMesh: Sendable {
     private let plane: Mutex<DataPlane>
     private let collected = Mutex<[WorkerEvent]>([])
     private let hosts = Mutex<[ScriptedServer]>([])
+    private let snapshots = Mutex<[ServiceKey: ServiceSnapshot]>([:])
 
     init(_ kind: ListenerProtocol = .http, _ change: (inout Configuration) -> Void = { _ in }) throws {
         var configuration = Configuration()
@@ -56,8 +57,17 @@ final class TestMesh: Sendable {
             Instance(address: host.address, metadata: host.version.isEmpty ? [:] : ["version": host.version])
         }
         let key = ServiceKey(kind: .http, name: name)
-        post(.update(ServiceSnapshot(key: key, policy: policy, instances: instances, versionKeys: ["version"])))
+        let snapshot = snapshots.withLock { snapshots in
+            let snapshot = ServiceSnapshot(
+                key: key, policy: policy, instances: instances, versionKeys: ["version"], after: snapshots[key]?.limits)
+            snapshots[key] = snapshot
+            return snapshot
+        }
+        post(.update(snapshot))
     }
+
+    /// What counts for the limits of service `shop`.
+    var limits: ServiceLimits? { snapshots.withLock { $0[ServiceKey(kind: .http, name: "shop")]?.limits } }
 
     /// The worker's counters as they are after all messages before.
     func report() throws -> WorkerReport {

@@ -96,6 +96,9 @@ public final class Connection: Sendable {
         return all
     }
 
+    /// Whether there is something to be received.
+    public var hasInput: Bool { clinux_is_quiet(descriptor) == 0 }
+
     /// Ends this side's way.
     public func endOutput() { clinux_end_output(descriptor) }
 

@@ -174,9 +174,10 @@ class Bench:
 
     # ---- greymesh ----
 
-    def start_greymesh(self, binary, services=10, prefix=(), seconds=30, registry=None, sections=""):
-        """Starts it with so many services of two versions each, and those of a further registry, of which `sections` tell;
-        returns the process and the port of its listener."""
+    def start_greymesh(self, binary, services=10, prefix=(), seconds=30, registry=None, sections="",
+                       policy=""):
+        """Starts it with so many services of two versions each, which have `policy`, and those of a further registry, of which
+        `sections` tell; returns the process and the port of its listener."""
         port, (own, key) = free_port(), SERVICES[self.protocol]
         names = [own] + [f"{own}_{number:05}" for number in range(1, services)]
         hosts = ", ".join(f"{{address: 127.0.0.1:{host}, metadata: {{{key}: v{mark}}}}}"
@@ -189,7 +190,7 @@ workers: 1
 registries: [{registries}]
 listeners: [{{name: {self.protocol}, protocol: {self.protocol}, listen: "127.0.0.1:{port}"}}]
 services:
-""" + "".join(f"  {name}: {{mode: strict}}\n" for name in names) + sections)
+""" + "".join(f"  {name}: {{mode: strict{policy}}}\n" for name in names) + sections)
         command = [*prefix, binary, "run", "--config", config]
         process = self.start("greymesh", command, self.proxy_core)
         self.wait_for(process, "greymesh", lambda text: "event=ready" in text, seconds)

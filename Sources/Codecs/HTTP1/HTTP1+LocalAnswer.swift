@@ -5,7 +5,7 @@ extension HTTP1 {
     /// Most bytes that `writeAnswer` can need.
     @inline(__always)
     public static func answerBound(text: UnsafeBufferPointer<UInt8>, extraLines: UnsafeBufferPointer<UInt8>) -> Int {
-        text.count &+ extraLines.count &+ 384
+        text.count &+ extraLines.count &+ 416
     }
 
     /// Writes a whole response made by the proxy: a line of plain text.
@@ -17,13 +17,14 @@ extension HTTP1 {
     ///   - connection: the Connection field.
     ///   - error: value of X-Greymesh-Error, up to 32 bytes; none where it is empty.
     ///   - attempts: value of X-Greymesh-Attempts; 0 and 1 are not told.
+    ///   - retryAfter: seconds for Retry-After, up to ten digits; 0 is not told.
     ///   - extraLines: field lines to add, each with its line end; may be empty.
     ///   - output: where to write.
     ///   - capacity: room there, at least `answerBound`.
     /// - Returns: bytes written; 0 if `capacity` is too small.
     public static func writeAnswer(
         status: Int, text: UnsafeBufferPointer<UInt8>, isHead: Bool = false, connection: ConnectionWord,
-        error: StaticString = "", attempts: Int = 0,
+        error: StaticString = "", attempts: Int = 0, retryAfter: Int = 0,
         extraLines: UnsafeBufferPointer<UInt8> = UnsafeBufferPointer(start: nil, count: 0),
         into output: UnsafeMutablePointer<UInt8>, capacity: Int
     ) -> Int {
@@ -46,6 +47,11 @@ extension HTTP1 {
             out.put("\r\n")
         }
         if attempts > 1 { putAttempts(attempts, &out) }
+        if retryAfter > 0 {
+            out.put("Retry-After: ")
+            out.put(decimal: UInt64(retryAfter))
+            out.put("\r\n")
+        }
         out.put(extraLines)
         out.put("\r\n")
         if !isHead {

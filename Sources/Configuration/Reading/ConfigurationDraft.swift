@@ -39,6 +39,8 @@ struct TrafficDraft {
     var policy = TrafficPolicy()
     /// Where each key of `retries` stands that the section itself has, and each status of its `on`.
     var retryLines: [String: Int] = [:]
+    /// Where `circuit_breaker` and `rate_limit` and its keys stand.
+    var limitLines: [String: Int] = [:]
 }
 
 /// A registry's section.

@@ -7,7 +7,7 @@ extension ConfigurationKeys {
         [
             SettingKey("timeout", \.policy.timeout, duration(.milliseconds(1) ... .seconds(86_400))),
             SettingKey("retries", each: ".", keys: retries, read: readRetries),
-        ]
+        ] + trafficLimits
     }
 
     /// What a version takes, with a word about the keys that are its service's.
@@ -45,6 +45,8 @@ extension ServiceDraft {
                 reader.fail(entry.line, version.path, "has no settings: the version has those of its service anyway")
             }
             reader.section(entry.value, version.path, keys: ConfigurationKeys.version, into: &version)
+            version.policy.hasOwnBreaker = version.limitLines["circuit_breaker"] != nil
+            version.policy.hasOwnRate = version.limitLines["rate_limit"] != nil
             versions.append(version)
             settings.policy.versions[entry.name] = version.policy
         }
@@ -63,6 +65,7 @@ extension ConfigurationDraft {
             service.traffic.check(reader, isHTTP: service.isHTTP, of: service.policies)
             for version in service.versions {
                 version.check(reader, isHTTP: service.isHTTP, of: [version.policy])
+                version.checkKey(reader, sameAs: service.policies)
             }
         }
         defaults.traffic.check(reader, isHTTP: false, of: [defaults.traffic.policy] + services.flatMap(\.policies))
@@ -80,5 +83,6 @@ extension TrafficDraft {
     ///   - users: what holds somewhere and has taken over what stands here, itself first.
     fileprivate func check(_ reader: SettingsReader, isHTTP: Bool, of users: [TrafficPolicy]) {
         checkRetries(reader, isHTTP: isHTTP, of: users.map(\.retries))
+        checkLimits(reader, of: users)
     }
 }

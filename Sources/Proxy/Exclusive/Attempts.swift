@@ -41,16 +41,37 @@ extension Worker {
         else { return false }
         downstream.pointee.exchange.state.served = choice.cluster.pointee.version
         if service.pointee.traffic.versionCount > 0 && !takesTime(downstream, service) { return false }
+        let rules = service.pointee.traffic.find(downstream.pointee.exchange.state.served)
+        if rules.pointee.isLimited || cause != nil,
+            let refusal = downstream.pointee.exchange.limits.admit(rules, isFirst: cause == nil, now: now)
+        {
+            return refuse(downstream, service, refusal, cause)
+        }
         if let cause { service.pointee.furtherTries.begin(cause, of: &downstream.pointee.exchange.state) }
         let endpoint = choice.member.pointee.endpoint
         let upstream: UnsafeMutablePointer<ExclusiveUpstream>
-        do throws(SystemError) {
-            upstream = try connection(to: endpoint, for: downstream)
+        do throws(NoConnection) {
+            upstream = try connection(to: endpoint, for: downstream, of: choice.origin)
         } catch {
-            notConnected(downstream, endpoint, error.code)
+            switch error {
+            case .failed(let error): notConnected(downstream, endpoint, error.code)
+            case .limited(let reason): return refuse(downstream, service, Refusal(reason: reason), cause)
+            }
             return true
         }
         begin(downstream, service, upstream)
+        return true
+    }
+
+    /// The request is over a limit. False: what has happened at the host before is the answer.
+    @inline(never)
+    private mutating func refuse(
+        _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ service: UnsafeMutablePointer<Service>,
+        _ refusal: Refusal, _ cause: RetryCause?
+    ) -> Bool {
+        service.pointee.metrics.countRefusal(downstream.pointee.exchange.state.served, refusal.reason)
+        if let cause, cause != .connect { return false }
+        answer(downstream, refusal)
         return true
     }
 
@@ -144,6 +165,7 @@ extension Worker {
     private mutating func retry(
         _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, after event: RequestEvent, _ text: StaticString?
     ) {
+        downstream.pointee.exchange.limits.endPending()
         if downstream.pointee.exchange.isReplayable { downstream.pointee.exchange.request.rewind() }
         forward(downstream, after: event, text)
     }
@@ -184,7 +206,11 @@ extension Worker {
         else { return false }
         let state = downstream.pointee.exchange.state
         downstream.pointee.exchange.state.tried.insert(upstream.pointee.endpoint)
-        guard let next = otherConnection(downstream, service) else {
+        let wasPending = downstream.pointee.exchange.limits.isPending
+        downstream.pointee.exchange.limits.beginMove()
+        let other = otherConnection(downstream, service)
+        downstream.pointee.exchange.limits.endMove(isDone: other != nil, wasPending: wasPending)
+        guard let next = other else {
             downstream.pointee.exchange.state.tried = state.tried
             downstream.pointee.exchange.state.served = state.served
             downstream.pointee.exchange.state.deadline = state.deadline
@@ -192,6 +218,7 @@ extension Worker {
         }
         service.pointee.furtherTries.begin(cause, of: &downstream.pointee.exchange.state)
         detach(upstream, from: downstream)
+        if next.pointee.phase != .connecting { downstream.pointee.exchange.limits.endPending() }
         // Before the connection is closed: the last one may free the endpoint.
         if case .slow = event { noteTimeout(upstream.pointee.endpoint, since: state.givenAt) }
         if mayKeep { putBack(upstream) } else { close(upstream) }
@@ -214,10 +241,20 @@ extension Worker {
             let endpoint = choice.member.pointee.endpoint
             downstream.pointee.exchange.state.served = choice.cluster.pointee.version
             if service.pointee.traffic.versionCount > 0 && !takesTime(downstream, service) { return nil }
-            do throws(SystemError) {
-                return try connection(to: endpoint, for: downstream)
+            let rules = service.pointee.traffic.find(downstream.pointee.exchange.state.served)
+            if let refusal = downstream.pointee.exchange.limits.admit(rules, isFirst: false, now: now) {
+                service.pointee.metrics.countRefusal(downstream.pointee.exchange.state.served, refusal.reason)
+                return nil
+            }
+            do throws(NoConnection) {
+                return try connection(to: endpoint, for: downstream, of: choice.origin)
             } catch {
-                blame(Outcome(error: error.code), endpoint, Self.connectReason(error.code))
+                switch error {
+                case .failed(let error): blame(Outcome(error: error.code), endpoint, Self.connectReason(error.code))
+                case .limited(let reason):
+                    service.pointee.metrics.countRefusal(downstream.pointee.exchange.state.served, reason)
+                    return nil
+                }
                 downstream.pointee.exchange.state.tried.insert(endpoint)
             }
         }

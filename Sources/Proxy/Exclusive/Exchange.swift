@@ -5,6 +5,8 @@ import Runtime
 struct Exchange {
     /// `started` is when its first byte was seen; 0: it has none yet.
     var state = RequestState()
+    /// Where it counts for limits.
+    var limits = RequestLimits()
     /// Where the request is.
     var upstream: UnsafeMutablePointer<ExclusiveUpstream>?
     /// A request has begun and what has become of it is not recorded yet.

@@ -42,6 +42,7 @@ extension Worker {
                 served: downstream.pointee.exchange.state.served, code: code,
                 started: downstream.pointee.exchange.state.started), line: &downstream.pointee.exchange.state.logLine)
         guard let service else { return }
+        if downstream.pointee.exchange.limits.place != nil { downstream.pointee.exchange.limits.leaveLimits() }
         if downstream.pointee.exchange.state.isRepeated {
             service.pointee.furtherTries.end(&downstream.pointee.exchange.state)
         }

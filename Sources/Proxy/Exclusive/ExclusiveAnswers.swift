@@ -8,6 +8,7 @@ extension LocalAnswer {
         case .malformed: 400
         case .unnamed: 404
         case .tooLong: 413
+        case .rateLimited: 429
         case .unsupported: 501
         case .lost, .badAnswer: 502
         case .undiscovered, .noHost, .unreachable, .exhausted, .overloaded: 503
@@ -24,7 +25,7 @@ extension LocalAnswer {
         case .lost: "the host closed the connection without an answer"
         case .badAnswer: "the host's answer is not valid HTTP"
         case .timeout: "the host did not answer in time"
-        case .malformed, .tooLong, .unnamed, .undiscovered, .noHost, .overloaded, .loop, .unsupported:
+        case .malformed, .tooLong, .unnamed, .undiscovered, .noHost, .overloaded, .rateLimited, .loop, .unsupported:
             "the request cannot be forwarded"
         }
     }
@@ -49,8 +50,18 @@ extension Worker {
         answer(downstream, status, text, error: error)
     }
 
+    /// Answers a request that is over a limit.
+    mutating func answer(_ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ refusal: Refusal) {
+        let text = ByteString(base: refusal.text.utf8Start, count: refusal.text.utf8CodeUnitCount)
+        let seconds = refusal.wait == 0 ? 0 : max(1, (refusal.wait &+ 999_999_999) / 1_000_000_000)
+        answer(
+            downstream, refusal.answer.status, text, error: refusal.answer.word, retryAfter: Int(seconds))
+    }
+
+    /// - Parameter retryAfter: seconds; 0: nothing is said.
     private mutating func answer(
-        _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ status: Int, _ text: ByteString, error: StaticString
+        _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ status: Int, _ text: ByteString, error: StaticString,
+        retryAfter: Int = 0
     ) {
         let isHead = downstream.pointee.exchange.method == .head
         if !downstream.pointee.exchange.bodyComplete || drainingSince != 0 {
@@ -62,7 +73,7 @@ extension Worker {
             connection: keepsAlive ? (downstream.pointee.exchange.isVersion11 ? .omitted : .keepAlive) : .close,
             error: settings.tellsVersion ? error : "",
             attempts: settings.tellsVersion ? Int(downstream.pointee.exchange.state.tried.count) : 0,
-            into: output, capacity: Self.outputSize)
+            retryAfter: retryAfter, into: output, capacity: Self.outputSize)
         downstream.pointee.phase = .exchanging
         write(downstream, output, count, output, 0)
         if downstream.pointee.link.isClosed { return }

@@ -36,6 +36,8 @@ struct ExclusiveUpstream {
     var uses: UInt32 = 0
     let endpoint: UnsafeMutablePointer<Endpoint>
     var downstream: UnsafeMutablePointer<ExclusiveDownstream>?
+    /// Where the connection counts; it keeps that alive.
+    var counted: Unmanaged<BreakerCounts>?
     var scan = HTTP1.ScanState()
     var framing = HTTP1.BodyFraming.none
     var chunked = HTTP1.ChunkedState()

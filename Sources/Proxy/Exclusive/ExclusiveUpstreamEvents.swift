@@ -34,6 +34,7 @@ extension Worker {
         guard error == 0 else { return connectFailed(upstream, error) }
         upstream.pointee.phase = .head
         downstream.pointee.exchange.state.givenAt = now
+        downstream.pointee.exchange.limits.endPending()
         continueSending(upstream, downstream)
     }
 

@@ -50,8 +50,7 @@ extension Worker {
         service.pointee.active += 1
         downstream.pointee.exchange.state.service = service
         if service.pointee.state != .ready && !becomesReady(service) {
-            wait(downstream, for: service)
-            return nil
+            return wait(downstream, for: service) ? nil : length
         }
         dispatch(downstream, service, head, bytes)
         return length
@@ -164,12 +163,20 @@ extension Worker {
 
     // MARK: Waiting for discovery
 
+    /// False: too many wait already, and it is answered.
     private mutating func wait(
         _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, for service: UnsafeMutablePointer<Service>
-    ) {
+    ) -> Bool {
+        let rules = service.pointee.traffic.find(ServiceMetrics.nobody)
+        if let refusal = downstream.pointee.exchange.limits.beginWaiting(rules, now: now) {
+            service.pointee.metrics.countRefusal(ServiceMetrics.nobody, refusal.reason)
+            answer(downstream, refusal)
+            return false
+        }
         downstream.pointee.phase = .discovering
         downstream.pointee.exchange.state.deadline = deadline(of: downstream, service)
         service.pointee.waiting.exclusive.insert(downstream)
+        return true
     }
 
     /// Takes a request off its service's list; it still counts as one of the service.
@@ -181,6 +188,7 @@ extension Worker {
     /// The service is known now: the head, which is still in `inbound`, is read once more when this batch of events is through.
     mutating func resumeWaiting(_ downstream: UnsafeMutablePointer<ExclusiveDownstream>) {
         stopWaiting(downstream)
+        downstream.pointee.exchange.limits.leaveLimits()
         if let service = downstream.pointee.exchange.state.service { finishRequest(of: service) }
         downstream.pointee.exchange.state.service = nil
         downstream.pointee.phase = .head
@@ -270,7 +278,11 @@ extension Worker {
             if asked.requested != .none { break }
         }
         if asked.requested == .none && service.pointee.rules.shareCount > 0 {
-            drawChance(&asked, stickyKey: stickyKey(downstream, service, bytes), of: service)
+            let key = value(of: KeyPlace(service.pointee.sticky), service.pointee.stickyName, downstream, bytes)
+            drawChance(&asked, stickyKey: key, of: service)
+        }
+        if service.pointee.traffic.limitKey != .none {
+            noteLimitKey(downstream, service, bytes)
         }
         downstream.pointee.exchange.state.asked = asked
     }
@@ -283,14 +295,26 @@ extension Worker {
         return ByteString(base: bytes + Int(range.start), count: Int(range.count))
     }
 
-    private func stickyKey(
+    /// Notes what rate limits count the request by.
+    @inline(never)
+    private func noteLimitKey(
         _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ service: UnsafeMutablePointer<Service>,
         _ bytes: UnsafeMutablePointer<UInt8>
+    ) {
+        let key = value(
+            of: service.pointee.traffic.limitKey, service.pointee.traffic.limitKeyName, downstream, bytes)
+        downstream.pointee.exchange.limits.limitKey = key.hash()
+    }
+
+    /// What the request has as a key; empty where it has nothing.
+    private func value(
+        of key: KeyPlace, _ name: ByteString, _ downstream: UnsafeMutablePointer<ExclusiveDownstream>,
+        _ bytes: UnsafeMutablePointer<UInt8>
     ) -> ByteString {
-        switch service.pointee.sticky {
+        switch key {
         case .clientAddress: return downstream.peerText
-        case .header: return fieldValue(service.pointee.stickyName, bytes) ?? ByteString(base: bytes, count: 0)
-        case nil: return ByteString(base: bytes, count: 0)
+        case .header: return fieldValue(name, bytes) ?? ByteString(base: bytes, count: 0)
+        case .none: return ByteString(base: bytes, count: 0)
         }
     }
 }

@@ -1,6 +1,14 @@
 import Balancing
 import Runtime
 
+/// There is no connection for a request.
+enum NoConnection: Error {
+    /// Connecting has failed at once.
+    case failed(SystemError)
+    /// The circuit breaker allows none.
+    case limited(LimitReason)
+}
+
 // Connections to hosts: opening, pooling and closing.
 extension Worker {
     /// Longest time that a connection waits in the pool. Most servers keep theirs longer.
@@ -8,11 +16,13 @@ extension Worker {
 
     /// A connection for a request: one from the pool, the latest used first, else a new one.
     ///
-    /// - Throws: when connecting has failed at once.
+    /// - Parameter cluster: what the host was picked from.
+    /// - Throws: when connecting has failed at once, or when the circuit breaker allows no further connection.
     @inline(__always)
     mutating func connection(
-        to endpoint: UnsafeMutablePointer<Endpoint>, for downstream: UnsafeMutablePointer<ExclusiveDownstream>
-    ) throws(SystemError) -> UnsafeMutablePointer<ExclusiveUpstream> {
+        to endpoint: UnsafeMutablePointer<Endpoint>, for downstream: UnsafeMutablePointer<ExclusiveDownstream>,
+        of cluster: UnsafeMutablePointer<Cluster>
+    ) throws(NoConnection) -> UnsafeMutablePointer<ExclusiveUpstream> {
         if !downstream.pointee.exchange.avoidsPool {
             while let upstream = idle(of: endpoint).first {
                 takeOut(upstream)
@@ -20,7 +30,55 @@ extension Worker {
                 close(upstream)
             }
         }
-        return try connect(endpoint)
+        if let place = downstream.pointee.exchange.limits.place {
+            return try connect(endpoint, for: downstream, place.takeUnretainedValue(), cluster)
+        }
+        do throws(SystemError) { return try connect(endpoint) } catch { throw .failed(error) }
+    }
+
+    /// Connects for a request that counts in a circuit breaker.
+    @inline(never)
+    private mutating func connect(
+        _ endpoint: UnsafeMutablePointer<Endpoint>, for downstream: UnsafeMutablePointer<ExclusiveDownstream>,
+        _ counts: BreakerCounts, _ cluster: UnsafeMutablePointer<Cluster>
+    ) throws(NoConnection) -> UnsafeMutablePointer<ExclusiveUpstream> {
+        guard let service = downstream.pointee.exchange.state.service else { throw .limited(.connections) }
+        let rules = service.pointee.traffic.find(downstream.pointee.exchange.state.served)
+        if !downstream.pointee.exchange.limits.beginPending(rules) { throw .limited(.pending) }
+        let most = rules.pointee.mostConnections
+        while !counts.connections.enter(most: most) {
+            if closeIdle(of: counts, in: cluster) { continue }
+            downstream.pointee.exchange.limits.endPending()
+            throw .limited(.connections)
+        }
+        do throws(SystemError) {
+            let upstream = try connect(endpoint)
+            upstream.pointee.counted = .passRetained(counts)
+            return upstream
+        } catch {
+            counts.connections.leave()
+            downstream.pointee.exchange.limits.endPending()
+            throw .failed(error)
+        }
+    }
+
+    /// Hosts that are looked at for a connection that is not used.
+    private static var hostsLookedAt: Int { 64 }
+
+    /// Makes room: closes a connection that is not used and counts there. False: there is none at the hosts that were looked at.
+    private mutating func closeIdle(of counts: BreakerCounts, in cluster: UnsafeMutablePointer<Cluster>) -> Bool {
+        let count = cluster.pointee.count
+        if count == 0 { return false }
+        let start = Int(truncatingIfNeeded: random.next() >> 1) % count
+        for step in 0..<min(count, Self.hostsLookedAt) {
+            let member = cluster.pointee.members + (start + step) % count
+            guard let upstream = idle(of: member.pointee.endpoint).first,
+                upstream.pointee.counted?.toOpaque() == Unmanaged.passUnretained(counts).toOpaque()
+            else { continue }
+            close(upstream)
+            return true
+        }
+        return false
     }
 
     /// The endpoint's idle connections. It keeps only the first of them.
@@ -109,6 +167,8 @@ extension Worker {
         close(upstream.link)
         let endpoint = upstream.pointee.endpoint
         endpoint.pointee.connections -= 1
+        if let counted = upstream.pointee.counted { counted.takeRetainedValue().connections.leave() }
+        upstream.pointee.counted = nil
         http.upstreams.bury(upstream)
         freeEndpointIfUnused(endpoint)
     }

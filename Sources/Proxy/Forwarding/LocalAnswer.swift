@@ -20,8 +20,10 @@ enum LocalAnswer: Equatable {
     case timeout
     /// The host's answer is none, or too long.
     case badAnswer
-    /// Too much waits here already, or too many names are asked for that no registry lists.
+    /// Too much waits here already or is in flight, or too many names are asked for that no registry lists.
     case overloaded
+    /// More requests than the rate limit lets through.
+    case rateLimited
     /// The request has come round.
     case loop
     /// This is not forwarded.
@@ -43,6 +45,7 @@ extension LocalAnswer {
         case .timeout: "timeout"
         case .badAnswer: "bad-answer"
         case .overloaded: "limit"
+        case .rateLimited: "rate"
         case .loop: "loop"
         case .unsupported: "unsupported"
         }

@@ -1,18 +1,60 @@
+import Balancing
 import Model
 import Runtime
 
 /// What holds for requests of a service, or of one version of it, as plain values for one worker.
-struct TrafficRules: ~Copyable {
+struct TrafficRules {
     /// Longest time for a request, in nanoseconds.
     let timeout: Int64
     let retries: RetryRules
     /// Dubbo and Bolt: methods that may be repeated once something was sent.
-    let repeatableMethods: RepeatableMethods
+    let repeatableMethods: UnsafeMutablePointer<RepeatableMethods>
+    /// There is a circuit breaker or a rate limit.
+    let isLimited: Bool
+    /// What counts for the circuit breaker, which the table keeps.
+    let breaker: Unmanaged<BreakerCounts>?
+    let mostRequests: Int
+    let mostPending: Int
+    let mostConnections: Int
+    /// What counts for the rate limit, which the table keeps.
+    let bucket: Unmanaged<RateBucket>?
 
-    init(_ policy: TrafficPolicy, for kind: ServiceKey.Kind) {
+    init(_ policy: TrafficPolicy, _ limits: ServiceLimits.Part?, for kind: ServiceKey.Kind) {
+        var (counts, tokens): (Unmanaged<BreakerCounts>?, Unmanaged<RateBucket>?) = (nil, nil)
+        if let breaker = limits?.breaker { counts = .passUnretained(breaker) }
+        if let bucket = limits?.bucket { tokens = .passUnretained(bucket) }
+        let methods = UnsafeMutablePointer<RepeatableMethods>.allocate(capacity: 1)
+        methods.initialize(to: RepeatableMethods(kind == .http ? [] : policy.retries.methods ?? []))
+        repeatableMethods = methods
         timeout = policy.timeout.nanoseconds
         retries = RetryRules(policy.retries, for: kind)
-        repeatableMethods = RepeatableMethods(kind == .http ? [] : policy.retries.methods ?? [])
+        breaker = counts
+        bucket = tokens
+        isLimited = counts != nil || tokens != nil
+        mostRequests = policy.circuitBreaker.requests ?? .max
+        mostPending = policy.circuitBreaker.pending ?? .max
+        mostConnections = policy.circuitBreaker.connections ?? .max
+    }
+
+    func free() {
+        repeatableMethods.deinitialize(count: 1)
+        repeatableMethods.deallocate()
+    }
+}
+
+/// Where a request has a key, as a plain value.
+enum KeyPlace: UInt8 {
+    case none
+    case header
+    case clientAddress
+
+    @inline(__always)
+    init(_ key: StickyKey?) {
+        switch key {
+        case .header: self = .header
+        case .clientAddress: self = .clientAddress
+        case nil: self = .none
+        }
     }
 }
 
@@ -24,26 +66,57 @@ struct TrafficTable: ~Copyable {
     private let labels: UnsafeMutablePointer<Int32>
     /// Versions that have rules of their own.
     let versionCount: Int
+    /// What counts for the limits: rules refer to it.
+    let limits: ServiceLimits?
+    /// What rate limits count requests by.
+    let limitKey: KeyPlace
+    /// The name of that header in lower case; empty for other keys.
+    let limitKeyName: ByteString
 
-    /// - Parameter versions: labels with what holds for them.
+    /// - Parameter label: what a version is called here.
     init(
-        _ policy: TrafficPolicy = TrafficPolicy(), versions: [(label: Int32, policy: TrafficPolicy)] = [],
-        for kind: ServiceKey.Kind
+        _ policy: ServicePolicy = ServicePolicy(), _ limits: ServiceLimits? = nil, for kind: ServiceKey.Kind,
+        label: (String) -> Int = { _ in LabelTable.unknown }
     ) {
-        versionCount = versions.count
-        rules = .allocate(capacity: 1 + versions.count)
-        rules.initialize(to: TrafficRules(policy, for: kind))
-        labels = .allocate(capacity: max(1, versions.count))
-        for (index, version) in versions.enumerated() {
-            (rules + 1 + index).initialize(to: TrafficRules(version.policy, for: kind))
-            (labels + index).initialize(to: version.label)
+        let count = policy.versions.count
+        let rules = UnsafeMutablePointer<TrafficRules>.allocate(capacity: 1 + count)
+        let labels = UnsafeMutablePointer<Int32>.allocate(capacity: max(1, count))
+        rules.initialize(to: TrafficRules(policy.traffic, limits?.own, for: kind))
+        var index = 0
+        for (name, version) in policy.versions {
+            (rules + 1 + index).initialize(to: TrafficRules(version, limits?.part(of: name), for: kind))
+            (labels + index).initialize(to: Int32(label(name)))
+            index += 1
+        }
+        let key = Self.key(policy)
+        self.limits = limits
+        self.rules = rules
+        self.labels = labels
+        versionCount = count
+        limitKey = KeyPlace(key)
+        limitKeyName = ByteString(copying: Self.header(key))
+    }
+
+    /// What rate limits count requests by: one key for all.
+    private static func key(_ policy: ServicePolicy) -> StickyKey? {
+        for traffic in [policy.traffic] + policy.versions.values where traffic.rateLimit.rate != nil {
+            if let key = traffic.rateLimit.key { return key }
+        }
+        return nil
+    }
+
+    private static func header(_ key: StickyKey?) -> String {
+        switch key {
+        case .header(let name): name
+        case .clientAddress, nil: ""
         }
     }
 
     deinit {
-        rules.deinitialize(count: 1 + versionCount)
+        for index in 0...versionCount { rules[index].free() }
         rules.deallocate()
         labels.deallocate()
+        limitKeyName.free()
     }
 
     /// What holds for a request.

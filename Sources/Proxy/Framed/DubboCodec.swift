@@ -211,7 +211,7 @@ struct DubboCodec: FramedCodec, ~Copyable {
         case .undiscovered, .unreachable, .exhausted, .lost: Dubbo.Status.serverError
         case .timeout: Dubbo.Status.serverTimeout
         case .badAnswer: Dubbo.Status.badResponse
-        case .overloaded: Dubbo.Status.threadPoolExhausted
+        case .overloaded, .rateLimited: Dubbo.Status.threadPoolExhausted
         }
     }
 

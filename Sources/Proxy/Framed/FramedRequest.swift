@@ -17,6 +17,8 @@ struct FramedRequest {
     /// The id that the downstream has chosen.
     var downstreamID: UInt64 = 0
     var state = RequestState()
+    /// Where it counts for limits.
+    var limits = RequestLimits()
     /// Who waits for the answer; nil for one-way requests.
     var downstream: UnsafeMutablePointer<FramedDownstream>?
     /// Where the request is; nil while it waits for the registries.

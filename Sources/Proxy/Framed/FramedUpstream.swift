@@ -19,6 +19,8 @@ struct FramedUpstream {
     let endpoint: UnsafeMutablePointer<Endpoint>
     /// The next of the endpoint's connections, of another lane.
     var nextInPool: UnsafeMutablePointer<FramedUpstream>?
+    /// Where the connection counts; it keeps that alive.
+    var counted: Unmanaged<BreakerCounts>?
     /// Where in the stream the first request begins that is not to be sent any more; `.max` when there is none.
     var firstExpired = UInt64.max
     /// Bytes that were ever put into `outbound`: where the next frame begins in the stream.

@@ -20,6 +20,37 @@ extension Worker {
         return waiting > FramedBounds.smallBacklog && isOverfull(framed, waiting) ? nil : upstream
     }
 
+    /// The same for a request that counts in a circuit breaker.
+    ///
+    /// - Parameter limit: why there is none, where a limit is.
+    @inline(never)
+    mutating func upstream<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, of endpoint: UnsafeMutablePointer<Endpoint>,
+        for request: UnsafeMutablePointer<FramedRequest>, _ rules: UnsafePointer<TrafficRules>,
+        _ limit: inout LimitReason?
+    ) -> UnsafeMutablePointer<FramedUpstream>? {
+        let lane = request.pointee.form.lane
+        let pooled = pooled(endpoint, lane)
+        if let pooled, pooled.pointee.phase != .connecting {
+            request.pointee.limits.endPending()
+        } else if !request.pointee.limits.beginPending(rules) {
+            limit = .pending
+            return nil
+        }
+        if pooled != nil { return upstream(framed, of: endpoint, lane: lane) }
+        guard let counts = request.pointee.limits.place?.takeUnretainedValue() else { return nil }
+        guard counts.connections.enter(most: rules.pointee.mostConnections) else {
+            limit = .connections
+            return nil
+        }
+        guard let upstream = connect(framed, endpoint, lane) else {
+            counts.connections.leave()
+            return nil
+        }
+        upstream.pointee.counted = .passRetained(counts)
+        return upstream
+    }
+
     /// Whether a host that has this much to take gets no more: too much of its own, or more than its share of too much of all.
     private func isOverfull<Codec: FramedCodec & ~Copyable>(_ framed: Framed<Codec>, _ waiting: Int) -> Bool {
         if waiting > framed.pointee.backlogBound { return true }
@@ -69,6 +100,8 @@ extension Worker {
             return lose(framed, upstream, "connect: " + SystemError.text(of: error), Outcome(error: error))
         }
         upstream.pointee.phase = .ready
+        endPending(upstream.pointee.requests)
+        endPending(upstream.pointee.oneWayRequests)
         upstream.pointee.connection.progress.hear(now: now)
         wheel.cancel(upstream.link.timer)
         if upstream.pointee.isIdle { closeIfDone(framed, upstream) }
@@ -79,6 +112,15 @@ extension Worker {
         }
         markDirty(framed, upstream)
         watch(framed, upstream)
+    }
+
+    /// What waits for a connection has it now.
+    private func endPending(_ requests: LinkedQueue<FramedRequest.QueuePlace>) {
+        var item = requests.first
+        while let request = item {
+            request.pointee.limits.endPending()
+            item = requests.next(after: request)
+        }
     }
 
     // MARK: The pool
@@ -233,6 +275,8 @@ extension Worker {
             endpoint.pointee.eject(until: now + Self.leavingPause)
         }
         endpoint.pointee.connections -= 1
+        if let counted = upstream.pointee.counted { counted.takeRetainedValue().connections.leave() }
+        upstream.pointee.counted = nil
         framed.pointee.upstreams.bury(upstream)
         freeEndpointIfUnused(endpoint)
     }

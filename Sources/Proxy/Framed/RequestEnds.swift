@@ -18,6 +18,7 @@ extension Worker {
                 served: request.pointee.state.served, code: code, started: request.pointee.state.started),
             line: &request.pointee.state.logLine)
         service.pointee.waiting.framed.remove(request)
+        if request.pointee.limits.place != nil { request.pointee.limits.leaveLimits() }
         if request.pointee.state.isRepeated { service.pointee.furtherTries.end(&request.pointee.state) }
         wheel.cancel(request.timer)
         leaveUpstream(framed, request)
@@ -81,7 +82,8 @@ extension Worker {
             let hosts = tried == 1 ? "1 host" : "\(tried) hosts"
             return "greymesh: service \(name) could not be reached, \(hosts) tried" + because
         case .timeout: return "greymesh: no answer within \(milliseconds(request)) ms" + because
-        case .malformed, .tooLong, .unnamed, .undiscovered, .lost, .badAnswer, .overloaded, .loop, .unsupported:
+        case .malformed, .tooLong, .unnamed, .undiscovered, .lost, .badAnswer, .overloaded, .rateLimited, .loop,
+            .unsupported:
             return "greymesh: service \(name)" + because
         }
     }

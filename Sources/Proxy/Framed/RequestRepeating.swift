@@ -51,12 +51,12 @@ extension Worker {
             let head = Codec.head(frame.bytes, count: frame.count)
         else { return Repetition() }
         let rules = service.pointee.traffic.find(request.pointee.state.served)
-        if rules.pointee.repeatableMethods.count == 0 { return Repetition() }
+        if rules.pointee.repeatableMethods.pointee.count == 0 { return Repetition() }
         guard case .named = framed.pointee.codec.read(frame.bytes, head), framed.pointee.codec.isReadable else {
             return Repetition()
         }
         return Repetition(
-            isListed: rules.pointee.repeatableMethods.contains(framed.pointee.codec.method(frame.bytes)))
+            isListed: rules.pointee.repeatableMethods.pointee.contains(framed.pointee.codec.method(frame.bytes)))
     }
 
     // MARK: Leaving a host that could go on
@@ -89,9 +89,12 @@ extension Worker {
         let givenAt = request.pointee.state.givenAt
         request.pointee.state.tried.insert(upstream.pointee.endpoint)
         let frame = request.pointee.frame
-        if attempt(framed, request, frame.bytes, frame.count, isRead: false, cause, isUsable: true) {
-            return true
-        }
+        let wasPending = request.pointee.limits.isPending
+        request.pointee.limits.beginMove()
+        let isDone = attempt(
+            framed, request, frame.bytes, frame.count, isRead: false, cause, isUsable: true)
+        request.pointee.limits.endMove(isDone: isDone, wasPending: wasPending)
+        if isDone { return true }
         // What the host says is the answer, not why there is no other one.
         framed.pointee.exhaustion = 0
         request.pointee.state.tried = tried

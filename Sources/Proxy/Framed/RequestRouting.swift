@@ -162,7 +162,11 @@ extension Worker {
             }
         }
         if asked.requested == .none && service.pointee.rules.shareCount > 0 {
-            drawChance(&asked, stickyKey: stickyKey(framed, service, frame, peer), of: service)
+            let key = value(of: KeyPlace(service.pointee.sticky), service.pointee.stickyName, framed, frame, peer)
+            drawChance(&asked, stickyKey: key, of: service)
+        }
+        if service.pointee.traffic.limitKey != .none {
+            noteLimitKey(framed, request, service, frame, peer)
         }
         request.pointee.state.asked = asked
         // What goes to the application behind a listener is never rewritten: there it is as if it had the host's version.
@@ -227,15 +231,27 @@ extension Worker {
         return .none
     }
 
-    private func stickyKey<Codec: FramedCodec & ~Copyable>(
-        _ framed: Framed<Codec>, _ service: UnsafeMutablePointer<Service>, _ frame: UnsafePointer<UInt8>,
+    /// Notes what rate limits count the request by.
+    @inline(never)
+    private func noteLimitKey<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>,
+        _ service: UnsafeMutablePointer<Service>, _ frame: UnsafePointer<UInt8>, _ peer: ByteString
+    ) {
+        let key = value(
+            of: service.pointee.traffic.limitKey, service.pointee.traffic.limitKeyName, framed, frame, peer)
+        request.pointee.limits.limitKey = key.hash()
+    }
+
+    /// What the request has as a key; empty where it has nothing.
+    private func value<Codec: FramedCodec & ~Copyable>(
+        of key: KeyPlace, _ name: ByteString, _ framed: Framed<Codec>, _ frame: UnsafePointer<UInt8>,
         _ peer: ByteString
     ) -> ByteString {
         let none = ByteString(base: frame, count: 0)
-        switch service.pointee.sticky {
+        switch key {
         case .clientAddress: return peer
-        case .header: return framed.pointee.codec.property(service.pointee.stickyName, frame) ?? none
-        case nil: return none
+        case .header: return framed.pointee.codec.isReadable ? framed.pointee.codec.property(name, frame) ?? none : none
+        case .none: return none
         }
     }
 }

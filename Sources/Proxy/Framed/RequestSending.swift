@@ -62,7 +62,18 @@ extension Worker {
         let rules = service.pointee.traffic.find(choice.cluster.pointee.version)
         let hasVersions = service.pointee.traffic.versionCount > 0
         if hasVersions && !takesTime(request, rules) { return false }
-        guard let upstream = upstream(framed, of: endpoint, lane: request.pointee.form.lane) else {
+        if rules.pointee.isLimited || cause != nil,
+            let refusal = request.pointee.limits.admit(rules, isFirst: cause == nil, now: now)
+        {
+            return refuse(framed, request, choice, refusal, cause)
+        }
+        var limit: LimitReason?
+        let upstream =
+            request.pointee.limits.place == nil
+            ? upstream(framed, of: endpoint, lane: request.pointee.form.lane)
+            : upstream(framed, of: endpoint, for: request, rules, &limit)
+        guard let upstream else {
+            if let limit { return refuse(framed, request, choice, Refusal(reason: limit), cause) }
             request.pointee.state.tried.insert(endpoint)
             return attemptAgain(framed, request, frame, count, rules, cause ?? .connect, isUsable: isUsable)
         }
@@ -83,6 +94,21 @@ extension Worker {
             // The timer may have ended a try, or the time is another version's; the policy can have changed since then.
             start(request)
         }
+        return true
+    }
+
+    /// The request is over a limit. False: what has happened at the host before is the answer.
+    @inline(never)
+    private mutating func refuse<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>, _ choice: Choice, _ refusal: Refusal,
+        _ cause: RetryCause?
+    ) -> Bool {
+        let version = choice.cluster.pointee.version
+        request.pointee.state.service?.pointee.metrics.countRefusal(version, refusal.reason)
+        // One that is with a host stays there.
+        if let cause, cause != .connect || request.pointee.upstream != nil { return false }
+        request.pointee.state.served = version
+        answer(framed, request, refusal.answer, "\(refusal.text)")
         return true
     }
 

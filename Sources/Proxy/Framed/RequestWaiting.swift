@@ -23,6 +23,11 @@ extension Worker {
                 framed, request, .overloaded,
                 "greymesh: too many requests wait for the registries to tell of service \(service.pointee.key.name)")
         }
+        let rules = service.pointee.traffic.find(ServiceMetrics.nobody)
+        if let refusal = request.pointee.limits.beginWaiting(rules, now: now) {
+            service.pointee.metrics.countRefusal(ServiceMetrics.nobody, refusal.reason)
+            return answer(framed, request, refusal.answer, "\(refusal.text)")
+        }
         hold(framed, request, frame, count)
         request.pointee.state.asked.chance = peer.hash(salt: service.pointee.salt)
         service.pointee.waiting.framed.insert(request)
@@ -41,6 +46,7 @@ extension Worker {
     ) {
         guard let service = request.pointee.state.service else { return }
         service.pointee.waiting.framed.remove(request)
+        request.pointee.limits.leaveLimits()
         if service.pointee.state != .ready {
             return answer(
                 framed, request, .undiscovered,

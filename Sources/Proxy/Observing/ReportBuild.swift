@@ -107,7 +107,11 @@ extension Worker {
                 version: label(version.label),
                 codes: (0..<version.codeCount).map { (Int(version.codes[$0].code), version.codes[$0].count) },
                 buckets: Array(UnsafeBufferPointer(start: version.buckets, count: ServiceMetrics.bucketCount)),
-                nanoseconds: version.nanoseconds)
+                nanoseconds: version.nanoseconds,
+                refusals: LimitReason.allCases.compactMap { reason in
+                    let count = version.refusals[reason.rawValue]
+                    return count > 0 ? (reason, count) : nil
+                })
         }
         let causes = zip(RetryCause.allCases, retries).filter { $0.1 > 0 }
         return ServiceReport(

@@ -21,6 +21,8 @@ struct ServiceMetrics: ~Copyable {
         private var codeRoom = 0
         let buckets: UnsafeMutablePointer<UInt64>
         var nanoseconds: UInt64 = 0
+        /// What limits have refused, by the raw values of `LimitReason`: further tries are among them.
+        private(set) var refusals = InlineArray<4, UInt64>(repeating: 0)
 
         fileprivate init(label: Int32) {
             self.label = label
@@ -53,7 +55,10 @@ struct ServiceMetrics: ~Copyable {
             for index in 0..<other.codeCount { count(code: other.codes[index].code, other.codes[index].count) }
             for index in 0..<ServiceMetrics.bucketCount { buckets[index] &+= other.buckets[index] }
             nanoseconds &+= other.nanoseconds
+            for index in refusals.indices { refusals[index] &+= other.refusals[index] }
         }
+
+        fileprivate mutating func count(_ reason: LimitReason) { refusals[reason.rawValue] &+= 1 }
     }
 
     /// Requests by what they asked for and what they got.
@@ -98,6 +103,11 @@ struct ServiceMetrics: ~Copyable {
         let bucket = steps <= 1 ? 0 : 64 - (steps - 1).leadingZeroBitCount
         version.pointee.buckets[min(bucket, Self.bucketCount - 1)] &+= 1
     }
+
+    /// Counts what a limit has refused.
+    ///
+    /// - Parameter version: the one that would have served.
+    mutating func countRefusal(_ version: Int32, _ reason: LimitReason) { find(version).pointee.count(reason) }
 
     /// Puts what was counted for labels that are not in the table any more under `other`.
     mutating func fold(keeping labels: borrowing LabelTable) {

@@ -177,7 +177,7 @@ extension Worker {
         explanation.steps.append(
             "\(targetText(decision.target, service)) serves with \(explanation.hosts.count) of \(count) hosts")
         explanation.steps += paths
-        if isOne { explainRules(of: first.pointee.version, service, &explanation) }
+        explainRules(of: isOne ? first.pointee.version : nil, service, &explanation)
     }
 
     private func decide<View: ClusterView>(

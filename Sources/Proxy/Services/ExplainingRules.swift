@@ -4,16 +4,32 @@ import Model
 import Runtime
 
 extension Worker {
-    /// What holds for a request that a version serves, where that differs between versions.
+    /// What holds for a request that a version serves, where that differs between versions or something is limited.
+    ///
+    /// - Parameter version: nil: one of several.
     func explainRules(
-        of version: Int32, _ service: UnsafeMutablePointer<Service>, _ explanation: inout Explanation
+        of version: Int32?, _ service: UnsafeMutablePointer<Service>, _ explanation: inout Explanation
     ) {
-        guard let policy = service.pointee.snapshot?.policy, !policy.versions.isEmpty else { return }
-        let name = service.pointee.labels[Int(version)].text
-        if let own = policy.versions[name] {
-            explanation.steps.append("version \(name) has rules of its own: \(own.text)")
-        } else {
-            explanation.steps.append("the service's rules hold: \(policy.traffic.text)")
+        guard let snapshot = service.pointee.snapshot else { return }
+        if version == nil && !snapshot.policy.versions.isEmpty {
+            return explanation.steps.append("what the version says that serves holds")
+        }
+        let name = version.map { service.pointee.labels[Int($0)].text } ?? ""
+        let own = snapshot.policy.versions[name]
+        let policy = own ?? snapshot.policy.traffic
+        if own != nil {
+            explanation.steps.append("version \(name) has rules of its own: \(policy.text)")
+        } else if !snapshot.policy.versions.isEmpty {
+            explanation.steps.append("the service's rules hold: \(policy.text)")
+        }
+        guard let part = snapshot.limits?.part(of: name) else { return }
+        if let counts = part.breaker {
+            let owner = own?.hasOwnBreaker == true ? "the version" : "the service"
+            explanation.steps.append("circuit breaker of \(owner): \(policy.circuitBreaker.text(counts))")
+        }
+        if part.bucket != nil {
+            let owner = own?.hasOwnRate == true ? "the version" : "the service"
+            explanation.steps.append("rate limit of \(owner): \(policy.rateLimit.text)")
         }
     }
 }
@@ -25,5 +41,24 @@ extension TrafficPolicy {
         let causes = retries.causes.joined(separator: ", ")
         return "timeout \(SettingValue.text(timeout)), "
             + (retries.attempts == 0 ? "no further try" : "\(tries) after \(causes)")
+    }
+}
+
+extension CircuitBreakerPolicy {
+    /// In words, with what is in flight now.
+    fileprivate func text(_ counts: BreakerCounts) -> String {
+        [
+            requests.map { "\(counts.requests.current) of \($0) requests" },
+            pending.map { "\(counts.pending.current) of \($0) pending" },
+            connections.map { "\(counts.connections.current) of \($0) connections" },
+        ].compactMap { $0 }.joined(separator: ", ")
+    }
+}
+
+extension RateLimitPolicy {
+    /// In words.
+    fileprivate var text: String {
+        guard let rate else { return "none" }
+        return "\(rate), burst \(effectiveBurst)" + (key.map { ", by \($0.text)" } ?? "")
     }
 }

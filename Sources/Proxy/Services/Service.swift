@@ -49,6 +49,8 @@ struct Service: ~Copyable {
     /// Makes the same key fall differently in different services.
     let salt: UInt64
     var traffic: TrafficTable
+    /// What requests in flight may have counted in that no rule refers to any more.
+    private var formerCounts: [BreakerCounts] = []
     var furtherTries = FurtherTries()
     var metrics = ServiceMetrics()
     var waiting = Waiting()
@@ -67,16 +69,15 @@ struct Service: ~Copyable {
         name.free()
     }
 
-    /// Takes over a policy: versions become labels.
-    mutating func adopt(_ policy: ServicePolicy) {
+    /// Takes over a policy, and what counts for its limits: versions become labels.
+    mutating func adopt(_ policy: ServicePolicy, _ limits: ServiceLimits?) {
         rules.shares?.deallocate()
         rules = Rules()
         rules.isStrict = policy.mode == .strict
         rules.stable = policy.stable.map { labels.intern($0) }
-        traffic = TrafficTable(
-            policy.traffic,
-            versions: policy.versions.sorted { $0.key < $1.key }.map { (Int32(labels.intern($0.key)), $0.value) },
-            for: key.kind)
+        keepCounts(for: limits)
+        let versions = Dictionary(uniqueKeysWithValues: policy.versions.keys.map { ($0, labels.intern($0)) })
+        traffic = TrafficTable(policy, limits, for: key.kind) { versions[$0] ?? LabelTable.unknown }
         sticky = policy.sticky
         stickyName.free()
         if case .header(let name) = policy.sticky {
@@ -101,6 +102,16 @@ struct Service: ~Copyable {
     func hasRoom(for state: RequestState, _ retries: RetryRules) -> Bool {
         furtherTries.hasRoom(active: active, percent: retries.budget, isOne: state.isRepeated)
     }
+
+    /// Requests in flight count out where they counted in, whatever rules there are by then.
+    private mutating func keepCounts(for limits: ServiceLimits?) {
+        if active == 0 { formerCounts = [] }
+        let next = limits?.breakers ?? []
+        formerCounts += (traffic.limits?.breakers ?? []).filter { counts in !next.contains { $0 === counts } }
+    }
+
+    /// What its circuit breakers count, those that requests in flight have counted in before a change among them.
+    var breakers: [BreakerCounts] { (traffic.limits?.breakers ?? []) + formerCounts }
 
     private func hash(of version: String) -> UInt64 {
         let text = ByteString(copying: version)

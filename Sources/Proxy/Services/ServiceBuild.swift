@@ -29,6 +29,12 @@ extension Worker {
         }
     }
 
+    /// Takes over what holds for requests of a service that wait for the registries.
+    func adopt(_ announcement: ServiceAnnouncement) {
+        guard let service = findService(announcement.key), service.pointee.state == .pending else { return }
+        service.pointee.adopt(announcement.policy, announcement.limits)
+    }
+
     /// Whether a service can be used; makes it so when it is the first time.
     mutating func becomesReady(_ service: UnsafeMutablePointer<Service>) -> Bool {
         guard service.pointee.state == .unused, let snapshot = service.pointee.snapshot else {
@@ -65,7 +71,7 @@ extension Worker {
         let kind = service.pointee.key.kind
         let isMore = build.builder.advance(labels: &service.pointee.labels) { endpoint(kind, $0) }
         if isMore { return true }
-        service.pointee.adopt(build.builder.snapshot.policy)
+        service.pointee.adopt(build.builder.snapshot.policy, build.builder.snapshot.limits)
         // Hosts that stay keep their endpoint and its connections; those that went finish what is in flight.
         let clusters = build.builder.finish(replacing: service.pointee.clusters, random: &random)
         retire(&service.pointee.clusters, for: clusters)

@@ -12,6 +12,10 @@ package struct Inventory: Equatable, Sendable {
     package var activeOfEndpoints = 0
     /// Requests in flight that services count as further tries.
     package var furtherTries = 0
+    /// Requests and connections as circuit breakers of services count them, for all workers.
+    package var limitedRequests = 0
+    package var limitedPending = 0
+    package var limitedConnections = 0
     /// Connections as endpoints count them.
     package var connectionsOfEndpoints = 0
     /// Services, endpoints, and those of the endpoints that get no requests because they said that they are going.
@@ -47,6 +51,11 @@ extension Worker {
             inventory.services += 1
             inventory.activeOfServices += service.pointee.active
             inventory.furtherTries += service.pointee.furtherTries.inFlight
+            for counts in service.pointee.breakers {
+                inventory.limitedRequests += counts.requests.current
+                inventory.limitedPending += counts.pending.current
+                inventory.limitedConnections += counts.connections.current
+            }
             if !service.pointee.waiting.isEmpty { inventory.lists += 1 }
         }
         for part in 0..<EndpointTable.partCount {

@@ -6,6 +6,8 @@ import Runtime
 public enum WorkerMessage: Sendable {
     /// Host names and paths that mean services; replaces what was told before.
     case routes(RouteTable)
+    /// The registries have not answered about a service so far: what holds for its requests until then.
+    case announce(ServiceAnnouncement)
     /// A service's clusters or policy are new.
     case update(ServiceSnapshot)
     /// A service is not watched any more.
@@ -18,6 +20,20 @@ public enum WorkerMessage: Sendable {
     case drain
     /// End now.
     case stop
+}
+
+/// What is known of a service before its hosts are.
+public struct ServiceAnnouncement: Sendable {
+    let key: ServiceKey
+    let policy: ServicePolicy
+    let limits: ServiceLimits
+
+    /// - Parameter limits: what is counted for it.
+    public init(key: ServiceKey, policy: ServicePolicy, limits: ServiceLimits) {
+        self.key = key
+        self.policy = policy
+        self.limits = limits
+    }
 }
 
 /// What a worker tells the control plane.

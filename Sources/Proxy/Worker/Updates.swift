@@ -84,6 +84,7 @@ extension Worker {
     private mutating func handle(_ message: WorkerMessage) {
         switch message {
         case .routes(let routes): updates.current = .routes(RouteAdoption(routes))
+        case .announce(let announcement): adopt(announcement)
         case .update(let snapshot): adopt(snapshot)
         case .remove(let key): removeService(key)
         case .report(let id): updates.current = .report(beginReport(id))

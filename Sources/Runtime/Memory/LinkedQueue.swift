@@ -43,6 +43,12 @@ public struct LinkedQueue<Place: ListPlace> {
         links.pointee.isLinked = false
     }
 
+    /// The element behind one that is in the queue; nil: it is the last one.
+    @inline(__always)
+    public func next(after element: UnsafeMutablePointer<Place.Element>) -> UnsafeMutablePointer<Place.Element>? {
+        Place.links(element).pointee.next
+    }
+
     /// Takes the first element out; nil when there is none.
     @inline(__always)
     public mutating func popFirst() -> UnsafeMutablePointer<Place.Element>? {

@@ -61,6 +61,7 @@ extension World {
             ending.hadTrouble = hosts.contains { !$0.faults.isEmpty }
             for host in hosts { host.forgive() }
             shortages = []
+            liftLimits()
             for host in hosts { host.answered = 0 }
             probe()
             ending.phase = .probed
@@ -142,6 +143,7 @@ extension World {
             rest.endpoints = 0
             rest.framedUpstreams = 0
             rest.connectionsOfEndpoints = 0
+            rest.limitedConnections = 0
         }
         if rest != Inventory() { fail("left over", Self.describe(rest), nil) }
     }

@@ -135,12 +135,13 @@ extension World {
         }
         if mayBeDropped(request) {
             errors.formUnion([502, 503, 504])
-        } else if case .early? = request.seen.last?.reaction, request.deliveredAt != nil {
+        } else if !mayBeLimited(request), case .early? = request.seen.last?.reaction, request.deliveredAt != nil {
             return []
         }
         let all = epochs(request)
         if all.isEmpty || all.contains(where: { !canServe(request, $0.listing) }) { errors.insert(503) }
         if !isRouted(request, throughout: true) { errors.formUnion([503, 404]) }
+        errors.formUnion(limitErrors(request))
         if kernel.failedAt >= start { errors.insert(503) }
         if hasHostTrouble(request) { errors.formUnion([502, 503, 504]) }
         let waited = now - start + 10_000_000
@@ -185,6 +186,7 @@ extension World {
     func judgeOneWay() {
         for request in finished where request.plan.isOneWay && request.isSent && !request.isDoomed {
             if !request.wholeAt.isEmpty || drainedAt != nil || !shortages.isEmpty || request.plan.isTooLong { continue }
+            if mayBeLimited(request) { continue }
             // Its time may have been over before it could be sent.
             if request.lostTime > 0 || request.wasPaused { continue }
             let start = request.startedAt ?? now

@@ -24,6 +24,7 @@ extension World {
         let problem = problem(with: request, seenNowAt: host)
         request.seen.append((host.number, reaction))
         if let problem { fail("sent twice", "\(problem): host \(host.number)", request) }
+        if let crowding = crowding(at: host) { fail("over the limit", crowding, request) }
         host.answered += 1
         if request === inquiry?.request { inquiry?.touch(host.address) }
         return reaction

@@ -18,6 +18,9 @@ final class HTTPHostConnection: Peer, HostConnection {
 
     var isIdle: Bool { request == nil && tunnel == nil && output.isEmpty && incoming.isEmpty && !reader.isWithin }
 
+    /// The request that an answer is waited for.
+    var wanted: Request? { isClosed || socket.isPeerGone ? nil : request }
+
     override func received() {
         if tunnel != nil { return receiveTunnel() }
         // The next request is read when this one is answered.

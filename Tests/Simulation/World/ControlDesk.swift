@@ -65,8 +65,8 @@ extension World {
 
     func list(_ service: Int, _ listing: Listing?) {
         listings[service].post(listing, now: now)
-        guard let listing else { return post(.remove(key(service))) }
-        post(.update(snapshot(service, listing)))
+        snapshots[service] = listing.map { snapshot(service, $0) }
+        post(snapshots[service].map { .update($0) } ?? .remove(key(service)))
     }
 
     /// The application behind an inbound listener is told before the worker starts.
@@ -85,6 +85,8 @@ extension World {
         policy.sticky = listing.isSticky ? .header(RequestPlan.stickyName) : nil
         policy.traffic.timeout = .milliseconds(listing.timeoutMilliseconds)
         policy.traffic.retries = listing.retries
+        policy.traffic.circuitBreaker = listing.breaker
+        policy.traffic.rateLimit = listing.rateLimit
         policy.balancer = [.leastRequest, .roundRobin, .random][listing.balancer]
         var instances = listing.entries.map { entry in
             Instance(
@@ -94,7 +96,18 @@ extension World {
         for number in 0..<listing.padding {
             instances.append(Instance(address: SocketAddress(ipv4: 0x0b00_0000 + UInt32(number), port: 80), weight: 0))
         }
-        return ServiceSnapshot(key: key(service), policy: policy, instances: instances, versionKeys: ["version"])
+        return ServiceSnapshot(
+            key: key(service), policy: policy, instances: instances, versionKeys: ["version"],
+            after: snapshots[service]?.limits)
+    }
+
+    /// From now on nothing is refused: what is counted must be given back all the same.
+    func liftLimits() {
+        for service in plan.services.indices {
+            guard var listing = listings[service].last, listing.isLimited else { continue }
+            (listing.breaker, listing.rateLimit) = (CircuitBreakerPolicy(), RateLimitPolicy())
+            list(service, listing)
+        }
     }
 
     // MARK: Names

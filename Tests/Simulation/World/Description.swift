@@ -57,11 +57,21 @@ extension Listing: CustomStringConvertible {
             if isSticky { mode += " sticky" }
         }
         let more = padding > 0 ? " and \(padding) of weight 0" : ""
-        return "hosts \(hosts)\(more), \(mode), balancer \(balancer), timeout \(timeoutMilliseconds) ms\(retryText)"
+        return
+            "hosts \(hosts)\(more), \(mode), balancer \(balancer), timeout \(timeoutMilliseconds) ms\(retryText)\(limitText)"
     }
 }
 
 extension Listing {
+    private var limitText: String {
+        let limits = [
+            breaker.requests.map { "\($0) requests" }, breaker.pending.map { "\($0) pending" },
+            breaker.connections.map { "\($0) connections" },
+            rateLimit.rate.map { "\($0) burst \(rateLimit.effectiveBurst)" + (rateLimit.key == nil ? "" : " each") },
+        ].compactMap { $0 }
+        return limits.isEmpty ? "" : ", at most " + limits.joined(separator: " ")
+    }
+
     private var retryText: String {
         if retries == RetryPolicy() { return "" }
         var text = ", \(retries.attempts) further tries on \(retries.causes.joined(separator: " ")) of "

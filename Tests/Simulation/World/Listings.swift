@@ -27,6 +27,11 @@ struct Listing {
     var timeoutMilliseconds = 2000
     var balancer = 0
     var retries = RetryPolicy()
+    var breaker = CircuitBreakerPolicy()
+    var rateLimit = RateLimitPolicy()
+
+    /// Requests may be refused.
+    var isLimited: Bool { !breaker.isOff || rateLimit.rate != nil }
 
     static let versions = ["", "1.0", "2.0", "2.1", "3.0"]
 

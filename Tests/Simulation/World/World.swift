@@ -16,6 +16,8 @@ final class World: Surroundings {
     private var peers: [Peer] = []
     private(set) var pending: [Connecting] = []
     var listings: [ListingHistory]
+    /// What was told last, by service.
+    var snapshots: [Int: ServiceSnapshot] = [:]
     var routes: [(routes: Routes, postedAt: Int64, takenAt: Int64?)] = []
     var requests: [Int: Request] = [:]
     /// Requests that were begun and have no end yet, in order.

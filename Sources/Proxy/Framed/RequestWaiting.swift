@@ -56,7 +56,7 @@ extension Worker {
         _ = framed.pointee.codec.read(frame, head)
         let peer = request.pointee.downstream?.peerText ?? ByteString(base: frame, count: 0)
         ask(framed, request, service, frame, peer)
-        askMore(framed, request, service, frame)
+        askMore(framed, request, service, frame, peer)
         start(request)
         forward(framed, request, after: .ready, frame, count, isRead: true)
     }

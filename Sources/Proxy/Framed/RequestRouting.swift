@@ -66,7 +66,7 @@ extension Worker {
         if Codec.rounds(frame) >= Self.mostRounds { return refuseRound(framed, request, service) }
         if service.pointee.state == .ready || becomesReady(service) {
             ask(framed, request, service, frame, downstream.peerText)
-            askMore(framed, request, service, frame)
+            askMore(framed, request, service, frame, downstream.peerText)
             start(request)
             forward(framed, request, after: .ready, frame, count, isRead: true)
         } else {
@@ -162,11 +162,7 @@ extension Worker {
             }
         }
         if asked.requested == .none && service.pointee.rules.shareCount > 0 {
-            let key = value(of: KeyPlace(service.pointee.sticky), service.pointee.stickyName, framed, frame, peer)
-            drawChance(&asked, stickyKey: key, of: service)
-        }
-        if service.pointee.traffic.limitKey != .none {
-            noteLimitKey(framed, request, service, frame, peer)
+            drawChance(&asked, stickyKey: stickyKey(framed, service, frame, peer), of: service)
         }
         request.pointee.state.asked = asked
         // What goes to the application behind a listener is never rewritten: there it is as if it had the host's version.
@@ -175,12 +171,13 @@ extension Worker {
         request.pointee.isAdapted = asked.isWide
     }
 
-    /// Reads what only some calls of Dubbo ask for.
+    /// Reads what only some requests need: what rate limits count them by, and what only some calls of Dubbo ask for.
     @inline(__always)
     func askMore<Codec: FramedCodec & ~Copyable>(
         _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>,
-        _ service: UnsafeMutablePointer<Service>, _ frame: UnsafePointer<UInt8>
+        _ service: UnsafeMutablePointer<Service>, _ frame: UnsafePointer<UInt8>, _ peer: ByteString
     ) {
+        if service.pointee.traffic.limitKey != .none { noteLimitKey(framed, request, service, frame, peer) }
         if Codec.takesSeveral && (service.pointee.hasPaths || mayBeWide(request.pointee.state.asked)) {
             askDubbo(framed, request, service, frame)
         }
@@ -229,6 +226,13 @@ extension Worker {
             if requested != .none { return requested }
         }
         return .none
+    }
+
+    private func stickyKey<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ service: UnsafeMutablePointer<Service>, _ frame: UnsafePointer<UInt8>,
+        _ peer: ByteString
+    ) -> ByteString {
+        value(of: KeyPlace(service.pointee.sticky), service.pointee.stickyName, framed, frame, peer)
     }
 
     /// Notes what rate limits count the request by.

@@ -57,13 +57,14 @@ extension Worker {
         guard let head = Codec.head(frame, count: count) else { return }
         _ = framed.pointee.codec.read(frame, head)
         let peerHash = request.pointee.state.asked.chance
-        ask(framed, request, service, frame, request.pointee.downstream?.peerText ?? ByteString(base: frame, count: 0))
+        let peer = request.pointee.downstream?.peerText ?? ByteString(base: frame, count: 0)
+        ask(framed, request, service, frame, peer)
         // A one-way request has no downstream any more.
         if service.pointee.sticky == .clientAddress {
             request.pointee.state.asked.isSticky = true
             request.pointee.state.asked.chance = peerHash
         }
-        askMore(framed, request, service, frame)
+        askMore(framed, request, service, frame, peer)
         start(request)
         forward(framed, request, after: .ready, frame, count, isRead: true)
     }

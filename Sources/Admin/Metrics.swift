@@ -17,6 +17,7 @@ extension AdminServer {
         addRetries(services.filter { !$0.value.retries.isEmpty }, to: page)
         page.add { self.writeListeners(traffic, &$0) }
         addHosts(traffic, to: page)
+        addHealth(traffic, to: page)
         page.add { self.writeRegistries(&$0) }
         page.add { self.writeServices(&$0) }
         page.add { self.writeUpdates(traffic, &$0) }

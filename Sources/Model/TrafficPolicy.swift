@@ -4,6 +4,10 @@ public struct TrafficPolicy: Equatable, Sendable {
     public var timeout: Duration = .seconds(60)
     /// When a request is sent to another host.
     public var retries = RetryPolicy()
+    /// When its hosts are ejected for what they answer.
+    public var outlierDetection = OutlierDetectionPolicy()
+    /// How its hosts are asked whether they serve.
+    public var healthCheck = HealthCheckPolicy()
 
     /// The defaults.
     public init() {}

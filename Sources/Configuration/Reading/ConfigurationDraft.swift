@@ -39,6 +39,8 @@ struct TrafficDraft {
     var policy = TrafficPolicy()
     /// Where each key of `retries` stands that the section itself has, and each status of its `on`.
     var retryLines: [String: Int] = [:]
+    /// Where the section's own `health_check` stands.
+    var healthCheckLine: Int?
 }
 
 /// A registry's section.

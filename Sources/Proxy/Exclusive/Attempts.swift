@@ -47,10 +47,10 @@ extension Worker {
         do throws(SystemError) {
             upstream = try connection(to: endpoint, for: downstream)
         } catch {
-            notConnected(downstream, endpoint, error.code)
+            notConnected(downstream, choice.member, service, error.code)
             return true
         }
-        begin(downstream, service, upstream)
+        begin(downstream, service, upstream, choice.member)
         return true
     }
 
@@ -68,8 +68,9 @@ extension Worker {
     @inline(__always)
     private mutating func begin(
         _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ service: UnsafeMutablePointer<Service>,
-        _ upstream: UnsafeMutablePointer<ExclusiveUpstream>
+        _ upstream: UnsafeMutablePointer<ExclusiveUpstream>, _ member: UnsafeMutablePointer<Member>
     ) {
+        beginTally(&downstream.pointee.exchange.state, member)
         upstream.pointee.endpoint.pointee.take(now: now, timeout: settings.limits.connectTimeout)
         downstream.pointee.exchange.upstream = upstream
         upstream.pointee.downstream = downstream
@@ -102,11 +103,13 @@ extension Worker {
     /// The connection could not even be begun.
     @inline(never)
     private mutating func notConnected(
-        _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ endpoint: UnsafeMutablePointer<Endpoint>,
-        _ error: Int32
+        _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ member: UnsafeMutablePointer<Member>,
+        _ service: UnsafeMutablePointer<Service>, _ error: Int32
     ) {
         let outcome = Outcome(error: error)
+        let endpoint = member.pointee.endpoint
         blame(outcome, endpoint, Self.connectReason(error))
+        if outcome.isOfHost { tallyFailure(of: member, service) }
         downstream.pointee.exchange.state.tried.insert(endpoint)
         retry(downstream, after: Self.event(of: outcome), nil)
     }
@@ -127,6 +130,7 @@ extension Worker {
         _ event: RequestEvent, _ outcome: Outcome, _ reason: String, text: StaticString? = nil
     ) {
         let endpoint = upstream.pointee.endpoint
+        if case .stale = event {} else if outcome.isOfHost { tallyFailure(downstream.pointee.exchange.state) }
         detach(upstream, from: downstream)
         // Before the connection is closed: the last one may free the endpoint.
         if case .stale = event {
@@ -190,6 +194,7 @@ extension Worker {
             return false
         }
         service.pointee.furtherTries.begin(cause, of: &downstream.pointee.exchange.state)
+        if case .slow = event { tallyFailure(downstream.pointee.exchange.state) }
         detach(upstream, from: downstream)
         // Before the connection is closed: the last one may free the endpoint.
         if case .slow = event {
@@ -198,14 +203,14 @@ extension Worker {
         }
         if mayKeep { putBack(upstream) } else { close(upstream) }
         downstream.pointee.exchange.request.rewind()
-        begin(downstream, service, next)
+        begin(downstream, service, next.upstream, next.member)
         return true
     }
 
     /// A connection to a host that was not tried, made or begun.
     private mutating func otherConnection(
         _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ service: UnsafeMutablePointer<Service>
-    ) -> UnsafeMutablePointer<ExclusiveUpstream>? {
+    ) -> (upstream: UnsafeMutablePointer<ExclusiveUpstream>, member: UnsafeMutablePointer<Member>)? {
         let attempts = service.pointee.traffic.find(downstream.pointee.exchange.state.served).pointee.retries.attempts
         while downstream.pointee.exchange.state.tried.count <= attempts {
             guard
@@ -217,9 +222,11 @@ extension Worker {
             downstream.pointee.exchange.state.served = choice.cluster.pointee.version
             if service.pointee.traffic.versionCount > 0 && !takesTime(downstream, service) { return nil }
             do throws(SystemError) {
-                return try connection(to: endpoint, for: downstream)
+                return (try connection(to: endpoint, for: downstream), choice.member)
             } catch {
-                blame(Outcome(error: error.code), endpoint, Self.connectReason(error.code))
+                let outcome = Outcome(error: error.code)
+                blame(outcome, endpoint, Self.connectReason(error.code))
+                if outcome.isOfHost { tallyFailure(of: choice.member, service) }
                 downstream.pointee.exchange.state.tried.insert(endpoint)
             }
         }

@@ -94,6 +94,7 @@ extension Worker {
     ) {
         upstream.pointee.downstream = nil
         downstream.pointee.exchange.upstream = nil
+        endTally(&downstream.pointee.exchange.state)
         upstream.pointee.endpoint.pointee.active -= 1
     }
 

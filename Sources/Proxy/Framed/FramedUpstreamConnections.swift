@@ -13,9 +13,12 @@ extension Worker {
     /// The host's connection, a new one when there is none. Nil: connecting failed at once, or the host takes nothing.
     @inline(__always)
     mutating func upstream<Codec: FramedCodec & ~Copyable>(
-        _ framed: Framed<Codec>, of endpoint: UnsafeMutablePointer<Endpoint>, lane: UInt8
+        _ framed: Framed<Codec>, of member: UnsafeMutablePointer<Member>, _ service: UnsafeMutablePointer<Service>,
+        lane: UInt8
     ) -> UnsafeMutablePointer<FramedUpstream>? {
-        guard let upstream = pooled(endpoint, lane) else { return connect(framed, endpoint, lane) }
+        guard let upstream = pooled(member.pointee.endpoint, lane) else {
+            return connect(framed, member, service, lane)
+        }
         let waiting = upstream.pointee.connection.link.outbound.count
         return waiting > FramedBounds.smallBacklog && isOverfull(framed, waiting) ? nil : upstream
     }
@@ -28,12 +31,14 @@ extension Worker {
     }
 
     private mutating func connect<Codec: FramedCodec & ~Copyable>(
-        _ framed: Framed<Codec>, _ endpoint: UnsafeMutablePointer<Endpoint>, _ lane: UInt8
+        _ framed: Framed<Codec>, _ member: UnsafeMutablePointer<Member>, _ service: UnsafeMutablePointer<Service>,
+        _ lane: UInt8
     ) -> UnsafeMutablePointer<FramedUpstream>? {
+        let endpoint = member.pointee.endpoint
         let address = endpoint.pointee.address
         let descriptor = system.connect(to: address)
         if descriptor < 0 {
-            notConnected(framed, endpoint, SystemError("connect to \(address)", code: -descriptor))
+            notConnected(framed, member, service, SystemError("connect to \(address)", code: -descriptor))
             return nil
         }
         let upstream = framed.pointee.upstreams.take(
@@ -42,7 +47,7 @@ extension Worker {
         if error != 0 {
             close(upstream.link)
             framed.pointee.upstreams.put(upstream)
-            notConnected(framed, endpoint, SystemError("watch the connection to \(address)", code: error))
+            notConnected(framed, member, service, SystemError("watch the connection to \(address)", code: error))
             return nil
         }
         endpoint.pointee.connections += 1
@@ -54,11 +59,13 @@ extension Worker {
 
     /// The connection could not even be begun.
     private mutating func notConnected<Codec: FramedCodec & ~Copyable>(
-        _ framed: Framed<Codec>, _ endpoint: UnsafeMutablePointer<Endpoint>, _ error: SystemError
+        _ framed: Framed<Codec>, _ member: UnsafeMutablePointer<Member>, _ service: UnsafeMutablePointer<Service>,
+        _ error: SystemError
     ) {
         let outcome = Outcome(error: error.code)
         if outcome == .ours { framed.pointee.exhaustion = error.code }
-        blame(outcome, endpoint, error.description)
+        blame(outcome, member.pointee.endpoint, error.description)
+        if outcome.isOfHost { tallyFailure(of: member, service) }
     }
 
     mutating func finishConnect<Codec: FramedCodec & ~Copyable>(
@@ -177,6 +184,7 @@ extension Worker {
         upstream.pointee.phase = .broken
         leavePool(upstream)
         while let request = upstream.pointee.oneWayRequests.first ?? upstream.pointee.requests.first {
+            if outcome.isOfHost && !wasUnused { tallyFailure(request.pointee.state) }
             takeBack(framed, request, upstream, reason, mayReturn: wasUnused)
         }
         close(framed, upstream)

@@ -63,12 +63,16 @@ extension Worker {
         let hasVersions = service.pointee.traffic.versionCount > 0
         if hasVersions && !takesTime(request, rules) { return false }
         if let cause { service.pointee.furtherTries.begin(cause, of: &request.pointee.state) }
-        guard let upstream = upstream(framed, of: endpoint, lane: request.pointee.form.lane) else {
+        guard let upstream = upstream(framed, of: choice.member, service, lane: request.pointee.form.lane) else {
             request.pointee.state.tried.insert(endpoint)
             return attemptAgain(framed, request, frame, count, rules, isUsable: isUsable)
         }
         // Only now, when there is another one, it leaves the host that it is with.
-        if cause != nil { leaveUpstream(framed, request) }
+        if cause != nil {
+            if cause == .timeout { tallyFailure(request.pointee.state) }
+            leaveUpstream(framed, request)
+        }
+        beginTally(&request.pointee.state, choice.member)
         endpoint.pointee.take(now: now, timeout: settings.limits.connectTimeout)
         request.pointee.state.served = choice.cluster.pointee.version
         request.pointee.sentVersion = Int(choice.cluster.pointee.interfaceVersion)

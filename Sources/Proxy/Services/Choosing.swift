@@ -113,6 +113,7 @@ extension Worker {
         guard let picked = view.pick(decision.target, random: &random, tried: tried, isUsable: isUsable) else {
             return nil
         }
+        if !picked.member.pointee.isUsable(now: now) { service.pointee.regardless &+= 1 }
         return choice(picked.member, of: picked.cluster, service)
     }
 
@@ -139,6 +140,7 @@ extension Worker {
         guard !isUsable, let cluster = view.clusterRegardless(for: decision.target),
             let member = cluster.pointee.pickRegardless(random: &random, tried: tried)
         else { return nil }
+        service.pointee.regardless &+= 1
         return choice(member, of: cluster, service)
     }
 }

@@ -50,6 +50,10 @@ struct Service: ~Copyable {
     let salt: UInt64
     var traffic: TrafficTable
     var furtherTries = FurtherTries()
+    /// Some version has outlier detection.
+    var isWatched = false
+    /// Requests that went to a host that is to be left alone, for there was no other.
+    var regardless: UInt64 = 0
     var metrics = ServiceMetrics()
     var waiting = Waiting()
 
@@ -77,6 +81,7 @@ struct Service: ~Copyable {
             policy.traffic,
             versions: policy.versions.sorted { $0.key < $1.key }.map { (Int32(labels.intern($0.key)), $0.value) },
             for: key.kind)
+        isWatched = policy.detectsOutliers
         sticky = policy.sticky
         stickyName.free()
         if case .header(let name) = policy.sticky {

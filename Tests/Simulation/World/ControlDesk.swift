@@ -45,6 +45,7 @@ extension World {
             case .wanted(let key):
                 if let service = plan.services.indices.first(where: { self.key($0) == key }) { relist(service) }
             case .report(_, let id, let report): reports.append((id, report))
+            case .failing, .tallies: takeOutliers(event)
             case .explanation(_, let explanation): inquiry?.explanation = explanation
             case .drained: ending.isDrained = true
             case .used, .note: break
@@ -65,8 +66,12 @@ extension World {
 
     func list(_ service: Int, _ listing: Listing?) {
         listings[service].post(listing, now: now)
-        guard let listing else { return post(.remove(key(service))) }
-        post(.update(snapshot(service, listing)))
+        guard let listing else {
+            outliers.versions[service] = nil
+            for host in plan.services[service].hosts { outliers.known[host] = nil }
+            return post(.remove(key(service)))
+        }
+        post(.update(marked(service, snapshot(service, listing))))
     }
 
     /// The application behind an inbound listener is told before the worker starts.
@@ -77,7 +82,7 @@ extension World {
         list(service, listing)
     }
 
-    private func snapshot(_ service: Int, _ listing: Listing) -> ServiceSnapshot {
+    func snapshot(_ service: Int, _ listing: Listing) -> ServiceSnapshot {
         var policy = ServicePolicy()
         policy.mode = listing.isStrict ? .strict : .fallback
         policy.stable = listing.stable == 0 ? nil : Listing.versions[listing.stable]
@@ -85,6 +90,7 @@ extension World {
         policy.sticky = listing.isSticky ? .header(RequestPlan.stickyName) : nil
         policy.traffic.timeout = .milliseconds(listing.timeoutMilliseconds)
         policy.traffic.retries = listing.retries
+        policy.traffic.outlierDetection = listing.outliers
         policy.balancer = [.leastRequest, .roundRobin, .random][listing.balancer]
         var instances = listing.entries.map { entry in
             Instance(

@@ -57,11 +57,20 @@ extension Listing: CustomStringConvertible {
             if isSticky { mode += " sticky" }
         }
         let more = padding > 0 ? " and \(padding) of weight 0" : ""
-        return "hosts \(hosts)\(more), \(mode), balancer \(balancer), timeout \(timeoutMilliseconds) ms\(retryText)"
+        return
+            "hosts \(hosts)\(more), \(mode), balancer \(balancer), timeout \(timeoutMilliseconds) ms\(retryText)\(outlierText)"
     }
 }
 
 extension Listing {
+    private var outlierText: String {
+        if !outliers.isOn { return "" }
+        func text(_ value: Int?) -> String { value.map { "\($0)" } ?? "off" }
+        return
+            ", ejects after \(text(outliers.consecutive)) in a row, \(text(outliers.errorRate)) % of \(outliers.requests) in "
+            + "\(outliers.interval), \(text(outliers.latency)) times the median, for \(outliers.ejection), at most \(outliers.maxEjected) %"
+    }
+
     private var retryText: String {
         if retries == RetryPolicy() { return "" }
         var text = ", \(retries.attempts) further tries on \(retries.causes.joined(separator: " ")) of "

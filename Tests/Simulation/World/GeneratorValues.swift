@@ -23,6 +23,7 @@ extension Generator {
         listing.timeoutMilliseconds = pick([300, 2000, 60_000])
         listing.balancer = below(3)
         listing.retries = makeRetries()
+        listing.outliers = makeOutliers()
         return listing
     }
 

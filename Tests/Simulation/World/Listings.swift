@@ -27,6 +27,7 @@ struct Listing {
     var timeoutMilliseconds = 2000
     var balancer = 0
     var retries = RetryPolicy()
+    var outliers = OutlierDetectionPolicy()
 
     static let versions = ["", "1.0", "2.0", "2.1", "3.0"]
 

@@ -45,21 +45,22 @@ final class GreymeshProcess {
         return (exit, process.child.output, process.child.errors)
     }
 
-    /// Starts one with one worker, one listener called `in`, and a file as registry; waits until it is ready.
+    /// Starts one with one listener called `in`, and a file as registry; waits until it is ready.
     ///
     /// - Parameters:
     ///   - services: a line of the configuration's services.
     ///   - hosts: a line of the registry's services.
     ///   - more: another line of the configuration.
     static func serve(
-        in directory: TemporaryDirectory, _ listener: String, services: String, hosts: String, more: String = ""
+        in directory: TemporaryDirectory, _ listener: String, services: String, hosts: String, more: String = "",
+        workers: Int = 1
     ) throws -> GreymeshProcess {
         try directory.write("services.yaml", "services:\n  \(hosts)\n")
         try directory.write(
             "greymesh.yaml",
             """
             registries: [file:services.yaml]
-            workers: 1
+            workers: \(workers)
             admin: {listen: 127.0.0.1:0}
             listeners: [{name: in, protocol: \(listener), listen: 127.0.0.1:0}]
             services:

@@ -128,6 +128,8 @@ extension World {
         guard let since = outliers.known[host.number], since != .max, request.seen.isEmpty,
             let start = request.headSentAt, start > since
         else { return }
+        // The well one may have been tried in vain for want of descriptors here: then the last resort is this one.
+        if kernel.failedAt >= start { return }
         let all = listings[request.plan.service].during(start, now)
         guard let version = all.last?.listing?.entries.first(where: { $0.host == host.number })?.version,
             hasSpotlessHost(request, version: version)

@@ -31,7 +31,9 @@ let package = Package(
             dependencies: ["Balancing", "CLinux", "Codecs", "Configuration", "Model", "Routing", "Runtime"]),
         .target(
             name: "ControlPlane",
-            dependencies: ["Balancing", "CLinux", "Configuration", "Discovery", "Model", "Proxy", "Runtime"]),
+            dependencies: [
+                "Balancing", "CLinux", "Codecs", "Configuration", "Discovery", "Model", "Proxy", "Runtime",
+            ]),
         .target(name: "DevelopmentRegistry", dependencies: ["Runtime", "WebServer"]),
         .target(
             name: "Admin",
@@ -65,7 +67,8 @@ let package = Package(
         .testTarget(
             name: "ControlPlaneTests",
             dependencies: [
-                "Balancing", "Configuration", "ControlPlane", "Discovery", "Model", "Proxy", "Runtime", "TestSupport",
+                "Balancing", "Codecs", "Configuration", "ControlPlane", "Discovery", "Model", "Proxy", "Runtime",
+                "TestSupport",
                 "WebServer",
             ]),
         .testTarget(

@@ -70,6 +70,8 @@ extension JSON {
             Member(name: "retries", value: retries(policy.retries)),
             Member(name: "circuit_breaker", value: circuitBreaker(policy.circuitBreaker)),
             Member(name: "rate_limit", value: rateLimit(policy.rateLimit)),
+            Member(name: "health_check", value: healthCheck(policy.healthCheck)),
+            Member(name: "outlier_detection", value: outlierDetection(policy.outlierDetection)),
         ]
     }
 
@@ -94,6 +96,26 @@ extension JSON {
             "attempts": .count(policy.attempts), "on": .texts(policy.causes),
             "methods": policy.methods.map { .texts($0) } ?? .null,
             "per_try_timeout": policy.perTryTimeout.map { .duration($0) } ?? .null, "budget": .count(policy.budget),
+        ])
+    }
+
+    private static func healthCheck(_ policy: HealthCheckPolicy) -> JSON {
+        guard let kind = policy.kind else { return "off" }
+        return .object([
+            "type": .text(kind.rawValue), "path": .optional(kind == .http ? policy.path : nil),
+            "interval": .duration(policy.interval), "timeout": .duration(policy.timeout),
+            "unhealthy": .count(policy.unhealthy), "healthy": .count(policy.healthy),
+        ])
+    }
+
+    private static func outlierDetection(_ policy: OutlierDetectionPolicy) -> JSON {
+        func number(_ value: Int?) -> JSON { value.map { .count($0) } ?? "off" }
+        if !policy.isOn { return "off" }
+        return .object([
+            "consecutive": number(policy.consecutive), "error_rate": number(policy.errorRate),
+            "requests": .count(policy.requests), "interval": .duration(policy.interval),
+            "ejection": .duration(policy.ejection), "max_ejected": .count(policy.maxEjected),
+            "latency": number(policy.latency),
         ])
     }
 

@@ -18,6 +18,7 @@ extension AdminServer {
         addRefusals(services.filter { $0.value.versions.contains { !$0.value.refusals.isEmpty } }, to: page)
         page.add { self.writeListeners(traffic, &$0) }
         addHosts(traffic, to: page)
+        addHealth(traffic, to: page)
         page.add { self.writeRegistries(&$0) }
         page.add { self.writeServices(&$0) }
         page.add { self.writeUpdates(traffic, &$0) }

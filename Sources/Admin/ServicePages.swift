@@ -67,7 +67,8 @@ extension AdminServer {
             page.begin(.array, named: "hosts")
             page.add(cluster.hosts) { layout, text, host in
                 let isAvailable = available.contains(host.address, cluster.identity)
-                layout.value(Self.host(host, traffic.host(key.kind, host.address), isAvailable), &text)
+                let status = self.control.status(of: host.address, cluster.identity, key)
+                layout.value(Self.host(host, traffic.host(key.kind, host.address), isAvailable, status), &text)
             }
             page.end()
             page.end()
@@ -92,12 +93,18 @@ extension AdminServer {
         ])
     }
 
-    private static func host(_ host: Host, _ counters: Traffic.Host, _ isAvailable: Bool) -> JSON {
-        .object([
+    private static func host(
+        _ host: Host, _ counters: Traffic.Host, _ isAvailable: Bool, _ status: HostStatus
+    ) -> JSON {
+        // Where a worker leaves the address alone, nothing is known but for how long.
+        let isLeft = status.state == .ok && counters.pauseMilliseconds > 0
+        return .object([
             "address": .text("\(host.address)"), "weight": .integer(Int64(host.weight)),
             "available": .bool(isAvailable),
             "active": .count(counters.active), "connections": .count(counters.connections),
-            "ejectedMilliseconds": .integer(counters.pauseMilliseconds),
+            "health": .text(isLeft ? HostStatus.State.ejected.rawValue : status.state.rawValue),
+            "why": .optional(isLeft ? "its connections have failed" : status.why),
+            "ejectedMilliseconds": .integer(max(counters.pauseMilliseconds, status.ejectedMilliseconds)),
             "draining": .bool(counters.isDraining),
             "requests": .unsigned(counters.requests), "failures": .unsigned(counters.failures),
         ])

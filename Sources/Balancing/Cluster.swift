@@ -9,6 +9,14 @@ public struct Member {
     public let weight: UInt32
     /// The version cluster it belongs to, also where this member stands in a union.
     public let home: Int32
+    /// The control plane has said that it gets no requests.
+    public let isOut: Bool
+    /// Where its answers are counted; nil: nobody wants to know.
+    public let tally: UnsafeMutablePointer<HostTally>?
+
+    /// Whether it may get a request now.
+    @inline(__always)
+    public func isUsable(now: Int64) -> Bool { !isOut && endpoint.pointee.isUsable(now: now) }
 }
 
 /// Hosts of one version, or of all versions of a group, in one worker. Picks in constant time.
@@ -71,10 +79,20 @@ public struct Cluster {
         return paths[member - members]
     }
 
+    /// The member with an address; they stand in the order of their addresses, but for unions.
+    func member(of address: SocketAddress) -> UnsafeMutablePointer<Member>? {
+        var (low, high) = (0, count)
+        while low < high {
+            let middle = (low + high) / 2
+            if members[middle].endpoint.pointee.address < address { low = middle + 1 } else { high = middle }
+        }
+        return low < count && members[low].endpoint.pointee.address == address ? members + low : nil
+    }
+
     /// Whether a request could go to some host now. Constant time unless hosts are out.
     @inline(__always)
     public func canServe(now: Int64) -> Bool {
-        for index in 0..<count where members[index].endpoint.pointee.isUsable(now: now) { return true }
+        for index in 0..<count where members[index].isUsable(now: now) { return true }
         return false
     }
 
@@ -103,8 +121,7 @@ struct Candidates {
 
     @inline(__always)
     func contain(_ member: UnsafeMutablePointer<Member>) -> Bool {
-        let endpoint = member.pointee.endpoint
-        return (regardless || endpoint.pointee.isUsable(now: now)) && !tried.contains(endpoint)
+        (regardless || member.pointee.isUsable(now: now)) && !tried.contains(member.pointee.endpoint)
     }
 }
 

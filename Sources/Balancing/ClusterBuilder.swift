@@ -1,3 +1,4 @@
+import Model
 import Runtime
 
 /// Makes the clusters of a snapshot for one worker, a part at a time: a service can have thousands of hosts, and requests
@@ -14,6 +15,10 @@ public final class ClusterBuilder {
     private var knownPath = (text: "", path: CallPath.interface)
     /// Its hosts that have been looked at.
     private var hostsDone = 0
+    /// How its hosts are watched.
+    private var outliers = OutlierDetectionPolicy()
+    /// Its labels, where they are.
+    private var place = (version: 0, group: 0, interfaceVersion: 0)
     /// Its tables.
     private var pickerBuilder: PickerBuilder?
     private var unionsDone = 0
@@ -28,17 +33,19 @@ public final class ClusterBuilder {
     ///
     /// - Parameters:
     ///   - labels: the service's table; gets what is new.
+    ///   - old: whose place they will take: what was counted of hosts goes on.
     ///   - endpoint: finds or makes a host's endpoint; each call is one reference, which `ClusterSet.releaseEndpoints`
     ///     gives back.
     /// - Returns: whether there is more to do.
     public func advance(
-        labels: inout LabelTable, endpoint: (SocketAddress) -> UnsafeMutablePointer<Endpoint>
+        labels: inout LabelTable, replacing old: borrowing ClusterSet,
+        endpoint: (SocketAddress) -> UnsafeMutablePointer<Endpoint>
     ) -> Bool {
         let clusters = snapshot.clusters
         if built.count < clusters.count {
             let cluster = clusters[built.count]
             if hostsDone < cluster.hosts.count {
-                takeHosts(cluster, &labels, endpoint)
+                takeHosts(cluster, &labels, old, endpoint)
             } else if let picker = preparePicker(members) {
                 add(cluster, picker, &labels)
             }
@@ -80,19 +87,49 @@ public final class ClusterBuilder {
     }
 
     private func takeHosts(
-        _ cluster: VersionCluster, _ labels: inout LabelTable,
+        _ cluster: VersionCluster, _ labels: inout LabelTable, _ old: borrowing ClusterSet,
         _ endpoint: (SocketAddress) -> UnsafeMutablePointer<Endpoint>
     ) {
         let end = min(cluster.hosts.count, hostsDone + Self.stepSize)
-        if hostsDone == 0 { members.reserveCapacity(cluster.hosts.count) }
+        if hostsDone == 0 {
+            members.reserveCapacity(cluster.hosts.count)
+            outliers = snapshot.policy.traffic(of: cluster.identity.version).outlierDetection
+            if outliers.isOn {
+                place.version = labels.intern(cluster.identity.version)
+                place.group = labels.intern(cluster.identity.group)
+                place.interfaceVersion = labels.intern(cluster.identity.interfaceVersion)
+            }
+        }
         for index in hostsDone..<end where cluster.hosts[index].weight > 0 {
             let host = cluster.hosts[index]
             if !cluster.paths.isEmpty { paths.append(path(cluster.paths[index], &labels)) }
             let endpoint = endpoint(host.address)
             endpoint.pointee.references += 1
-            members.append(Member(endpoint: endpoint, weight: host.weight, home: Int32(built.count)))
+            let tally = outliers.isOn ? tally(of: host, old) : nil
+            members.append(
+                Member(
+                    endpoint: endpoint, weight: host.weight, home: Int32(built.count), isOut: !host.state.isEmpty,
+                    tally: tally))
         }
         hostsDone = end
+    }
+
+    /// Where a host's answers are counted: where they were counted before, if it was there.
+    private func tally(of host: Host, _ old: borrowing ClusterSet) -> UnsafeMutablePointer<HostTally> {
+        let before = old.member(
+            of: host.address, version: place.version, group: place.group, interfaceVersion: place.interfaceVersion)
+        let tally = before?.pointee.tally ?? .allocate(capacity: 1)
+        if before?.pointee.tally == nil {
+            tally.initialize(
+                to: HostTally(
+                    address: host.address, version: Int32(place.version), group: Int32(place.group),
+                    interfaceVersion: Int32(place.interfaceVersion)))
+        } else if before?.pointee.isOut == true && host.state.isEmpty {
+            tally.pointee.reset()
+        }
+        tally.pointee.references += 1
+        tally.pointee.adopt(outliers)
+        return tally
     }
 
     private func path(_ path: ProviderPath, _ labels: inout LabelTable) -> CallPath {

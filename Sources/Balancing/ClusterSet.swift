@@ -28,6 +28,29 @@ public struct ClusterSet: ~Copyable {
         return nil
     }
 
+    /// A host in the version cluster with these labels, hosts being in the order of their addresses.
+    func member(
+        of address: SocketAddress, version: Int, group: Int, interfaceVersion: Int
+    ) -> UnsafeMutablePointer<Member>? {
+        for index in 0..<count {
+            let cluster = clusters + index
+            if Int(cluster.pointee.version) != version || Int(cluster.pointee.group) != group { continue }
+            if cluster.pointee.isUnion || Int(cluster.pointee.interfaceVersion) != interfaceVersion { continue }
+            return cluster.pointee.member(of: address)
+        }
+        return nil
+    }
+
+    /// Requests in flight that tallies of hosts count. Looks at every member.
+    public var tallied: Int {
+        var sum = 0
+        for index in 0..<count where !clusters[index].isUnion {
+            let cluster = clusters[index]
+            for place in 0..<cluster.count { sum += Int(cluster.members[place].tally?.pointee.active ?? 0) }
+        }
+        return sum
+    }
+
     /// Whether a host is listed with a group and an interface version, by their labels.
     public func has(_ group: Int, _ interfaceVersion: Int) -> Bool {
         for index in 0..<count where Int(clusters[index].group) == group && !clusters[index].isUnion {
@@ -55,6 +78,7 @@ public struct ClusterSet: ~Copyable {
             let end = min(members, released.members + left)
             for place in released.members..<end {
                 let endpoint = cluster.pointee.members[place].endpoint
+                cluster.pointee.members[place].tally?.release()
                 endpoint.pointee.references -= 1
                 if endpoint.pointee.references == 0 { unused(endpoint) }
             }

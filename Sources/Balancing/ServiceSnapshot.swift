@@ -51,6 +51,22 @@ public final class ServiceSnapshot: Sendable {
         return last.values.sorted { $0.address < $1.address }
     }
 
+    private init(_ other: ServiceSnapshot, clusters: [VersionCluster]) {
+        key = other.key
+        policy = other.policy
+        limits = other.limits
+        self.clusters = clusters
+    }
+
+    /// The same with hosts that get no requests.
+    public func marked(
+        _ state: (VersionCluster.Identity, SocketAddress) -> HostState
+    ) -> ServiceSnapshot {
+        ServiceSnapshot(
+            self,
+            clusters: clusters.map { cluster in cluster.marked { state(cluster.identity, $0) } })
+    }
+
     /// Whether a host has a path of its own.
     public var hasPaths: Bool { clusters.contains { !$0.paths.isEmpty } }
 
@@ -77,6 +93,8 @@ public struct Host: Hashable, Sendable {
     public let address: SocketAddress
     /// 100 is normal; 0 gets no requests.
     public let weight: UInt32
+    /// Why it gets no requests though it is listed.
+    public internal(set) var state: HostState = []
 }
 
 /// The path under which a Dubbo provider exports an interface.
@@ -112,9 +130,24 @@ public struct VersionCluster: Sendable {
         /// The version that requests ask for; empty for hosts without one.
         public let version: String
 
+        /// An identity.
+        public init(group: String = "", interfaceVersion: String = "", version: String) {
+            self.group = group
+            self.interfaceVersion = interfaceVersion
+            self.version = version
+        }
+
         /// By group, then interface version, then version.
         public static func < (left: Self, right: Self) -> Bool {
             (left.group, left.interfaceVersion, left.version) < (right.group, right.interfaceVersion, right.version)
+        }
+
+        /// How the cluster is shown: its version, with interface version and group where they say more: `gray@1.0.0/blue`.
+        public var name: String {
+            var name = version.isEmpty ? "unversioned" : version
+            if !interfaceVersion.isEmpty && interfaceVersion != version { name += "@" + interfaceVersion }
+            if !group.isEmpty { name += "/" + group }
+            return name
         }
 
         /// Dubbo and Bolt: hosts that requests that name no version may use: they carry no tag.
@@ -124,7 +157,7 @@ public struct VersionCluster: Sendable {
     /// Which hosts these are.
     public let identity: Identity
     /// The hosts, by address.
-    public let hosts: [Host]
+    public private(set) var hosts: [Host]
     /// The path of each host; empty where all have the interface.
     public let paths: [ProviderPath]
 
@@ -134,13 +167,15 @@ public struct VersionCluster: Sendable {
         self.paths = paths.isEmpty ? [] : hosts.map { paths[$0.address] ?? .interface }
     }
 
-    /// How the cluster is shown: its version, with interface version and group where they say more: `gray@1.0.0/blue`.
-    public var name: String {
-        var name = identity.version.isEmpty ? "unversioned" : identity.version
-        if !identity.interfaceVersion.isEmpty && identity.interfaceVersion != identity.version {
-            name += "@" + identity.interfaceVersion
+    fileprivate func marked(_ state: (SocketAddress) -> HostState) -> VersionCluster {
+        var cluster = self
+        for index in hosts.indices where hosts[index].weight > 0 {
+            let state = state(hosts[index].address)
+            if state != hosts[index].state { cluster.hosts[index].state = state }
         }
-        if !identity.group.isEmpty { name += "/" + identity.group }
-        return name
+        return cluster
     }
+
+    /// How the cluster is shown.
+    public var name: String { identity.name }
 }

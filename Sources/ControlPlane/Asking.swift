@@ -37,6 +37,19 @@ extension ControlPlane {
     /// What is known about each service that is watched and was told to the workers.
     public var snapshots: [ServiceKey: ServiceSnapshot] { publisher.snapshots }
 
+    /// How a host of a version is, as far as health checks and outlier detection know.
+    public func status(
+        of address: SocketAddress, _ identity: VersionCluster.Identity, _ key: ServiceKey
+    ) -> HostStatus {
+        health.status(key, identity, address, snapshots[key]?.policy)
+    }
+
+    /// Versions with health checks or outlier detection, in a fixed order.
+    public var watchedVersions: [VersionHealth] { health.versions(of: publisher.snapshots) }
+
+    /// Hosts that are checked, in a fixed order.
+    public var checkedHosts: [CheckedHost] { health.checkedHosts }
+
     /// Collects the counters of all workers; a worker that is slow is represented by its last report.
     public func collectTraffic(_ completion: @escaping (Traffic) -> Void) {
         collector.collect { completion(Traffic($0)) }
@@ -75,6 +88,7 @@ extension ControlPlane {
             var answer = explanation ?? Explanation()
             if explanation == nil { answer.steps = ["the worker has not answered in time"] }
             answer.steps = steps + answer.steps
+            if let self, let snapshot = snapshots[key] { answer.steps += health.steps(snapshot) }
             completion(ExplainAnswer(service: key, explanation: answer))
         }
     }

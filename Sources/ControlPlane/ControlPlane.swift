@@ -32,6 +32,7 @@ public final class ControlPlane {
     let dataPlane: DataPlane
     private let ownAddresses: OwnAddresses
     let publisher: SnapshotPublisher
+    let health: HostHealth
     let collector: ReportCollector
     let explainer: Explainer
     var drained: Set<Int> = []
@@ -60,7 +61,8 @@ public final class ControlPlane {
         let dataPlane = try DataPlane(
             settings: WorkerSettings(configuration, accessLog: accessLog),
             workers: configuration.workers ?? ProcessLimits.processors)
-        let publisher = SnapshotPublisher(plan: plan) { dataPlane.post($0) }
+        let health = HostHealth(loop: loop, logger: logger, serviceIdle: configuration.limits.serviceIdle)
+        let publisher = SnapshotPublisher(plan: plan, health: health) { dataPlane.post($0) }
         context = try DiscoveryContext(loop: loop, logger: logger)
         let saved: SavedPublications?
         do {
@@ -91,10 +93,14 @@ public final class ControlPlane {
         self.dataPlane = dataPlane
         self.ownAddresses = ownAddresses
         self.publisher = publisher
+        self.health = health
         self.reload = reload
         self.plan = plan
         collector = ReportCollector(loop: loop, workerCount: dataPlane.workerCount) { dataPlane.post(.report(id: $0)) }
         explainer = Explainer(loop: loop) { dataPlane.post(.explain(id: $0, $1), to: 0) }
+        health.rebuild = { [weak publisher] in publisher?.rebuild($0) }
+        health.ask = { dataPlane.post(.tally) }
+        health.checksHealth = { [weak self] in self?.plan.policy(for: $0).checksHealth(of: $0.kind) ?? false }
         publisher.onPublish = { [explainer] in explainer.becameKnown($0) }
         dataPlane.post(.routes(plan.routes))
         for listener in configuration.listeners {
@@ -138,6 +144,7 @@ public final class ControlPlane {
     private func scheduleTick() {
         ticker = loop.schedule(after: .seconds(1)) { [weak self] in
             self?.publisher.tick()
+            self?.health.tick()
             self?.giveBackMemory()
             self?.scheduleTick()
         }
@@ -155,8 +162,14 @@ public final class ControlPlane {
     private func handle(_ event: WorkerEvent) {
         switch event {
         case .wanted(let key): watch(key)
-        case .used(let keys): for key in keys { touch(key) }
+        case .used(let keys):
+            for key in keys {
+                touch(key)
+                health.use(key)
+            }
         case .report(let worker, let id, let report): collector.receive(report, from: worker, id: id)
+        case .failing(let key, let identity, let address): health.noteStreak(key, identity, address)
+        case .tallies(let tallies): health.note(tallies)
         case .explanation(let id, let explanation): explainer.receive(explanation, id: id)
         case .note(let note): logger.log(note)
         case .drained(let worker): workerDrained(worker)
@@ -226,6 +239,7 @@ public final class ControlPlane {
     public func stop() {
         loop.cancel(drainTimer)
         loop.cancel(ticker)
+        health.stop()
         loop.unwatch(dataPlane.events.descriptor)
         registrations.stop()
         directory.stop()

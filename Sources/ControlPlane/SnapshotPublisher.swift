@@ -11,15 +11,22 @@ final class SnapshotPublisher {
     var onPublish: (ServiceKey) -> Void = { _ in }
 
     private let post: (WorkerMessage) -> Void
+    private let health: HostHealth
     private var plan: ServicePlan
     private var instances: [ServiceKey: [Instance]] = [:]
     private var warmup = Warmup()
     /// What is counted for services that nothing is known of so far.
     private var announced: [ServiceKey: ServiceLimits] = [:]
 
-    init(plan: ServicePlan, post: @escaping (WorkerMessage) -> Void) {
+    init(plan: ServicePlan, health: HostHealth, post: @escaping (WorkerMessage) -> Void) {
         self.plan = plan
+        self.health = health
         self.post = post
+    }
+
+    /// What is known of the health of a service's hosts has changed.
+    func rebuild(_ key: ServiceKey) {
+        if let hosts = instances[key] { build(key, hosts) }
     }
 
     /// A service's hosts are these.
@@ -34,6 +41,7 @@ final class SnapshotPublisher {
         snapshots[key] = nil
         announced[key] = nil
         warmup.forget(key)
+        health.forget(key)
         post(.remove(key))
     }
 
@@ -61,18 +69,17 @@ final class SnapshotPublisher {
 
     /// Hosts that warm up have grown older.
     func tick() {
-        for key in warmup.due(now: Self.now) {
-            if let hosts = instances[key] { build(key, hosts) }
-        }
+        for key in warmup.due(now: Self.now) { rebuild(key) }
     }
 
     private static var now: Int64 { Clock.wallNanoseconds / 1_000_000 }
 
     private func build(_ key: ServiceKey, _ hosts: [Instance]) {
         let policy = plan.policy(for: key)
-        let snapshot = ServiceSnapshot(
-            key: key, policy: policy, instances: warmup.weigh(key, hosts, policy, now: Self.now),
-            versionKeys: plan.versionKeys, after: snapshots[key]?.limits ?? announced[key])
+        let snapshot = health.mark(
+            ServiceSnapshot(
+                key: key, policy: policy, instances: warmup.weigh(key, hosts, policy, now: Self.now),
+                versionKeys: plan.versionKeys, after: snapshots[key]?.limits ?? announced[key]))
         if let last = snapshots[key], last.hasSameContent(as: snapshot) { return }
         snapshots[key] = snapshot
         announced[key] = nil

@@ -56,6 +56,8 @@ public struct Traffic {
         public internal(set) var versions: [String?: Version] = [:]
         /// Further tries.
         public internal(set) var retries: [RetryCause: UInt64] = [:]
+        /// Requests that went to hosts that are to be left alone, for there was no other.
+        public internal(set) var regardless: UInt64 = 0
         /// All requests that have ended.
         public var requests: UInt64 { routes.values.reduce(0, &+) }
     }
@@ -105,6 +107,7 @@ extension Traffic.Service {
             routes[Traffic.Route(requested: route.requested, served: route.served), default: 0] &+= route.count
         }
         for version in report.versions { versions[version.version, default: Traffic.Version()].add(version) }
+        regardless &+= report.regardless
         for (cause, count) in report.retries { retries[cause, default: 0] &+= count }
     }
 }

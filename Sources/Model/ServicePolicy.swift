@@ -68,6 +68,19 @@ public struct ServicePolicy: Equatable, Sendable {
     /// What holds for requests that one of these versions serves. Each is complete: what the version does not say is the service's.
     public var versions: [String: TrafficPolicy] = [:]
 
+    /// What holds for requests that a version serves, and for its hosts.
+    public func traffic(of version: String) -> TrafficPolicy { versions[version] ?? traffic }
+
+    /// Whether hosts of some version are checked.
+    public func checksHealth(of kind: ServiceKey.Kind) -> Bool {
+        traffic.healthCheck.suits(kind) || versions.values.contains { $0.healthCheck.suits(kind) }
+    }
+
+    /// Whether some version has outlier detection.
+    public var detectsOutliers: Bool {
+        traffic.outlierDetection.isOn || versions.values.contains { $0.outlierDetection.isOn }
+    }
+
     /// The defaults.
     public init() {}
 }

@@ -12,6 +12,10 @@ public struct TrafficPolicy: Equatable, Sendable {
     public var hasOwnBreaker = false
     /// A version's: its requests count for themselves in the rate limit, not together with those of its service.
     public var hasOwnRate = false
+    /// When its hosts are ejected for what they answer.
+    public var outlierDetection = OutlierDetectionPolicy()
+    /// How its hosts are asked whether they serve.
+    public var healthCheck = HealthCheckPolicy()
 
     /// The defaults.
     public init() {}

@@ -11,6 +11,9 @@ final class ClusterFixture {
     var random: FastRandom
     private let balancer: BalancerKind
     private let dubbo: Bool
+    var policy = ServicePolicy()
+    /// Why hosts get no requests.
+    var state: (VersionCluster.Identity, SocketAddress) -> HostState = { _, _ in [] }
 
     init(_ instances: [Instance], balancer: BalancerKind = .leastRequest, dubbo: Bool = false, seed: UInt64 = 7) {
         self.balancer = balancer
@@ -25,13 +28,18 @@ final class ClusterFixture {
 
     /// Puts other hosts in the place of those that there are.
     func rebuild(_ instances: [Instance]) {
-        var policy = ServicePolicy()
         policy.balancer = balancer
         let key = ServiceKey(kind: dubbo ? .dubbo : .http, name: "shop")
         let builder = ClusterBuilder(
-            ServiceSnapshot(key: key, policy: policy, instances: instances, versionKeys: ["dubbo.tag", "version"]))
-        while builder.advance(labels: &labels.pointee, endpoint: { endpoint($0, key.kind) }) {}
-        clusters.pointee = builder.finish(replacing: clusters.pointee, random: &random)
+            ServiceSnapshot(key: key, policy: policy, instances: instances, versionKeys: ["dubbo.tag", "version"])
+                .marked(state))
+        while builder.advance(
+            labels: &labels.pointee, replacing: clusters.pointee, endpoint: { endpoint($0, key.kind) })
+        {}
+        var old = builder.finish(replacing: clusters.pointee, random: &random)
+        swap(&clusters.pointee, &old)
+        // The endpoints are the fixture's own.
+        while old.releaseEndpoints(atMost: 100, unused: { _ in }) {}
     }
 
     private func endpoint(_ address: SocketAddress, _ kind: ServiceKey.Kind) -> UnsafeMutablePointer<Endpoint> {
@@ -47,6 +55,7 @@ final class ClusterFixture {
     }
 
     deinit {
+        while clusters.pointee.releaseEndpoints(atMost: 100, unused: { _ in }) {}
         clusters.deinitialize(count: 1)
         clusters.deallocate()
         labels.deinitialize(count: 1)

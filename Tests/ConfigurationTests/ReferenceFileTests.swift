@@ -68,7 +68,13 @@ import Testing
         service.policy.traffic.retries.methods = ["GET", "HEAD", "find*"]
         service.policy.traffic.retries.perTryTimeout = .seconds(1)
         service.policy.traffic.retries.budget = 10
+        service.policy.traffic.healthCheck.kind = .http
+        service.policy.traffic.healthCheck.path = "/health"
+        service.policy.traffic.outlierDetection.isOn = true
+        service.policy.traffic.outlierDetection.latency = 3
         expected.defaultPolicy.traffic.retries = service.policy.traffic.retries
+        expected.defaultPolicy.traffic.healthCheck = service.policy.traffic.healthCheck
+        expected.defaultPolicy.traffic.outlierDetection = service.policy.traffic.outlierDetection
         service.policy.traffic.retries.onReset = true
         service.policy.traffic.retries.statuses = [502, 503, 504]
         service.policy.traffic.circuitBreaker.requests = 1024

@@ -12,7 +12,11 @@ final class SnapshotPublisherTests {
     private let key = ServiceKey(kind: .http, name: "a")
     private let host = Instance(address: SocketAddress(ipv4: 0x7f00_0001, port: 1), metadata: ["version": "1"])
     private var posted: [String] = []
-    private lazy var publisher = SnapshotPublisher(plan: ServicePlan(Configuration())) { [unowned self] message in
+    private lazy var health = HostHealth(
+        loop: try! EventLoop(), logger: Logger { _ in }, serviceIdle: .seconds(600))
+    private lazy var publisher = SnapshotPublisher(
+        plan: ServicePlan(Configuration()), health: health
+    ) { [unowned self] message in
         switch message {
         case .update(let snapshot):
             self.posted.append("update \(snapshot.key.name) \(snapshot.clusters.map(\.name).joined(separator: ","))")

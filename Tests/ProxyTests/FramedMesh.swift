@@ -76,6 +76,12 @@ final class FramedMesh<Frame: PeerFrame> {
         try waitUntil(within: .seconds(10)) { condition(try report()) }
     }
 
+    /// What the worker has told so far.
+    var allEvents: [WorkerEvent] {
+        takeEvents()
+        return events
+    }
+
     private func takeEvents() { events += plane.events.take() }
 }
 

@@ -30,17 +30,17 @@ struct ClientCommands {
         }
         if options.json { return output(text) }
         var table = TextTable(
-            ["SERVICE", "PROTOCOL", "CLUSTER", "HOST", "WEIGHT", "STATE", "ACTIVE", "REQUESTS", "FAILURES"],
+            ["SERVICE", "PROTOCOL", "CLUSTER", "HOST", "WEIGHT", "STATE", "ACTIVE", "REQUESTS", "FAILURES", "WHY"],
             numbers: [4, 6, 7, 8])
         for service in answer.services {
             if service.clusters.isEmpty {
-                table.add([service.service, service.protocol, "", "", "", "no hosts", "", "", ""])
+                table.add([service.service, service.protocol, "", "", "", "no hosts", "", "", "", ""])
             }
             for cluster in service.clusters {
                 for host in cluster.hosts {
                     table.add([
                         service.service, service.protocol, cluster.name, host.address, "\(host.weight)", host.state,
-                        "\(host.active)", "\(host.requests)", "\(host.failures)",
+                        "\(host.active)", "\(host.requests)", "\(host.failures)", host.why ?? "",
                     ])
                 }
             }
@@ -159,6 +159,8 @@ private struct ClustersAnswer: Decodable {
         let address: String
         let weight: Int
         let available: Bool
+        let health: String
+        let why: String?
         let active: Int
         let ejectedMilliseconds: Int64
         let draining: Bool
@@ -167,7 +169,9 @@ private struct ClustersAnswer: Decodable {
 
         var state: String {
             if !available { return "unavailable" }
-            if ejectedMilliseconds > 0 { return "ejected" }
+            if health != "ok" {
+                return ejectedMilliseconds > 0 ? "\(health) \((ejectedMilliseconds + 999) / 1000)s" : health
+            }
             return draining ? "draining" : weight == 0 ? "weight 0" : "ok"
         }
     }

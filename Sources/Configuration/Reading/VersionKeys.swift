@@ -7,6 +7,13 @@ extension ConfigurationKeys {
         [
             SettingKey("timeout", \.policy.timeout, duration(.milliseconds(1) ... .seconds(86_400))),
             SettingKey("retries", each: ".", keys: retries, read: readRetries),
+            SettingKey("health_check", each: ".", keys: healthCheck) { node, path, reader, draft in
+                draft.healthCheckLine = node.line
+                readHealthCheck(node, path, reader, &draft.policy.healthCheck)
+            },
+            SettingKey("outlier_detection", each: ".", keys: outlierDetection) { node, path, reader, draft in
+                readOutlierDetection(node, path, reader, &draft.policy.outlierDetection)
+            },
         ] + trafficLimits
     }
 
@@ -84,5 +91,6 @@ extension TrafficDraft {
     fileprivate func check(_ reader: SettingsReader, isHTTP: Bool, of users: [TrafficPolicy]) {
         checkRetries(reader, isHTTP: isHTTP, of: users.map(\.retries))
         checkLimits(reader, of: users)
+        checkHealthCheck(reader, isHTTP: isHTTP)
     }
 }

@@ -19,7 +19,6 @@ final class ApplicationWatch {
     private(set) var problem: String?
 
     private let loop: EventLoop
-    private let http: HTTPClient
     private let logger: Logger
     private var probe: HealthProbe?
     private var timer: EventLoop.Timer?
@@ -27,10 +26,9 @@ final class ApplicationWatch {
     /// An application that is not listed is checked at least that often: it wants to be.
     private static let eager = Duration.seconds(1)
 
-    init(_ key: Key, startsUp: Bool, loop: EventLoop, http: HTTPClient, logger: Logger) {
+    init(_ key: Key, startsUp: Bool, loop: EventLoop, logger: Logger) {
         self.key = key
         self.loop = loop
-        self.http = http
         self.logger = logger
         gate = HealthGate(key.settings, startsUp: startsUp)
         timer = loop.schedule(after: .zero) { [weak self] in self?.check() }
@@ -43,7 +41,7 @@ final class ApplicationWatch {
     }
 
     private func check() {
-        probe = HealthProbe(key.target, loop: loop, http: http) { [weak self] reason in self?.take(reason) }
+        probe = HealthProbe(key.target, loop: loop) { [weak self] reason in self?.take(reason) }
     }
 
     private func take(_ reason: String?) {

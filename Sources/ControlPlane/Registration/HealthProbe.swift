@@ -1,4 +1,3 @@
-import Discovery
 import Runtime
 
 /// What is asked, and how, to find out whether an application serves.
@@ -37,33 +36,35 @@ struct HealthTarget: Hashable, CustomStringConvertible {
     }
 }
 
-/// One check of an application.
+/// One check of an application: of one address after the other, until one takes connections.
 final class HealthProbe {
     private let target: HealthTarget
     private let loop: EventLoop
-    private let http: HTTPClient
     private var completion: ((String?) -> Void)?
-    private var descriptor: Int32 = -1
-    private var timer: EventLoop.Timer?
-    private var call: HTTPClient.Call?
+    private var check: HostCheck?
     private var firstReason: String?
     private var addresses: [SocketAddress]
     private var hasOwnAddresses = false
+    private var timer: EventLoop.Timer?
 
     /// Begins to ask. `completion` is called once, with nil or why it does not serve, unless the probe is cancelled.
-    init(_ target: HealthTarget, loop: EventLoop, http: HTTPClient, completion: @escaping (String?) -> Void) {
+    init(_ target: HealthTarget, loop: EventLoop, completion: @escaping (String?) -> Void) {
         self.target = target
         self.loop = loop
-        self.http = http
         self.completion = completion
         addresses = target.addresses
-        ask(0)
+        // Never from within `init`.
+        if addresses.isEmpty {
+            timer = loop.schedule(after: .zero) { [weak self] in self?.ask(0) }
+        } else {
+            ask(0)
+        }
     }
 
     func cancel() {
         completion = nil
-        release()
-        if let call { http.cancel(call) }
+        loop.cancel(timer)
+        check?.cancel()
     }
 
     private func ask(_ index: Int) {
@@ -73,72 +74,23 @@ final class HealthProbe {
             addresses += target.ownAddresses
         }
         guard index < addresses.count else { return finish(firstReason ?? "there is no address to ask") }
-        if let path = target.path { get(path, index) } else { connect(index) }
-    }
-
-    /// What the first address says is what an operator wants to know.
-    private func next(after index: Int, _ reason: String) {
-        firstReason = firstReason ?? reason
-        ask(index + 1)
+        let question = target.path.map { CheckQuestion.http(path: $0) } ?? .tcp
+        check = HostCheck(question, at: addresses[index], timeout: target.timeout, loop: loop) { [weak self] outcome in
+            guard let self else { return }
+            switch outcome {
+            case .good: finish(nil)
+            case .failed(let reason): finish(reason)
+            case .unreachable(let reason), .exhausted(let reason):
+                // What the first address says is what an operator wants to know.
+                firstReason = firstReason ?? reason
+                ask(index + 1)
+            }
+        }
     }
 
     private func finish(_ reason: String?) {
         let completion = completion
         self.completion = nil
         completion?(reason)
-    }
-
-    // MARK: Connecting
-
-    private func connect(_ index: Int) {
-        do {
-            descriptor = try Socket.connect(to: addresses[index])
-        } catch {
-            // Never from within `init`.
-            loop.schedule(after: .zero) { [weak self] in self?.next(after: index, "\(error)") }
-            return
-        }
-        loop.watch(descriptor, .writable) { [weak self] _ in self?.connected(index) }
-        timer = loop.schedule(after: target.timeout) { [weak self] in
-            guard let self else { return }
-            release()
-            next(after: index, "\(addresses[index]) has not taken a connection in time")
-        }
-    }
-
-    private func connected(_ index: Int) {
-        let error = Socket.connectError(descriptor)
-        release()
-        if error == 0 { return finish(nil) }
-        next(after: index, "\(SystemError("connect to \(addresses[index])", code: error))")
-    }
-
-    private func release() {
-        loop.cancel(timer)
-        timer = nil
-        guard descriptor >= 0 else { return }
-        loop.unwatch(descriptor)
-        Socket.close(descriptor)
-        descriptor = -1
-    }
-
-    // MARK: HTTP
-
-    private func get(_ path: String, _ index: Int) {
-        let address = addresses[index]
-        let request = HTTPRequest(
-            "GET", "http://\(address)\(path)", headers: [("User-Agent", "greymesh")], connectTimeout: target.timeout,
-            timeout: target.timeout, maximumBody: 1 << 20)
-        call = http.send(request) { [weak self] result in
-            guard let self else { return }
-            call = nil
-            switch result {
-            case .success(let answer) where 200..<400 ~= answer.status: finish(nil)
-            case .success(let answer): finish("http://\(address)\(path) answers \(answer.status)")
-            case .failure(.notConnected(let reason)):
-                next(after: index, "cannot connect to \(address): \(reason)")
-            case .failure(let error): finish("http://\(address)\(path): \(error)")
-            }
-        }
     }
 }

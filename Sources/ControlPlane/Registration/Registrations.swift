@@ -17,7 +17,6 @@ public final class Registrations {
     private let urls: [String]
     private let patience: Duration
     private let loop: EventLoop
-    private let http: HTTPClient
     let logger: Logger
     private let finder: AddressFinder
     private var timer: EventLoop.Timer?
@@ -73,7 +72,6 @@ public final class Registrations {
         self.configuration = configuration
         self.listeners = listeners
         loop = context.loop
-        http = context.http
         logger = context.logger
         finder = AddressFinder(resolver: context.resolver)
         urls = registries.map(\.url)
@@ -168,7 +166,7 @@ public final class Registrations {
         // One of the entries of an application that is listed is enough.
         let up = Set(plans.filter { former.contains($0.key) }.compactMap(\.watch))
         for key in kept where watches[key] == nil {
-            let watch = ApplicationWatch(key, startsUp: up.contains(key), loop: loop, http: http, logger: logger)
+            let watch = ApplicationWatch(key, startsUp: up.contains(key), loop: loop, logger: logger)
             watch.onChange = { [weak self] in self?.settle() }
             watches[key] = watch
         }

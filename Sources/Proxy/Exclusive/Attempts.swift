@@ -54,12 +54,12 @@ extension Worker {
             upstream = try connection(to: endpoint, for: downstream, of: choice.origin)
         } catch {
             switch error {
-            case .failed(let error): notConnected(downstream, endpoint, error.code)
+            case .failed(let error): notConnected(downstream, choice.member, service, error.code)
             case .limited(let reason): return refuse(downstream, service, Refusal(reason: reason), cause)
             }
             return true
         }
-        begin(downstream, service, upstream)
+        begin(downstream, service, upstream, choice.member)
         return true
     }
 
@@ -89,8 +89,9 @@ extension Worker {
     @inline(__always)
     private mutating func begin(
         _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ service: UnsafeMutablePointer<Service>,
-        _ upstream: UnsafeMutablePointer<ExclusiveUpstream>
+        _ upstream: UnsafeMutablePointer<ExclusiveUpstream>, _ member: UnsafeMutablePointer<Member>
     ) {
+        beginTally(&downstream.pointee.exchange.state, member)
         upstream.pointee.endpoint.pointee.take(now: now, timeout: settings.limits.connectTimeout)
         downstream.pointee.exchange.upstream = upstream
         upstream.pointee.downstream = downstream
@@ -124,11 +125,13 @@ extension Worker {
     /// The connection could not even be begun.
     @inline(never)
     private mutating func notConnected(
-        _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ endpoint: UnsafeMutablePointer<Endpoint>,
-        _ error: Int32
+        _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ member: UnsafeMutablePointer<Member>,
+        _ service: UnsafeMutablePointer<Service>, _ error: Int32
     ) {
         let outcome = Outcome(error: error)
+        let endpoint = member.pointee.endpoint
         blame(outcome, endpoint, Self.connectReason(error))
+        if outcome.isOfHost { tallyFailure(of: member, service) }
         downstream.pointee.exchange.state.tried.insert(endpoint)
         retry(downstream, after: Self.event(of: outcome), nil)
     }
@@ -149,6 +152,7 @@ extension Worker {
         _ event: RequestEvent, _ outcome: Outcome, _ reason: String, text: StaticString? = nil
     ) {
         let endpoint = upstream.pointee.endpoint
+        if case .stale = event {} else if outcome.isOfHost { tallyFailure(downstream.pointee.exchange.state) }
         detach(upstream, from: downstream)
         // Before the connection is closed: the last one may free the endpoint.
         if case .stale = event {
@@ -217,20 +221,21 @@ extension Worker {
             return false
         }
         service.pointee.furtherTries.begin(cause, of: &downstream.pointee.exchange.state)
+        if case .slow = event { tallyFailure(downstream.pointee.exchange.state) }
         detach(upstream, from: downstream)
-        if next.pointee.phase != .connecting { downstream.pointee.exchange.limits.endPending() }
+        if next.upstream.pointee.phase != .connecting { downstream.pointee.exchange.limits.endPending() }
         // Before the connection is closed: the last one may free the endpoint.
         if case .slow = event { noteTimeout(upstream.pointee.endpoint, since: state.givenAt) }
         if mayKeep { putBack(upstream) } else { close(upstream) }
         downstream.pointee.exchange.request.rewind()
-        begin(downstream, service, next)
+        begin(downstream, service, next.upstream, next.member)
         return true
     }
 
     /// A connection to a host that was not tried, made or begun.
     private mutating func otherConnection(
         _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ service: UnsafeMutablePointer<Service>
-    ) -> UnsafeMutablePointer<ExclusiveUpstream>? {
+    ) -> (upstream: UnsafeMutablePointer<ExclusiveUpstream>, member: UnsafeMutablePointer<Member>)? {
         let attempts = service.pointee.traffic.find(downstream.pointee.exchange.state.served).pointee.retries.attempts
         while downstream.pointee.exchange.state.tried.count <= attempts {
             guard
@@ -247,10 +252,13 @@ extension Worker {
                 return nil
             }
             do throws(NoConnection) {
-                return try connection(to: endpoint, for: downstream, of: choice.origin)
+                return (try connection(to: endpoint, for: downstream, of: choice.origin), choice.member)
             } catch {
                 switch error {
-                case .failed(let error): blame(Outcome(error: error.code), endpoint, Self.connectReason(error.code))
+                case .failed(let error):
+                    let outcome = Outcome(error: error.code)
+                    blame(outcome, endpoint, Self.connectReason(error.code))
+                    if outcome.isOfHost { tallyFailure(of: choice.member, service) }
                 case .limited(let reason):
                     service.pointee.metrics.countRefusal(downstream.pointee.exchange.state.served, reason)
                     return nil

@@ -29,6 +29,11 @@ extension Worker {
         upstream.pointee.scan = HTTP1.ScanState()
         noteSuccess(upstream.pointee.endpoint)
         if head.isInterim { return passInterim(downstream, head, bytes) }
+        if let tally = downstream.pointee.exchange.state.tally, let service = downstream.pointee.exchange.state.service
+        {
+            let since = downstream.pointee.exchange.headAt
+            tallyAnswer(tally, of: service, status: Int32(head.status), since: since)
+        }
         if head.status >= 500 && asksAnother(upstream, downstream, head, bodyCount: count - Int(head.length)) {
             return count
         }

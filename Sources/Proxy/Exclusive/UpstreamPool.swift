@@ -152,6 +152,7 @@ extension Worker {
     ) {
         upstream.pointee.downstream = nil
         downstream.pointee.exchange.upstream = nil
+        endTally(&downstream.pointee.exchange.state)
         upstream.pointee.endpoint.pointee.active -= 1
     }
 

@@ -13,6 +13,9 @@ enum Outcome {
     /// The downstream went, or did not send or take what it should.
     case downstream
 
+    /// A host that serves well would not have caused it.
+    var isOfHost: Bool { self == .host || self == .network }
+
     /// Whose failure a system call's error on a connection to a host is.
     init(error: Int32) {
         switch error {

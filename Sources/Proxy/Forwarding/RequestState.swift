@@ -13,6 +13,8 @@ struct RequestState {
     var isRepeated = false
     /// Label of the version that serves, for counters; `ServiceMetrics.nobody` before one is chosen.
     var served = ServiceMetrics.nobody
+    /// Where what becomes of the present try is counted; nil: nowhere.
+    var tally: UnsafeMutablePointer<HostTally>?
     /// When it came, in monotonic nanoseconds.
     var started: Int64 = 0
     /// When the host that it is with could begin with it: for HTTP with the last part of its body.

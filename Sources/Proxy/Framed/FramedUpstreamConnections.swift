@@ -13,9 +13,12 @@ extension Worker {
     /// The host's connection, a new one when there is none. Nil: connecting failed at once, or the host takes nothing.
     @inline(__always)
     mutating func upstream<Codec: FramedCodec & ~Copyable>(
-        _ framed: Framed<Codec>, of endpoint: UnsafeMutablePointer<Endpoint>, lane: UInt8
+        _ framed: Framed<Codec>, of member: UnsafeMutablePointer<Member>, _ service: UnsafeMutablePointer<Service>,
+        lane: UInt8
     ) -> UnsafeMutablePointer<FramedUpstream>? {
-        guard let upstream = pooled(endpoint, lane) else { return connect(framed, endpoint, lane) }
+        guard let upstream = pooled(member.pointee.endpoint, lane) else {
+            return connect(framed, member, service, lane)
+        }
         let waiting = upstream.pointee.connection.link.outbound.count
         return waiting > FramedBounds.smallBacklog && isOverfull(framed, waiting) ? nil : upstream
     }
@@ -25,25 +28,25 @@ extension Worker {
     /// - Parameter limit: why there is none, where a limit is.
     @inline(never)
     mutating func upstream<Codec: FramedCodec & ~Copyable>(
-        _ framed: Framed<Codec>, of endpoint: UnsafeMutablePointer<Endpoint>,
+        _ framed: Framed<Codec>, of member: UnsafeMutablePointer<Member>, _ service: UnsafeMutablePointer<Service>,
         for request: UnsafeMutablePointer<FramedRequest>, _ rules: UnsafePointer<TrafficRules>,
         _ limit: inout LimitReason?
     ) -> UnsafeMutablePointer<FramedUpstream>? {
         let lane = request.pointee.form.lane
-        let pooled = pooled(endpoint, lane)
+        let pooled = pooled(member.pointee.endpoint, lane)
         if let pooled, pooled.pointee.phase != .connecting {
             request.pointee.limits.endPending()
         } else if !request.pointee.limits.beginPending(rules) {
             limit = .pending
             return nil
         }
-        if pooled != nil { return upstream(framed, of: endpoint, lane: lane) }
+        if pooled != nil { return upstream(framed, of: member, service, lane: lane) }
         guard let counts = request.pointee.limits.place?.takeUnretainedValue() else { return nil }
         guard counts.connections.enter(most: rules.pointee.mostConnections) else {
             limit = .connections
             return nil
         }
-        guard let upstream = connect(framed, endpoint, lane) else {
+        guard let upstream = connect(framed, member, service, lane) else {
             counts.connections.leave()
             return nil
         }
@@ -59,12 +62,14 @@ extension Worker {
     }
 
     private mutating func connect<Codec: FramedCodec & ~Copyable>(
-        _ framed: Framed<Codec>, _ endpoint: UnsafeMutablePointer<Endpoint>, _ lane: UInt8
+        _ framed: Framed<Codec>, _ member: UnsafeMutablePointer<Member>, _ service: UnsafeMutablePointer<Service>,
+        _ lane: UInt8
     ) -> UnsafeMutablePointer<FramedUpstream>? {
+        let endpoint = member.pointee.endpoint
         let address = endpoint.pointee.address
         let descriptor = system.connect(to: address)
         if descriptor < 0 {
-            notConnected(framed, endpoint, SystemError("connect to \(address)", code: -descriptor))
+            notConnected(framed, member, service, SystemError("connect to \(address)", code: -descriptor))
             return nil
         }
         let upstream = framed.pointee.upstreams.take(
@@ -73,7 +78,7 @@ extension Worker {
         if error != 0 {
             close(upstream.link)
             framed.pointee.upstreams.put(upstream)
-            notConnected(framed, endpoint, SystemError("watch the connection to \(address)", code: error))
+            notConnected(framed, member, service, SystemError("watch the connection to \(address)", code: error))
             return nil
         }
         endpoint.pointee.connections += 1
@@ -85,11 +90,13 @@ extension Worker {
 
     /// The connection could not even be begun.
     private mutating func notConnected<Codec: FramedCodec & ~Copyable>(
-        _ framed: Framed<Codec>, _ endpoint: UnsafeMutablePointer<Endpoint>, _ error: SystemError
+        _ framed: Framed<Codec>, _ member: UnsafeMutablePointer<Member>, _ service: UnsafeMutablePointer<Service>,
+        _ error: SystemError
     ) {
         let outcome = Outcome(error: error.code)
         if outcome == .ours { framed.pointee.exhaustion = error.code }
-        blame(outcome, endpoint, error.description)
+        blame(outcome, member.pointee.endpoint, error.description)
+        if outcome.isOfHost { tallyFailure(of: member, service) }
     }
 
     mutating func finishConnect<Codec: FramedCodec & ~Copyable>(
@@ -219,6 +226,7 @@ extension Worker {
         upstream.pointee.phase = .broken
         leavePool(upstream)
         while let request = upstream.pointee.oneWayRequests.first ?? upstream.pointee.requests.first {
+            if outcome.isOfHost && !wasUnused { tallyFailure(request.pointee.state) }
             takeBack(framed, request, upstream, reason, mayReturn: wasUnused)
         }
         close(framed, upstream)

@@ -46,6 +46,7 @@ extension Worker {
             upstream.pointee.oneWayRequests.remove(request)
         }
         request.pointee.upstream = nil
+        endTally(&request.pointee.state)
         upstream.pointee.endpoint.pointee.active -= 1
         if upstream.pointee.requests.first == nil { closeIfDone(framed, upstream) }
     }
@@ -140,6 +141,7 @@ extension Worker {
             let host = upstream.pointee.endpoint.pointee.address
             text = "greymesh: \(host) did not answer within \(milliseconds(request)) ms"
             noteTimeout(framed, upstream, since: request.pointee.state.givenAt)
+            if upstream.pointee.isOpen { tallyFailure(request.pointee.state) }
             expireUnsent(request, upstream)
         }
         guard case .answer(let answer) = verdict(on: event, of: request.pointee.state) else { return }

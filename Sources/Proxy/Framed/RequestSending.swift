@@ -70,8 +70,8 @@ extension Worker {
         var limit: LimitReason?
         let upstream =
             request.pointee.limits.place == nil
-            ? upstream(framed, of: endpoint, lane: request.pointee.form.lane)
-            : upstream(framed, of: endpoint, for: request, rules, &limit)
+            ? upstream(framed, of: choice.member, service, lane: request.pointee.form.lane)
+            : upstream(framed, of: choice.member, service, for: request, rules, &limit)
         guard let upstream else {
             if let limit { return refuse(framed, request, choice, Refusal(reason: limit), cause) }
             request.pointee.state.tried.insert(endpoint)
@@ -80,8 +80,10 @@ extension Worker {
         if let cause {
             service.pointee.furtherTries.begin(cause, of: &request.pointee.state)
             // Only now, when there is another one, it leaves the host that it is with.
+            if cause == .timeout { tallyFailure(request.pointee.state) }
             leaveUpstream(framed, request)
         }
+        beginTally(&request.pointee.state, choice.member)
         request.pointee.state.givenAt = now
         endpoint.pointee.take(now: now, timeout: settings.limits.connectTimeout)
         request.pointee.state.served = choice.cluster.pointee.version

@@ -54,6 +54,8 @@ public struct ServiceReport: Sendable {
     public let versions: [Version]
     /// Further tries by cause; causes without any are left out.
     public let retries: [(cause: RetryCause, count: UInt64)]
+    /// Requests that went to hosts that are to be left alone, for there was no other.
+    public let regardless: UInt64
 
     /// Upper bounds of the duration buckets but the last, in seconds.
     public static let bucketBounds: [Double] = (0..<15).map { 0.0005 * Double(1 << $0) }

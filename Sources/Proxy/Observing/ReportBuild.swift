@@ -36,7 +36,8 @@ extension Worker {
             for service in build.services[build.servicesDone..<end] where service.pointee.metrics.routeCount > 0 {
                 build.report.services.append(
                     Self.makeReport(
-                        service.pointee.key, service.pointee.metrics, retries: service.pointee.furtherTries.byCause
+                        service.pointee.key, service.pointee.metrics, retries: service.pointee.furtherTries.byCause,
+                        regardless: service.pointee.regardless
                     ) {
                         service.pointee.labels.contains($0) ? service.pointee.labels[$0].text : nil
                     })
@@ -90,7 +91,8 @@ extension Worker {
     }
 
     private static func makeReport(
-        _ key: ServiceKey, _ metrics: borrowing ServiceMetrics, retries: [UInt64] = [], text: (Int) -> String?
+        _ key: ServiceKey, _ metrics: borrowing ServiceMetrics, retries: [UInt64] = [], regardless: UInt64 = 0,
+        text: (Int) -> String?
     ) -> ServiceReport {
         func label(_ number: Int32) -> String? {
             if number == ServiceMetrics.nobody { return nil }
@@ -115,6 +117,7 @@ extension Worker {
         }
         let causes = zip(RetryCause.allCases, retries).filter { $0.1 > 0 }
         return ServiceReport(
-            key: key, routes: routes, versions: versions, retries: causes.map { (cause: $0.0, count: $0.1) })
+            key: key, routes: routes, versions: versions, retries: causes.map { (cause: $0.0, count: $0.1) },
+            regardless: regardless)
     }
 }

@@ -131,6 +131,7 @@ extension Worker {
         guard let picked = view.pick(decision.target, random: &random, tried: tried, isUsable: isUsable) else {
             return nil
         }
+        if !picked.member.pointee.isUsable(now: now) { service.pointee.regardless &+= 1 }
         return choice(picked.member, of: picked.cluster, service)
     }
 
@@ -151,6 +152,7 @@ extension Worker {
         guard let cluster = view.cluster(for: target),
             let member = cluster.pointee.pick(random: &random, now: now, tried: tried)
         else { return nil }
+        service.pointee.regardless &+= 1
         return choice(member, of: cluster, service)
     }
 }

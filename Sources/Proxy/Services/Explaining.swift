@@ -195,7 +195,7 @@ extension Worker {
         for index in 0..<cluster.pointee.count {
             let member = cluster.pointee.members + index
             let endpoint = member.pointee.endpoint
-            if !endpoint.pointee.isUsable(now: now) && !isUnusable { continue }
+            if !member.pointee.isUsable(now: now) && !isUnusable { continue }
             let address = endpoint.pointee.address.description
             explanation.hosts.append(address)
             let path = cluster.pointee.path(of: member).label
@@ -220,7 +220,7 @@ extension Worker {
         case .split: return "fallback to another version of the split"
         case .own: return "fallback to untagged hosts of the call's own interface version"
         case .any: return "fallback to any usable host"
-        case .unusable: return "all hosts are being left alone after failures: one is tried all the same"
+        case .unusable: return "all hosts are out or being left alone after failures: one is tried all the same"
         case .none:
             return service.pointee.rules.isStrict
                 ? "mode strict: the request is refused" : "no fallback has a host either: the request is refused"

@@ -52,6 +52,10 @@ struct Service: ~Copyable {
     /// What requests in flight may have counted in that no rule refers to any more.
     private var formerCounts: [BreakerCounts] = []
     var furtherTries = FurtherTries()
+    /// Some version has outlier detection.
+    var isWatched = false
+    /// Requests that went to a host that is to be left alone, for there was no other.
+    var regardless: UInt64 = 0
     var metrics = ServiceMetrics()
     var waiting = Waiting()
 
@@ -78,6 +82,7 @@ struct Service: ~Copyable {
         keepCounts(for: limits)
         let versions = Dictionary(uniqueKeysWithValues: policy.versions.keys.map { ($0, labels.intern($0)) })
         traffic = TrafficTable(policy, limits, for: key.kind) { versions[$0] ?? LabelTable.unknown }
+        isWatched = policy.detectsOutliers
         sticky = policy.sticky
         stickyName.free()
         if case .header(let name) = policy.sticky {

@@ -69,7 +69,9 @@ extension Worker {
     mutating func advance(_ build: ServiceBuild) -> Bool {
         let service = build.service
         let kind = service.pointee.key.kind
-        let isMore = build.builder.advance(labels: &service.pointee.labels) { endpoint(kind, $0) }
+        let isMore = build.builder.advance(labels: &service.pointee.labels, replacing: service.pointee.clusters) {
+            endpoint(kind, $0)
+        }
         if isMore { return true }
         service.pointee.adopt(build.builder.snapshot.policy, build.builder.snapshot.limits)
         // Hosts that stay keep their endpoint and its connections; those that went finish what is in flight.
@@ -77,6 +79,10 @@ extension Worker {
         retire(&service.pointee.clusters, for: clusters)
         service.pointee.hasPaths = build.builder.snapshot.hasPaths
         service.pointee.settleLabels()
+        // Checks of its hosts begin with its use, not when that is told the next time.
+        if service.pointee.state != .ready, build.builder.snapshot.policy.checksHealth(of: kind) {
+            outbox.post(.used([service.pointee.key]))
+        }
         service.pointee.state = .ready
         resumeWaiting(service)
         return false

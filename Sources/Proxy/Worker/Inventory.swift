@@ -10,6 +10,8 @@ package struct Inventory: Equatable, Sendable {
     /// Requests in flight as services and as endpoints count them.
     package var activeOfServices = 0
     package var activeOfEndpoints = 0
+    /// Requests in flight that tallies of hosts count.
+    package var activeOfTallies = 0
     /// Requests in flight that services count as further tries.
     package var furtherTries = 0
     /// Requests and connections as circuit breakers of services count them, for all workers.
@@ -58,6 +60,7 @@ extension Worker {
             }
             if !service.pointee.waiting.isEmpty { inventory.lists += 1 }
         }
+        inventory.activeOfTallies = tables.services.reduce(0) { $0 + $1.pointee.clusters.tallied }
         for part in 0..<EndpointTable.partCount {
             for key in tables.endpoints.keys(inPart: part) {
                 guard let endpoint = tables.endpoints.find(key) else { continue }

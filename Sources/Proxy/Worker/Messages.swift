@@ -14,6 +14,8 @@ public enum WorkerMessage: Sendable {
     case remove(ServiceKey)
     /// Answer with a `WorkerEvent.report`.
     case report(id: UInt64)
+    /// Answer with a `WorkerEvent.tallies`.
+    case tally
     /// Answer with a `WorkerEvent.explanation`.
     case explain(id: UInt64, ExplainRequest)
     /// Accept nothing new, let requests in flight finish, then answer `WorkerEvent.drained`.
@@ -45,12 +47,36 @@ public enum WorkerEvent: Sendable {
     case used([ServiceKey])
     /// Counters, in answer to `WorkerMessage.report`.
     case report(worker: Int, id: UInt64, WorkerReport)
+    /// A host has failed as often in a row as its version's outlier detection has; not told again for a second.
+    case failing(ServiceKey, VersionCluster.Identity, SocketAddress)
+    /// What hosts with outlier detection have answered since this was last told, in answer to `WorkerMessage.tally`.
+    case tallies([ClusterTally])
     /// The decision in steps, in answer to `WorkerMessage.explain`.
     case explanation(id: UInt64, Explanation)
     /// Something to log.
     case note(WorkerNote)
     /// The last request is answered, in answer to `WorkerMessage.drain`.
     case drained(worker: Int)
+}
+
+/// What hosts of a version have answered in a worker.
+public struct ClusterTally: Sendable {
+    /// Which service.
+    public let key: ServiceKey
+    /// Which version.
+    public let identity: VersionCluster.Identity
+    /// Hosts that had requests.
+    public let hosts: [(address: SocketAddress, counts: VersionOutliers.Counts)]
+
+    /// Counts of a version.
+    public init(
+        key: ServiceKey, identity: VersionCluster.Identity,
+        hosts: [(address: SocketAddress, counts: VersionOutliers.Counts)]
+    ) {
+        self.key = key
+        self.identity = identity
+        self.hosts = hosts
+    }
 }
 
 /// What a worker wants logged; the control plane writes it, so that no worker waits for a file.

@@ -28,6 +28,7 @@ enum Update {
     case service(ServiceBuild)
     case report(ReportBuild)
     case use(UsageBuild)
+    case tally(TallyBuild)
 }
 
 extension Worker {
@@ -67,6 +68,7 @@ extension Worker {
             case .service(let build): advance(build)
             case .report(let build): advance(build)
             case .use(let build): advance(build)
+            case .tally(let build): advance(build)
             }
         if !isMore { updates.current = nil }
     }
@@ -88,6 +90,7 @@ extension Worker {
         case .update(let snapshot): adopt(snapshot)
         case .remove(let key): removeService(key)
         case .report(let id): updates.current = .report(beginReport(id))
+        case .tally: updates.current = .tally(TallyBuild(tables.services))
         case .explain(let id, let request): outbox.post(.explanation(id: id, explain(request)))
         case .drain: beginDrain()
         case .stop: running = false

@@ -84,7 +84,7 @@ extension World {
         return versions.allSatisfy { hasSpotlessHost(request, version: $0) }
     }
 
-    private func hasSpotlessHost(_ request: Request, version: Int?) -> Bool {
+    func hasSpotlessHost(_ request: Request, version: Int?) -> Bool {
         let all = epochs(request)
         return hosts.contains { host in
             host.faults.isEmpty

@@ -22,6 +22,7 @@ extension World {
     func see(_ request: Request, at host: Host) -> Reaction {
         let reaction = request.nextReaction()
         let problem = problem(with: request, seenNowAt: host)
+        checkEjected(request, at: host)
         request.seen.append((host.number, reaction))
         if let problem { fail("sent twice", "\(problem): host \(host.number)", request) }
         if let crowding = crowding(at: host) { fail("over the limit", crowding, request) }

@@ -45,6 +45,7 @@ extension World {
             case .wanted(let key):
                 if let service = plan.services.indices.first(where: { self.key($0) == key }) { relist(service) }
             case .report(_, let id, let report): reports.append((id, report))
+            case .failing, .tallies: takeOutliers(event)
             case .explanation(_, let explanation): inquiry?.explanation = explanation
             case .drained: ending.isDrained = true
             case .used, .note: break
@@ -65,8 +66,15 @@ extension World {
 
     func list(_ service: Int, _ listing: Listing?) {
         listings[service].post(listing, now: now)
-        snapshots[service] = listing.map { snapshot(service, $0) }
-        post(snapshots[service].map { .update($0) } ?? .remove(key(service)))
+        guard let listing else {
+            snapshots[service] = nil
+            outliers.versions[service] = nil
+            for host in plan.services[service].hosts { outliers.known[host] = nil }
+            return post(.remove(key(service)))
+        }
+        let snapshot = snapshot(service, listing)
+        snapshots[service] = snapshot
+        post(.update(marked(service, snapshot)))
     }
 
     /// The application behind an inbound listener is told before the worker starts.
@@ -77,7 +85,7 @@ extension World {
         list(service, listing)
     }
 
-    private func snapshot(_ service: Int, _ listing: Listing) -> ServiceSnapshot {
+    func snapshot(_ service: Int, _ listing: Listing) -> ServiceSnapshot {
         var policy = ServicePolicy()
         policy.mode = listing.isStrict ? .strict : .fallback
         policy.stable = listing.stable == 0 ? nil : Listing.versions[listing.stable]
@@ -87,6 +95,7 @@ extension World {
         policy.traffic.retries = listing.retries
         policy.traffic.circuitBreaker = listing.breaker
         policy.traffic.rateLimit = listing.rateLimit
+        policy.traffic.outlierDetection = listing.outliers
         policy.balancer = [.leastRequest, .roundRobin, .random][listing.balancer]
         var instances = listing.entries.map { entry in
             Instance(

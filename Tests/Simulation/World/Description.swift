@@ -58,7 +58,7 @@ extension Listing: CustomStringConvertible {
         }
         let more = padding > 0 ? " and \(padding) of weight 0" : ""
         return
-            "hosts \(hosts)\(more), \(mode), balancer \(balancer), timeout \(timeoutMilliseconds) ms\(retryText)\(limitText)"
+            "hosts \(hosts)\(more), \(mode), balancer \(balancer), timeout \(timeoutMilliseconds) ms\(retryText)\(limitText)\(outlierText)"
     }
 }
 
@@ -70,6 +70,14 @@ extension Listing {
             rateLimit.rate.map { "\($0) burst \(rateLimit.effectiveBurst)" + (rateLimit.key == nil ? "" : " each") },
         ].compactMap { $0 }
         return limits.isEmpty ? "" : ", at most " + limits.joined(separator: " ")
+    }
+
+    private var outlierText: String {
+        if !outliers.isOn { return "" }
+        func text(_ value: Int?) -> String { value.map { "\($0)" } ?? "off" }
+        return
+            ", ejects after \(text(outliers.consecutive)) in a row, \(text(outliers.errorRate)) % of \(outliers.requests) in "
+            + "\(outliers.interval), \(text(outliers.latency)) times the median, for \(outliers.ejection), at most \(outliers.maxEjected) %"
     }
 
     private var retryText: String {

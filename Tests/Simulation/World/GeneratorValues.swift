@@ -24,6 +24,7 @@ extension Generator {
         listing.balancer = below(3)
         listing.retries = makeRetries()
         makeLimits(&listing)
+        listing.outliers = makeOutliers()
         return listing
     }
 

@@ -39,6 +39,8 @@ final class Host {
         static let broken = Faults(rawValue: 2)
         /// It has sent what nobody asked for.
         static let lying = Faults(rawValue: 4)
+        /// The control plane has ejected it for what it answered.
+        static let ejected = Faults(rawValue: 8)
     }
 
     let number: Int

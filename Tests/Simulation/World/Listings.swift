@@ -32,6 +32,7 @@ struct Listing {
 
     /// Requests may be refused.
     var isLimited: Bool { !breaker.isOff || rateLimit.rate != nil }
+    var outliers = OutlierDetectionPolicy()
 
     static let versions = ["", "1.0", "2.0", "2.1", "3.0"]
 

@@ -41,6 +41,7 @@ final class World: Surroundings {
     /// A question how a request would be decided, and the request that follows it.
     var inquiry: Inquiry?
     var nextProbe = 1_000_000
+    var outliers = Outliers()
 
     /// A connection that the worker has begun and that no host has taken.
     struct Connecting {
@@ -100,6 +101,8 @@ final class World: Surroundings {
         if act(eagerness: 256) { return true }
         takeEvents()
         for index in listings.indices { listings[index].take(now: now) }
+        settleOutliers()
+        advanceOutliers()
         for index in routes.indices where routes[index].takenAt == nil { routes[index].takenAt = now }
         checkQuiet()
         if failure != nil { return false }

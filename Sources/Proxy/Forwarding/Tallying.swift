@@ -1,0 +1,83 @@
+import Balancing
+import Model
+import Runtime
+
+// What hosts with outlier detection have answered, counted in one way for all protocols:
+//
+// | what | counts as |
+// |---|---|
+// | an answer with a status that tells of an ill host (`ServiceKey.Kind.tellsOfIllness`) | a failure |
+// | no connection, a broken one, no answer in time, what is no answer: each request that it hits | a failure |
+// | "I do not have this service", and any other answer, exceptions of the called method included | an answer |
+// | our own want of descriptors, the downstream's end, a kept connection that the host closed | nothing |
+extension Worker {
+    /// A request is on its way to a host.
+    @inline(__always)
+    func beginTally(_ state: inout RequestState, _ member: UnsafeMutablePointer<Member>) {
+        let tally = member.pointee.tally
+        tally?.take()
+        state.tally = tally
+    }
+
+    /// It is not with that host any more.
+    @inline(__always)
+    func endTally(_ state: inout RequestState) {
+        if state.tally != nil { leaveTally(&state) }
+    }
+
+    /// Not inlined, as all that only hosts with outlier detection need: the path of other requests stays short.
+    @inline(never)
+    private func leaveTally(_ state: inout RequestState) {
+        guard let tally = state.tally else { return }
+        state.tally = nil
+        tally.leave()
+    }
+
+    /// A host has answered.
+    ///
+    /// - Parameter since: when the request was there, in monotonic nanoseconds. What it waited for a slow upload or for another host
+    ///   meets all hosts of the version alike, and medians are not moved by a few.
+    @inline(never)
+    mutating func tallyAnswer(
+        _ tally: UnsafeMutablePointer<HostTally>, of service: UnsafeMutablePointer<Service>, status: Int32,
+        _ execution: Execution = .possible, since: Int64
+    ) {
+        if execution != .refused && service.pointee.key.kind.tellsOfIllness(status) {
+            note(failureIn: tally, of: service)
+        } else {
+            tally.pointee.noteSuccess(nanoseconds: now - since)
+        }
+    }
+
+    /// A request has failed by its host's fault, or on the way there.
+    @inline(never)
+    mutating func tallyFailure(_ state: RequestState) {
+        guard let tally = state.tally, let service = state.service else { return }
+        note(failureIn: tally, of: service)
+    }
+
+    /// The same for a request that never came so far.
+    @inline(never)
+    mutating func tallyFailure(of member: UnsafeMutablePointer<Member>, _ service: UnsafeMutablePointer<Service>) {
+        guard let tally = member.pointee.tally else { return }
+        note(failureIn: tally, of: service)
+    }
+
+    @inline(never)
+    private mutating func note(
+        failureIn tally: UnsafeMutablePointer<HostTally>, of service: UnsafeMutablePointer<Service>
+    ) {
+        if !tally.pointee.noteFailure(now: now) { return }
+        outbox.post(.failing(service.pointee.key, service.pointee.identity(of: tally), tally.pointee.address))
+    }
+}
+
+extension Service {
+    /// The version cluster that a tally belongs to.
+    func identity(of tally: UnsafeMutablePointer<HostTally>) -> VersionCluster.Identity {
+        VersionCluster.Identity(
+            group: labels[Int(tally.pointee.group)].text,
+            interfaceVersion: labels[Int(tally.pointee.interfaceVersion)].text,
+            version: labels[Int(tally.pointee.version)].text)
+    }
+}

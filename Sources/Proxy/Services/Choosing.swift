@@ -115,6 +115,7 @@ extension Worker {
         guard !isUsable, let cluster = view.clusterRegardless(for: target),
             let member = cluster.pointee.pickRegardless(random: &random, tried: tried)
         else { return nil }
+        service.pointee.regardless &+= 1
         return choice(member, of: cluster, service)
     }
 
@@ -152,7 +153,6 @@ extension Worker {
         guard let cluster = view.cluster(for: target),
             let member = cluster.pointee.pick(random: &random, now: now, tried: tried)
         else { return nil }
-        service.pointee.regardless &+= 1
         return choice(member, of: cluster, service)
     }
 }

@@ -44,7 +44,9 @@ public struct Endpoint {
     public init(address: SocketAddress, kind: ServiceKey.Kind) {
         self.address = address
         self.kind = kind
-        identity = address.hashValue
+        // All of an IPv4 address and its port; for IPv6 as good as that.
+        let high = address.high &* 0x9e37_79b9_7f4a_7c15 ^ (address.low >> 48) &* 0x9fb2_1c65_1e98_df25
+        identity = Int(truncatingIfNeeded: (address.low << 16 | UInt64(address.port)) ^ high)
     }
 
     /// Whether it may get a request now.

@@ -7,12 +7,27 @@ public struct Member {
     public let endpoint: UnsafeMutablePointer<Endpoint>
     /// Relative share; never 0.
     public let weight: UInt32
-    /// The version cluster it belongs to, also where this member stands in a union.
-    public let home: Int32
-    /// The control plane has said that it gets no requests.
-    public let isOut: Bool
+    /// `home`, and above it `isOut`: thousands of members are moved at once.
+    private let homeAndState: UInt32
     /// Where its answers are counted; nil: nobody wants to know.
     public let tally: UnsafeMutablePointer<HostTally>?
+
+    init(
+        endpoint: UnsafeMutablePointer<Endpoint>, weight: UInt32, home: Int, isOut: Bool,
+        tally: UnsafeMutablePointer<HostTally>?
+    ) {
+        self.endpoint = endpoint
+        self.weight = weight
+        homeAndState = UInt32(home) << 1 | (isOut ? 1 : 0)
+        self.tally = tally
+    }
+
+    /// The version cluster it belongs to, also where this member stands in a union.
+    @inline(__always)
+    public var home: Int { Int(homeAndState >> 1) }
+    /// The control plane has said that it gets no requests.
+    @inline(__always)
+    public var isOut: Bool { homeAndState & 1 != 0 }
 
     /// Whether it may get a request now.
     @inline(__always)

@@ -108,7 +108,7 @@ public final class ClusterBuilder {
             let tally = outliers.isOn ? tally(of: host, old) : nil
             members.append(
                 Member(
-                    endpoint: endpoint, weight: host.weight, home: Int32(built.count), isOut: !host.state.isEmpty,
+                    endpoint: endpoint, weight: host.weight, home: built.count, isOut: !host.state.isEmpty,
                     tally: tally))
         }
         hostsDone = end

@@ -142,7 +142,7 @@ extension Worker {
         _ service: UnsafeMutablePointer<Service>
     ) -> Choice {
         Choice(
-            member: member, cluster: service.pointee.clusters.clusters + Int(member.pointee.home),
+            member: member, cluster: service.pointee.clusters.clusters + member.pointee.home,
             origin: cluster)
     }
 

@@ -115,9 +115,13 @@ extension World {
 
     /// Whether an answer that came at a time must be passed on: there was time enough, and one was enough.
     private func isDue(_ request: Request, _ start: Int64, _ delivered: Int64) -> Bool {
+        request.seen.count == 1 && now - start < shortestTime(request) / 2 && delivered <= now
+    }
+
+    /// Nanoseconds that it has at least.
+    private func shortestTime(_ request: Request) -> Int64 {
         let listed = epochs(request).compactMap { $0.listing?.timeoutMilliseconds }.min() ?? 0
-        let time = Int64(request.plan.timeoutMilliseconds > 0 ? request.plan.timeoutMilliseconds : listed) * 1_000_000
-        return request.seen.count == 1 && now - start < time / 2 && delivered <= now
+        return Int64(request.plan.timeoutMilliseconds > 0 ? request.plan.timeoutMilliseconds : listed) * 1_000_000
     }
 
     /// Errors that there is a reason for; an answer of a host is always good, too.
@@ -135,7 +139,9 @@ extension World {
         }
         if mayBeDropped(request) {
             errors.formUnion([502, 503, 504])
-        } else if !mayBeLimited(request), case .early? = request.seen.last?.reaction, request.deliveredAt != nil {
+        } else if !mayBeLimited(request), case .early? = request.seen.last?.reaction,
+            let delivered = request.deliveredAt, delivered - start < shortestTime(request)
+        {
             return []
         }
         let all = epochs(request)

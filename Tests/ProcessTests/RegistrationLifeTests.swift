@@ -133,7 +133,7 @@ private final class Life {
         for ledger in ledgers { try expect(ledger, []) }
         let process = try #require(greymesh)
         try process.waitForLog("event=application.down ")
-        #expect(try process.ask("/registrations").text.contains("/health answers 503"))
+        #expect(try process.ask("/registrations").text.contains("answers 503"))
         application.isWell = true
         try expectListed()
     }

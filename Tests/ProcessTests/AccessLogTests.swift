@@ -59,4 +59,27 @@ struct AccessLogTests {
         let log = try String(contentsOfFile: directory.path(of: "access.log"), encoding: .utf8)
         #expect(log.contains("\"method\":\"\(method.prefix(256))\""))
     }
+
+    @Test("A long path is cut in its line, and sent on whole")
+    func longPath() throws {
+        let host = try ScriptedServer { connection, _ in
+            let head = connection.receive(until: "\r\n\r\n")
+            let count = head.split(separator: " ")[1].utf8.count
+            connection.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\n\(count)")
+        }
+        defer { host.stop() }
+        let directory = try TemporaryDirectory()
+        let process = try GreymeshProcess.serve(
+            in: directory, "http", services: "shop: {mode: fallback}", hosts: "shop: [{address: \"\(host.address)\"}]",
+            more: "access_log: {path: access.log}")
+        defer { process.child.terminate() }
+        let client = try Connection(to: try #require(SocketAddress(try process.address(of: "in"))))
+        let path = "/" + String(repeating: "p", count: 5_999)
+        client.send("GET \(path) HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n")
+        #expect(String(decoding: client.receiveAll(), as: UTF8.self).hasSuffix("\r\n\r\n6000"))
+        process.child.signal(SIGTERM)
+        #expect(try process.child.waitForExit() == .status(0))
+        let log = try String(contentsOfFile: directory.path(of: "access.log"), encoding: .utf8)
+        #expect(log.contains("\"path\":\"\(path.prefix(4096))\""))
+    }
 }

@@ -24,7 +24,7 @@ struct BoltProcessTests {
     /// The program before sample services of `demo.Shop`, which a file lists.
     private final class Mesh {
         let directory = try! TemporaryDirectory()
-        private var services: [ChildProcess] = []
+        private var services: [SampleService] = []
         private(set) var greymesh: GreymeshProcess!
 
         /// - Parameters:
@@ -36,14 +36,10 @@ struct BoltProcessTests {
         ) throws {
             var (file, listener) = ("services:\n" + listed, listener)
             for (name, options) in hosts {
-                let service = try ChildProcess(
-                    BuiltProgram.path("greymesh-sample"),
-                    ["bolt", "--interface", "demo.Shop", "--name", name] + options)
+                let service = try SampleService("bolt", name, ["--interface", "demo.Shop"] + options)
                 services.append(service)
-                let ready = "READY bolt "
-                let address = String(try service.waitForLine(ready).dropFirst(ready.count))
-                file = file.replacing("$\(name)", with: address)
-                listener = listener.replacing("$\(name)", with: address)
+                file = file.replacing("$\(name)", with: service.address)
+                listener = listener.replacing("$\(name)", with: service.address)
             }
             try directory.write("services.yaml", file)
             try directory.write(
@@ -65,7 +61,6 @@ struct BoltProcessTests {
 
         deinit {
             greymesh?.child.terminate()
-            for service in services { service.signal(SIGKILL) }
         }
 
         func start(_ count: Int, _ options: [String] = [], interface: String = "demo.Shop") throws -> ChildProcess {

@@ -21,23 +21,21 @@ struct DubboNameTests {
 
     private final class Mesh {
         private let directory = try! TemporaryDirectory()
-        private var services: [ChildProcess] = []
+        private var services: [SampleService] = []
         let greymesh: GreymeshProcess
 
         /// - Parameter hosts: path, version and group of each, and its weight.
         init(_ hosts: [(name: String, path: String, version: String, group: String, weight: Int)]) throws {
             var listed: [String: [String]] = [:]
             for host in hosts {
-                var options = ["--interface", host.path, "--name", host.name, "--version", host.version]
+                var options = ["--interface", host.path, "--version", host.version]
                 if !host.group.isEmpty { options += ["--group", host.group] }
-                let service = try ChildProcess(BuiltProgram.path("greymesh-sample"), ["dubbo"] + options)
+                let service = try SampleService("dubbo", host.name, options)
                 services.append(service)
-                let ready = "READY dubbo "
-                let address = String(try service.waitForLine(ready).dropFirst(ready.count))
                 let metadata = host.path == "demo.Shop" ? "{}" : "{path: \(host.path)}"
                 let key = "demo.Shop:\(host.version)" + (host.group.isEmpty ? "" : ":" + host.group)
                 listed[key, default: []].append(
-                    "{address: \"\(address)\", weight: \(host.weight), metadata: \(metadata)}")
+                    "{address: \"\(service.address)\", weight: \(host.weight), metadata: \(metadata)}")
             }
             let lines = listed.map { "  \($0): [\($1.joined(separator: ", "))]\n" }
             let file = "services:\n" + lines.sorted().joined()
@@ -52,7 +50,6 @@ struct DubboNameTests {
 
         deinit {
             greymesh.child.terminate()
-            for service in services { service.signal(SIGKILL) }
         }
 
         func call(_ count: Int, version: String = "1.0.0", group: String? = nil) throws -> Tally {

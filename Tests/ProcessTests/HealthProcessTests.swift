@@ -99,37 +99,32 @@ struct HealthProcessTests {
         _ = try process.get()
         #expect(waitUntil(within: .seconds(20)) { lines("host.unhealthy", process).count == 2 })
         #expect(one.checks == 1 && two.checks == 1)
+        // Changes are gathered for a moment after they are logged.
+        let isTold = waitUntil(within: .seconds(20)) {
+            (try? process.ask("/explain?service=order-service").text.contains("no host of version 1.0 is left")) == true
+        }
+        #expect(isTold)
         let before = (one.requests, two.requests)
         for _ in 0..<64 { #expect(try process.get().status == 200) }
         #expect(one.requests > before.0 && two.requests > before.1)
         #expect(
             try process.ask("/metrics").text.contains(
                 "greymesh_regardless_requests_total{service=\"order-service\",protocol=\"http\"} "))
-        #expect(try process.ask("/explain?service=order-service").text.contains("no host of version 1.0 is left"))
     }
 
     @Test(
         "Dubbo and Bolt heartbeats, and tcp: a host that is stopped or gone is out, and back when it answers again",
         arguments: [("dubbo", "dubbo"), ("bolt", "bolt"), ("dubbo", "tcp")])
     func heartbeats(listener: String, type: String) throws {
-        func serve(_ name: String) throws -> (ChildProcess, String) {
-            let service = try ChildProcess(
-                BuiltProgram.path("greymesh-sample"), [listener, "--interface", "demo.Shop", "--name", name])
-            let ready = "READY \(listener) "
-            return (service, String(try service.waitForLine(ready).dropFirst(ready.count)))
-        }
-        let (stopped, first) = try serve("stopped")
-        let (well, second) = try serve("well")
-        defer {
-            stopped.signal(SIGCONT)
-            for service in [stopped, well] { service.signal(SIGKILL) }
-        }
+        let stopped = try SampleService(listener, "stopped", ["--interface", "demo.Shop"])
+        let well = try SampleService(listener, "well", ["--interface", "demo.Shop"])
+        defer { withExtendedLifetime((stopped, well)) {} }
         let directory = try TemporaryDirectory()
         defer { withExtendedLifetime(directory) {} }
         let process = try GreymeshProcess.serve(
             in: directory, listener,
             services: "demo.Shop: {health_check: {type: \(type), interval: 200ms, timeout: 300ms, unhealthy: 2}}",
-            hosts: "demo.Shop: [{address: \"\(first)\"}, {address: \"\(second)\"}]", workers: 2)
+            hosts: "demo.Shop: [{address: \"\(stopped.address)\"}, {address: \"\(well.address)\"}]", workers: 2)
         defer { process.child.terminate() }
         func call(_ count: Int) throws -> String {
             let caller = try ChildProcess(
@@ -149,15 +144,15 @@ struct HealthProcessTests {
                 && !text.contains(
                     "greymesh_health_checks_total{host=\"\(address)\",check=\"\(label)\",result=\"good\"} 0\n")
         }
-        #expect(waitUntil(within: .seconds(20)) { good(first) && good(second) })
+        #expect(waitUntil(within: .seconds(20)) { good(stopped.address) && good(well.address) })
         // A stopped process' port goes on taking connections.
-        stopped.signal(type == "tcp" ? SIGKILL : SIGSTOP)
+        stopped.child.signal(type == "tcp" ? SIGKILL : SIGSTOP)
         try process.waitForLog("event=host.unhealthy ")
-        #expect(try process.logged("host.unhealthy", "address") == first)
+        #expect(try process.logged("host.unhealthy", "address") == stopped.address)
         let answers = try call(10)
         #expect(answers.contains("\"answered\":10") && !answers.contains("\"stopped\""), "\(answers)")
         if type == "tcp" { return }
-        stopped.signal(SIGCONT)
+        stopped.child.signal(SIGCONT)
         try process.waitForLog("event=host.healthy ")
         #expect(
             waitUntil(within: .seconds(20)) { (try? call(10))?.contains("\"stopped\"") == true })

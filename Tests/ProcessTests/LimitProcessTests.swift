@@ -225,11 +225,8 @@ struct LimitProcessTests {
 
     @Test("Dubbo and Bolt: a rate and a version's own", arguments: ["dubbo", "bolt"])
     func framed(listener: String) throws {
-        let service = try ChildProcess(
-            BuiltProgram.path("greymesh-sample"), [listener, "--interface", "demo.Shop", "--name", "a"])
-        let ready = "READY \(listener) "
-        let address = String(try service.waitForLine(ready).dropFirst(ready.count))
-        defer { service.signal(SIGKILL) }
+        let service = try SampleService(listener, "a", ["--interface", "demo.Shop"])
+        defer { withExtendedLifetime(service) {} }
         let directory = try TemporaryDirectory()
         defer { withExtendedLifetime(directory) {} }
         let tag = listener == "dubbo" ? "dubbo.tag" : "version"
@@ -237,7 +234,7 @@ struct LimitProcessTests {
             in: directory, listener,
             services:
                 "demo.Shop: {rate_limit: 1/h, stable: gray, versions: {gray: {rate_limit: {rate: 1/h, burst: 4}}}}",
-            hosts: "demo.Shop: [{address: \"\(address)\", metadata: {\(tag): gray}}]", workers: 2)
+            hosts: "demo.Shop: [{address: \"\(service.address)\", metadata: {\(tag): gray}}]", workers: 2)
         defer { process.child.terminate() }
         let caller = try ChildProcess(
             BuiltProgram.path("greymesh-sample"),

@@ -186,22 +186,15 @@ struct OutlierProcessTests {
 
     @Test("Dubbo and Bolt: a host that answers nothing in time is ejected", arguments: ["dubbo", "bolt"])
     func silent(listener: String) throws {
-        func serve(_ name: String, _ options: [String]) throws -> (ChildProcess, String) {
-            let service = try ChildProcess(
-                BuiltProgram.path("greymesh-sample"),
-                [listener, "--interface", "demo.Shop", "--name", name] + options)
-            let ready = "READY \(listener) "
-            return (service, String(try service.waitForLine(ready).dropFirst(ready.count)))
-        }
-        let (silent, first) = try serve("silent", ["--delay-ms", "600000"])
-        let (well, second) = try serve("well", [])
-        defer { for service in [silent, well] { service.signal(SIGKILL) } }
+        let silent = try SampleService(listener, "silent", ["--interface", "demo.Shop", "--delay-ms", "600000"])
+        let well = try SampleService(listener, "well", ["--interface", "demo.Shop"])
+        defer { withExtendedLifetime((silent, well)) {} }
         let directory = try TemporaryDirectory()
         defer { withExtendedLifetime(directory) {} }
         let process = try GreymeshProcess.serve(
             in: directory, listener,
             services: "demo.Shop: {timeout: 200ms, balancer: round-robin, outlier_detection: {consecutive: 3}}",
-            hosts: "demo.Shop: [{address: \"\(first)\"}, {address: \"\(second)\"}]", workers: 2)
+            hosts: "demo.Shop: [{address: \"\(silent.address)\"}, {address: \"\(well.address)\"}]", workers: 2)
         defer { process.child.terminate() }
         let caller = try ChildProcess(
             BuiltProgram.path("greymesh-sample"),
@@ -211,7 +204,7 @@ struct OutlierProcessTests {
             ])
         try caller.waitForExit(within: .seconds(60))
         try process.waitForLog("event=host.ejected ")
-        #expect(try process.logged("host.ejected", "address") == first)
+        #expect(try process.logged("host.ejected", "address") == silent.address)
         #expect(try process.logged("host.ejected", "reason") == "consecutive")
         #expect(lines("host.ejected", process).count == 1)
         #expect(caller.output.contains("\"failed\":3"), "\(caller.output)")

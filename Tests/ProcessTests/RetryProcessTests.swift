@@ -63,24 +63,17 @@ struct RetryProcessTests {
         "Dubbo and Bolt: calls in flight at a host that is killed are answered by another one",
         arguments: ["dubbo", "bolt"])
     func killed(listener: String) throws {
-        func serve(_ name: String, _ options: [String]) throws -> (ChildProcess, String) {
-            let service = try ChildProcess(
-                BuiltProgram.path("greymesh-sample"),
-                [listener, "--interface", "demo.Shop", "--name", name] + options)
-            let ready = "READY \(listener) "
-            return (service, String(try service.waitForLine(ready).dropFirst(ready.count)))
-        }
         // It never comes to answering.
-        let (dying, first) = try serve("dying", ["--delay-ms", "600000"])
-        let (living, second) = try serve("living", [])
-        defer { for service in [dying, living] { service.signal(SIGKILL) } }
+        let dying = try SampleService(listener, "dying", ["--interface", "demo.Shop", "--delay-ms", "600000"])
+        let living = try SampleService(listener, "living", ["--interface", "demo.Shop"])
+        defer { withExtendedLifetime((dying, living)) {} }
         let directory = try TemporaryDirectory()
         // The file is watched.
         defer { withExtendedLifetime(directory) {} }
         let process = try GreymeshProcess.serve(
             in: directory, listener,
             services: "demo.Shop: {balancer: round-robin, retries: {on: [connect, reset], methods: [\"s*\"]}}",
-            hosts: "demo.Shop: [{address: \"\(first)\"}, {address: \"\(second)\"}]")
+            hosts: "demo.Shop: [{address: \"\(dying.address)\"}, {address: \"\(living.address)\"}]")
         defer { process.child.terminate() }
         let caller = try ChildProcess(
             BuiltProgram.path("greymesh-sample"),
@@ -89,9 +82,9 @@ struct RetryProcessTests {
                 "40",
                 "--json", "--timeout-ms", "30000", "--connections", "2", "--concurrency", "2",
             ])
-        let inFlight = "greymesh_host_active_requests{host=\"\(first)\",protocol=\"\(listener)\"} 2\n"
+        let inFlight = "greymesh_host_active_requests{host=\"\(dying.address)\",protocol=\"\(listener)\"} 2\n"
         #expect(waitUntil(within: .seconds(20)) { (try? process.ask("/metrics").text.contains(inFlight)) == true })
-        dying.signal(SIGKILL)
+        dying.child.signal(SIGKILL)
         try caller.waitForExit(within: .seconds(60))
         let tally = try JSONDecoder().decode(Tally.self, from: Data(caller.output.utf8))
         #expect(tally.answered == 40 && tally.failed == 0, "\(caller.output)")

@@ -26,7 +26,7 @@ struct ShareTests {
     private final class Mesh {
         let kind: String
         let directory = try! TemporaryDirectory()
-        private(set) var hosts: [String: (process: ChildProcess, address: String)] = [:]
+        private(set) var hosts: [String: SampleService] = [:]
         private var greymesh: GreymeshProcess?
 
         init(_ kind: String, delay milliseconds: Int = 0) throws {
@@ -38,17 +38,12 @@ struct ShareTests {
                     case "bolt": ["--interface", "demo.Shop", "--release", version]
                     default: ["--interface", "demo.Shop"]
                     }
-                let process = try ChildProcess(
-                    BuiltProgram.path("greymesh-sample"),
-                    [kind, "--name", name, "--delay-ms", "\(milliseconds)"] + service)
-                let ready = "READY \(kind) "
-                hosts[name] = (process, String(try process.waitForLine(ready).dropFirst(ready.count)))
+                hosts[name] = try SampleService(kind, name, ["--delay-ms", "\(milliseconds)"] + service)
             }
         }
 
         deinit {
             greymesh?.child.terminate()
-            for (process, _) in hosts.values { process.signal(SIGKILL) }
         }
 
         private func entry(_ name: String) -> String {

@@ -47,17 +47,17 @@ extension ConfigurationKeys {
 
     private static var rateLimit: [SettingKey<TrafficDraft>] {
         [
-            noting("rate") { node, path, reader, draft in
+            SettingKey("rate") { node, path, reader, draft in
                 guard let rate = reader.value(node, path, rate) else { return }
                 draft.policy.rateLimit.rate = rate
             },
-            noting("burst") { node, path, reader, draft in
+            SettingKey("burst") { node, path, reader, draft in
                 let number = reader.bareValue(node, path) { text throws(InvalidValue) in
                     try SettingValue.integer(text, in: RateLimitPolicy.range)
                 }
                 if let number { draft.policy.rateLimit.burst = number }
             },
-            noting("key") { node, path, reader, draft in
+            SettingKey("key") { node, path, reader, draft in
                 if case .scalar("off", _) = node.content {
                     draft.policy.rateLimit.key = nil
                     draft.limitLines["key"] = nil
@@ -65,16 +65,7 @@ extension ConfigurationKeys {
                     draft.policy.rateLimit.key = key
                 }
             },
-        ]
-    }
-
-    private static func noting(
-        _ name: String, read: @escaping (YAMLNode, String, SettingsReader, inout TrafficDraft) -> Void
-    ) -> SettingKey<TrafficDraft> {
-        SettingKey(name) { node, path, reader, draft in
-            draft.limitLines[name] = node.line
-            read(node, path, reader, &draft)
-        }
+        ].map { $0.noting(in: \.limitLines) }
     }
 
     /// A mapping, or for short the rate alone or `off`. A burst belongs to its rate: another rate does not take it over.

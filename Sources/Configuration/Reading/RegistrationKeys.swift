@@ -73,10 +73,7 @@ extension ConfigurationKeys {
     private static func noting(
         _ name: String, read: @escaping (YAMLNode, String, SettingsReader, inout RegistrationDraft) -> Void
     ) -> SettingKey<RegistrationDraft> {
-        SettingKey(name) { node, path, reader, draft in
-            draft.lines[name] = node.line
-            read(node, path, reader, &draft)
-        }
+        SettingKey(name, read: read).noting(in: \.lines)
     }
 
     private static func readMetadata(

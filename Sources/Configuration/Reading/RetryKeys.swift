@@ -5,18 +5,18 @@ import Runtime
 extension ConfigurationKeys {
     static var retries: [SettingKey<TrafficDraft>] {
         [
-            noting("attempts") { node, path, reader, draft in
+            SettingKey("attempts") { node, path, reader, draft in
                 let number = reader.bareValue(node, path, attempts)
                 if let number { draft.policy.retries.attempts = number }
             },
-            noting("on", read: readCauses),
-            noting("methods") { node, path, reader, draft in
+            SettingKey("on", read: readCauses),
+            SettingKey("methods") { node, path, reader, draft in
                 let emptiness =
                     "needs at least one; without \"reset\" and statuses in \"on\" nothing is repeated once it was sent"
                 let names = reader.values(node, path, emptiness: emptiness, methodPattern)
                 if let names { draft.policy.retries.methods = limited(names, to: 64, node, path, reader) }
             },
-            noting("per_try_timeout") { node, path, reader, draft in
+            SettingKey("per_try_timeout") { node, path, reader, draft in
                 if case .scalar("off", _) = node.content {
                     draft.policy.retries.perTryTimeout = nil
                     draft.retryLines["per_try_timeout"] = nil
@@ -24,13 +24,13 @@ extension ConfigurationKeys {
                     draft.policy.retries.perTryTimeout = time
                 }
             },
-            noting("budget") { node, path, reader, draft in
+            SettingKey("budget") { node, path, reader, draft in
                 let percent = reader.bareValue(node, path) { text throws(InvalidValue) in
                     try SettingValue.integer(text, in: 0...100)
                 }
                 if let percent { draft.policy.retries.budget = percent }
             },
-        ]
+        ].map { $0.noting(in: \.retryLines) }
     }
 
     /// A mapping, or for short `off` or the number of attempts.
@@ -46,15 +46,6 @@ extension ConfigurationKeys {
             reader.fail(node.line, path, "\(text.shown) is neither off, a number of attempts, nor a mapping")
         } else if let number = reader.bareValue(node, path, attempts) {
             draft.policy.retries.attempts = number
-        }
-    }
-
-    private static func noting(
-        _ name: String, read: @escaping (YAMLNode, String, SettingsReader, inout TrafficDraft) -> Void
-    ) -> SettingKey<TrafficDraft> {
-        SettingKey(name) { node, path, reader, draft in
-            draft.retryLines[name] = node.line
-            read(node, path, reader, &draft)
         }
     }
 

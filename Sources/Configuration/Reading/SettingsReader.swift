@@ -154,9 +154,17 @@ public struct SettingKey<Target> {
         }
     }
 
+    /// The same key, which notes in what line it stands, for later checks to name.
+    func noting(in lines: WritableKeyPath<Target, [String: Int]>) -> SettingKey {
+        SettingKey(name, names: names) { [name, read] node, path, reader, target in
+            target[keyPath: lines][name] = node.line
+            read(node, path, reader, &target)
+        }
+    }
+
     /// The same name where the key has no place.
-    func refused(because reason: String) -> SettingKey {
-        SettingKey(name) { node, path, reader, _ in reader.fail(node.line, path, reason) }
+    func refused<Other>(because reason: String) -> SettingKey<Other> {
+        SettingKey<Other>(name) { node, path, reader, _ in reader.fail(node.line, path, reason) }
     }
 
     /// A key with a reader of its own.

@@ -21,10 +21,8 @@ extension ConfigurationKeys {
     fileprivate static var version: [SettingKey<TrafficDraft>] {
         let own = traffic.map(\.name)
         return traffic
-            + service.filter { !own.contains($0.name) }.map { key in
-                SettingKey(key.name) { node, path, reader, _ in
-                    reader.fail(node.line, path, "belongs to the service, not to one of its versions")
-                }
+            + service.filter { !own.contains($0.name) }.map {
+                $0.refused(because: "belongs to the service, not to one of its versions")
             }
     }
 

@@ -17,6 +17,15 @@ public struct SystemError: Error, Hashable, Sendable, CustomStringConvertible {
     /// `listen on 127.0.0.1:8080: Address already in use`
     public var description: String { "\(call): \(Self.text(of: code))" }
 
+    /// Whether this process or machine is short of something, descriptors, ports, memory or rights: then connecting to a host says
+    /// nothing of the host.
+    public static func isOurs(_ code: Int32) -> Bool {
+        switch code {
+        case EMFILE, ENFILE, EADDRNOTAVAIL, ENOBUFS, ENOMEM, EAGAIN, EPERM, EACCES, EADDRINUSE: true
+        default: false
+        }
+    }
+
     /// The system's words for an `errno` value.
     public static func text(of code: Int32) -> String { String(cString: strerror(code)) }
 }

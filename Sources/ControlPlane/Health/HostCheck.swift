@@ -48,8 +48,7 @@ final class HostCheck {
         do {
             descriptor = try Socket.connect(to: address)
         } catch {
-            let isOurs = [EMFILE, ENFILE, EADDRNOTAVAIL, ENOBUFS, ENOMEM].contains(error.code)
-            let outcome: Outcome = isOurs ? .exhausted("\(error)") : .unreachable("\(error)")
+            let outcome: Outcome = SystemError.isOurs(error.code) ? .exhausted("\(error)") : .unreachable("\(error)")
             timer = loop.schedule(after: .zero) { [weak self] in self?.finish(outcome) }
             return
         }

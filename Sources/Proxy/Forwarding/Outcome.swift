@@ -19,7 +19,7 @@ enum Outcome {
     /// Whose failure a system call's error on a connection to a host is.
     init(error: Int32) {
         switch error {
-        case EMFILE, ENFILE, EADDRNOTAVAIL, ENOBUFS, ENOMEM, EAGAIN, EPERM, EACCES, EADDRINUSE: self = .ours
+        case _ where SystemError.isOurs(error): self = .ours
         case EHOSTUNREACH, ENETUNREACH, ENETDOWN, EHOSTDOWN, ETIMEDOUT: self = .network
         default: self = .host
         }

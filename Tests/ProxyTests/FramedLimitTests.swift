@@ -89,6 +89,28 @@ struct FramedLimitTests {
         #expect(try refusals(mesh) == [.rate: 6])
     }
 
+    @Test(
+        "Calls that waited for their hosts count by their client's address as later ones do, one-way or not",
+        arguments: [true, false])
+    func waited(isTwoWay: Bool) throws {
+        let mesh = try DubboMesh()
+        let host = try DubboHost.echo("a")
+        defer { mesh.stop(); host.stop() }
+        let client = try mesh.connect()
+        defer { client.close() }
+        client.send(DubboFrame(DubboCall(id: 1, isTwoWay: isTwoWay)))
+        #expect(mesh.waits { if case .wanted = $0 { true } else { false } })
+        let policy = policy {
+            $0.rateLimit.rate = RateLimitPolicy.Rate(requests: 1, per: .hour)
+            $0.rateLimit.key = .clientAddress
+        }
+        try mesh.update([Instance(host)], policy: policy)
+        #expect(waitUntil(within: .seconds(10)) { host.calls.count == 1 })
+        if isTwoWay { #expect(client.receive()?.text == "a|hi") }
+        #expect(client.ask(DubboCall(id: 2))?.status == 100)
+        #expect(host.calls.count == 1 && host.calls[0].argument == "hi")
+    }
+
     @Test("Dubbo: beyond the rate of a key") func dubboRate() throws {
         try rate({ DubboCall(attachments: $1.isEmpty ? [] : [("x-user", $1)], id: Int64($0)) }) {
             (answer: DubboFrame?) in answer?.status == 100

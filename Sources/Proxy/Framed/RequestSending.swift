@@ -266,7 +266,7 @@ extension Worker {
     /// Keeps the request for another attempt.
     @inline(__always)
     mutating func hold<Codec: FramedCodec & ~Copyable>(
-        _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>, _ frame: UnsafeMutablePointer<UInt8>,
+        _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>, _ frame: UnsafePointer<UInt8>,
         _ count: Int
     ) {
         buffers.append(frame, count: count, to: &request.pointee.frame)

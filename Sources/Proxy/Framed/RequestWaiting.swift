@@ -29,7 +29,8 @@ extension Worker {
             return answer(framed, request, refusal.answer, "\(refusal.text)")
         }
         hold(framed, request, frame, count)
-        request.pointee.state.asked.chance = peer.hash(salt: service.pointee.salt)
+        // Its client's address goes with it: a one-way request has no downstream.
+        hold(framed, request, peer.base, peer.count)
         service.pointee.waiting.framed.insert(request)
         readTimeout(framed, request, service)
         wheel.set(
@@ -53,18 +54,15 @@ extension Worker {
                 "greymesh: service \(service.pointee.key.name) was let go while the request waited for it")
         }
         if now >= request.pointee.state.deadline { return requestTimeout(framed, request) }
-        let (frame, count) = (request.pointee.frame.bytes, request.pointee.frame.count)
-        guard let head = Codec.head(frame, count: count) else { return }
+        let frame = request.pointee.frame.bytes
+        guard let head = Codec.head(frame, count: request.pointee.frame.count) else { return }
+        let count = head.frameLength
         _ = framed.pointee.codec.read(frame, head)
-        let peerHash = request.pointee.state.asked.chance
-        let peer = request.pointee.downstream?.peerText ?? ByteString(base: frame, count: 0)
+        let peer = ByteString(base: frame + count, count: request.pointee.frame.count - count)
         ask(framed, request, service, frame, peer)
-        // A one-way request has no downstream any more.
-        if service.pointee.sticky == .clientAddress {
-            request.pointee.state.asked.isSticky = true
-            request.pointee.state.asked.chance = peerHash
-        }
         askMore(framed, request, service, frame, peer)
+        request.pointee.frame.shorten(by: peer.count)
+        framed.pointee.heldBytes -= peer.count
         start(request)
         forward(framed, request, after: .ready, frame, count, isRead: true)
     }

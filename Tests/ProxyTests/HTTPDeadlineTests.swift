@@ -151,6 +151,25 @@ struct HTTPDeadlineTests {
         #expect(try mesh.report().endpoints.first?.failures == 1)
     }
 
+    @Test("A stream that is silent ends as well, and does not count against its host: events may come seldom")
+    func silentStream() throws {
+        let (mesh, host) = try mesh(idle: .milliseconds(200)) { connection, _ in
+            _ = connection.receiveHead()
+            connection.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n")
+            _ = connection.receiveAll()
+        }
+        let clients = try (0..<3).map { _ in
+            let client = try mesh.connect()
+            client.send("GET / HTTP/1.1\r\nHost: shop\r\n\r\n")
+            return client
+        }
+        for client in clients {
+            #expect(String(decoding: client.receiveAll(), as: UTF8.self).hasSuffix("1\r\na\r\n"))
+        }
+        #expect(waitUntil(within: .seconds(5)) { host.open == 0 })
+        #expect(try mesh.report().endpoints.first?.failures == 0)
+    }
+
     @Test("A client that takes nothing of its answer ends")
     func untakenAnswer() throws {
         let (mesh, host) = try mesh(idle: .milliseconds(300)) { connection, _ in

@@ -29,10 +29,8 @@ extension Worker {
         upstream.pointee.scan = HTTP1.ScanState()
         noteSuccess(upstream.pointee.endpoint)
         if head.isInterim { return passInterim(downstream, head, bytes) }
-        if let tally = downstream.pointee.exchange.state.tally, let service = downstream.pointee.exchange.state.service
-        {
-            let since = downstream.pointee.exchange.headAt
-            tallyAnswer(tally, of: service, status: Int32(head.status), since: since)
+        if downstream.pointee.exchange.state.tally != nil {
+            tallyAnswer(downstream.pointee.exchange.state, status: Int32(head.status))
         }
         if head.status >= 500 && asksAnother(upstream, downstream, head, bodyCount: count - Int(head.length)) {
             return count

@@ -168,8 +168,7 @@ extension Worker {
         close(upstream.link)
         let endpoint = upstream.pointee.endpoint
         endpoint.pointee.connections -= 1
-        if let counted = upstream.pointee.counted { counted.takeRetainedValue().connections.leave() }
-        upstream.pointee.counted = nil
+        upstream.pointee.counted.leaveConnections()
         http.upstreams.bury(upstream)
         freeEndpointIfUnused(endpoint)
     }

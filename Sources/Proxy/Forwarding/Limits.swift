@@ -135,3 +135,11 @@ extension Unmanaged where Instance == BreakerCounts {
     @inline(__always)
     fileprivate func leavePending() { _withUnsafeGuaranteedRef { $0.pending.leave() } }
 }
+
+extension Unmanaged<BreakerCounts>? {
+    /// The connection that counted there is closed.
+    mutating func leaveConnections() {
+        self?.takeRetainedValue().connections.leave()
+        self = nil
+    }
+}

@@ -34,18 +34,13 @@ extension Worker {
     }
 
     /// A host has answered.
-    ///
-    /// - Parameter since: when the request was there, in monotonic nanoseconds. What it waited for a slow upload or for another host
-    ///   meets all hosts of the version alike, and medians are not moved by a few.
     @inline(never)
-    mutating func tallyAnswer(
-        _ tally: UnsafeMutablePointer<HostTally>, of service: UnsafeMutablePointer<Service>, status: Int32,
-        _ execution: Execution = .possible, since: Int64
-    ) {
+    mutating func tallyAnswer(_ state: RequestState, status: Int32, _ execution: Execution = .possible) {
+        guard let tally = state.tally, let service = state.service else { return }
         if execution != .refused && service.pointee.key.kind.tellsOfIllness(status) {
             note(failureIn: tally, of: service)
         } else {
-            tally.pointee.noteSuccess(nanoseconds: now - since)
+            tally.pointee.noteSuccess(nanoseconds: now - state.givenAt)
         }
     }
 
@@ -68,16 +63,17 @@ extension Worker {
         failureIn tally: UnsafeMutablePointer<HostTally>, of service: UnsafeMutablePointer<Service>
     ) {
         if !tally.pointee.noteFailure(now: now) { return }
-        outbox.post(.failing(service.pointee.key, service.pointee.identity(of: tally), tally.pointee.address))
+        let (version, group) = (tally.pointee.version, tally.pointee.group)
+        let identity = service.pointee.identity(version, group, tally.pointee.interfaceVersion)
+        outbox.post(.failing(service.pointee.key, identity, tally.pointee.address))
     }
 }
 
 extension Service {
-    /// The version cluster that a tally belongs to.
-    func identity(of tally: UnsafeMutablePointer<HostTally>) -> VersionCluster.Identity {
+    /// What the control plane calls the version cluster of these labels.
+    func identity(_ version: Int32, _ group: Int32, _ interfaceVersion: Int32) -> VersionCluster.Identity {
         VersionCluster.Identity(
-            group: labels[Int(tally.pointee.group)].text,
-            interfaceVersion: labels[Int(tally.pointee.interfaceVersion)].text,
-            version: labels[Int(tally.pointee.version)].text)
+            group: labels[Int(group)].text, interfaceVersion: labels[Int(interfaceVersion)].text,
+            version: labels[Int(version)].text)
     }
 }

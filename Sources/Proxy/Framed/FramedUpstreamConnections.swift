@@ -283,8 +283,7 @@ extension Worker {
             endpoint.pointee.eject(until: now + Self.leavingPause)
         }
         endpoint.pointee.connections -= 1
-        if let counted = upstream.pointee.counted { counted.takeRetainedValue().connections.leave() }
-        upstream.pointee.counted = nil
+        upstream.pointee.counted.leaveConnections()
         framed.pointee.upstreams.bury(upstream)
         freeEndpointIfUnused(endpoint)
     }

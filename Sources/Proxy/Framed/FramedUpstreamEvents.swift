@@ -65,9 +65,7 @@ extension Worker {
         else { return }
         let execution = Codec.execution(head, frame, of: service.pointee.name)
         let code = Codec.code(head, frame)
-        if let tally = request.pointee.state.tally {
-            tallyAnswer(tally, of: service, status: code, execution, since: request.pointee.state.started)
-        }
+        if request.pointee.state.tally != nil { tallyAnswer(request.pointee.state, status: code, execution) }
         let rules = service.pointee.traffic.find(request.pointee.state.served)
         if execution != .possible || rules.pointee.retries.names(code),
             sendElsewhere(framed, request, upstream, execution, code: code)

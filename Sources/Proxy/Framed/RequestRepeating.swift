@@ -81,12 +81,9 @@ extension Worker {
         _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>,
         _ upstream: UnsafeMutablePointer<FramedUpstream>, after event: RequestEvent
     ) -> Bool {
-        guard case .attempt(let cause?) = verdict(on: event, of: request.pointee.state),
-            let service = request.pointee.state.service
-        else { return false }
-        let (tried, isRepeated) = (request.pointee.state.tried, request.pointee.state.isRepeated)
+        guard case .attempt(let cause?) = verdict(on: event, of: request.pointee.state) else { return false }
+        let tried = request.pointee.state.tried
         let (terms, deadline) = (request.pointee.sentTerms, request.pointee.state.deadline)
-        let givenAt = request.pointee.state.givenAt
         request.pointee.state.tried.insert(upstream.pointee.endpoint)
         let frame = request.pointee.frame
         let wasPending = request.pointee.limits.isPending
@@ -100,8 +97,6 @@ extension Worker {
         request.pointee.state.tried = tried
         request.pointee.sentTerms = terms
         request.pointee.state.deadline = deadline
-        request.pointee.state.givenAt = givenAt
-        if !isRepeated { service.pointee.furtherTries.end(&request.pointee.state) }
         return false
     }
 

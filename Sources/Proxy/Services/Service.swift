@@ -110,9 +110,8 @@ struct Service: ~Copyable {
 
     /// Requests in flight count out where they counted in, whatever rules there are by then.
     private mutating func keepCounts(for limits: ServiceLimits?) {
-        if active == 0 { formerCounts = [] }
         let next = limits?.breakers ?? []
-        formerCounts += (traffic.limits?.breakers ?? []).filter { counts in !next.contains { $0 === counts } }
+        formerCounts = breakers.filter { counts in counts.requests.current > 0 && !next.contains { $0 === counts } }
     }
 
     /// What its circuit breakers count, those that requests in flight have counted in before a change among them.

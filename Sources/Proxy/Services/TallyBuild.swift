@@ -48,10 +48,8 @@ extension Worker {
         build.done.members = end
         if end < count { return }
         if !build.hosts.isEmpty {
-            let identity = VersionCluster.Identity(
-                group: service.pointee.labels[Int(cluster.pointee.group)].text,
-                interfaceVersion: service.pointee.labels[Int(cluster.pointee.interfaceVersion)].text,
-                version: service.pointee.labels[Int(cluster.pointee.version)].text)
+            let identity = service.pointee.identity(
+                cluster.pointee.version, cluster.pointee.group, cluster.pointee.interfaceVersion)
             build.tallies.append(ClusterTally(key: service.pointee.key, identity: identity, hosts: build.hosts))
             build.hosts.removeAll()
         }

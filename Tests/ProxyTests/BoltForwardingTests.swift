@@ -200,12 +200,13 @@ struct BoltForwardingTests {
         #expect(client.receive()?.text == "shop|hi")
     }
 
-    @Test("Requests that name no service go to the only one there is, and nowhere when there are two")
+    @Test("Requests that name no service go to the only one with hosts that the configuration names")
     func opaque() throws {
         let mesh = try BoltMesh()
         let host = try BoltHost.echo("a")
         defer { mesh.stop(); host.stop() }
         try mesh.update([Instance(host, version: "2.0")])
+        try mesh.configure(["demo.Echo"])
         let client = try mesh.connect()
         defer { client.close() }
         func ask(_ header: [UInt8], id: UInt32) throws -> BoltFrame {
@@ -230,6 +231,8 @@ struct BoltForwardingTests {
         }
         #expect(other.frames.map(\.header) == headers)
         try mesh.update([Instance(host)], of: "demo.Other")
+        #expect(try ask([], id: 8).text == "b|hi")
+        try mesh.configure(["demo.Echo", "demo.Other"])
         let refusal = try ask([], id: 9)
         #expect(refusal.status == 6 && refusal.content.isEmpty)
     }
@@ -241,6 +244,7 @@ struct BoltForwardingTests {
         let mesh = try BoltMesh { $0.accessLog = log }
         let host = try BoltHost.echo("a")
         try mesh.update([Instance(host, version: "2.0", group: "id")])
+        try mesh.configure(["demo.Echo"])
         let client = try mesh.connect()
         var frame = BoltFrame(BoltCall(id: 1))
         frame.header = []

@@ -157,7 +157,7 @@ struct DubboForwardingTests {
         #expect(try mesh.report().services.first?.versions.first?.codes.map(\.code) == [1000])
     }
 
-    @Test("A serialization that is not understood goes to the only service there is, and nowhere when there are two")
+    @Test("A serialization that is not understood goes to the only service with hosts that the configuration names")
     func opaque() throws {
         let mesh = try DubboMesh()
         let host = try DubboHost { frame, socket in
@@ -167,15 +167,25 @@ struct DubboForwardingTests {
         try mesh.update([Instance(host, version: "1.0.0")])
         let consumer = try mesh.connect()
         defer { consumer.close() }
-        consumer.send(DubboFrame(flags: 0xc8, id: 5, body: [1, 2, 3]))
-        let answer = try #require(consumer.receive())
-        #expect(answer.id == 5)
-        #expect(answer.body == [3, 2, 1])
+        func ask(_ id: Int64) throws -> DubboFrame {
+            consumer.send(DubboFrame(flags: 0xc8, id: id, body: [1, 2, 3]))
+            let answer = try #require(consumer.receive())
+            #expect(answer.id == id)
+            return answer
+        }
+        let refusal = try ask(4)
+        #expect(refusal.status == 40 && refusal.text.contains("serialization 8"))
+        #expect(refusal.text.contains("the configuration names none with hosts"))
+        try mesh.configure(["demo.Echo"])
+        #expect(try ask(5).body == [3, 2, 1])
+        // One that only callers have asked for changes nothing, nor does one without hosts.
         try mesh.update([Instance(host)], of: "demo.Other")
-        consumer.send(DubboFrame(flags: 0xc8, id: 6, body: [1, 2, 3]))
-        let refusal = try #require(consumer.receive())
-        #expect(refusal.status == 40)
-        #expect(refusal.text.contains("serialization 8"))
+        #expect(try ask(6).body == [3, 2, 1])
+        try mesh.update([], of: "demo.Other")
+        try mesh.configure(["demo.Echo", "demo.Other"])
+        #expect(try ask(7).body == [3, 2, 1])
+        try mesh.update([Instance(host)], of: "demo.Other")
+        #expect(try ask(8).text.contains("the configuration names 2 with hosts"))
     }
 
     @Test("The access log has a line for each call")

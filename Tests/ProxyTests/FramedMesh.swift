@@ -43,6 +43,13 @@ final class FramedMesh<Frame: PeerFrame> {
         _ = try report()
     }
 
+    /// Tells the worker which services the configuration names.
+    func configure(_ names: [String]) throws {
+        let keys = names.map { ServiceKey(kind: ServiceKey.Kind(Frame.listener), name: $0) }
+        plane.post(.routes(RouteTable(services: keys)))
+        _ = try report()
+    }
+
     /// What counts for the limits of service `demo.Echo`.
     var limits: ServiceLimits? {
         snapshots[ServiceKey(kind: ServiceKey.Kind(Frame.listener), name: "demo.Echo")]?.limits

@@ -103,7 +103,9 @@ extension Worker {
             let name = framed.pointee.codec.interface(frame)
             if let service = tables.known.find(Codec.kind, name) { return service }
             return InterfaceName.isPlausible(name) ? demandService(Codec.kind, name) : nil
-        case .opaque: return tables.known.onlyOne(of: Codec.kind)
+        case .opaque:
+            let named = tables.namedWithHosts(of: Codec.kind)
+            return named.count == 1 ? named[0] : nil
         case .malformed, .unusual: return nil
         }
     }
@@ -120,10 +122,10 @@ extension Worker {
             noteBadInput(downstream, text)
             refuse(framed, downstream, head, form, .malformed, text)
         case .opaque:
-            let count = tables.known.count(of: Codec.kind)
+            let count = tables.namedWithHosts(of: Codec.kind).count
             let text =
-                "greymesh: a request in \(Codec.contentName(head)) does not show which service it is for, and \(count) "
-                + "are known"
+                "greymesh: a request in \(Codec.contentName(head)) does not show which service it is for, and the configuration "
+                + "names \(count == 0 ? "none" : "\(count)") with hosts"
             refuse(framed, downstream, head, form, .unnamed, text, frame: frame)
         case .named:
             let name = framed.pointee.codec.interface(frame)

@@ -10,6 +10,8 @@ final class RouteAdoption {
     var hosts = NameTable()
     var paths = NameTable()
     var keys: [ByteString] = []
+    /// Services of multiplexed protocols.
+    var named: [UnsafeMutablePointer<Service>] = []
 
     init(_ table: RouteTable) { self.table = table }
 
@@ -65,7 +67,11 @@ extension Worker {
             let service = service(table.services[entry])
             service.pointee.namedIn = tables.configuration + 1
             tables.makeKnown(service)
-            if service.pointee.key.kind == .http { adoption.hosts.insert(service.pointee.name, service) }
+            if service.pointee.key.kind == .http {
+                adoption.hosts.insert(service.pointee.name, service)
+            } else {
+                adoption.named.append(service)
+            }
         } else if path < 0 {
             let key = ByteString(copying: table.hosts[host].name)
             adoption.keys.append(key)
@@ -82,6 +88,7 @@ extension Worker {
         swap(&tables.hosts, &adoption.hosts)
         swap(&tables.paths, &adoption.paths)
         swap(&tables.ownedKeys, &adoption.keys)
+        swap(&tables.named, &adoption.named)
         tables.longestPath = adoption.table.paths.reduce(0) { max($0, $1.prefix.utf8.count) }
         tables.configuration += 1
     }

@@ -35,18 +35,6 @@ struct NamedServices: ~Copyable {
         }
     }
 
-    /// The service that a request means that names none; nil when there are several, or none.
-    func onlyOne(of kind: ServiceKey.Kind) -> UnsafeMutablePointer<Service>? {
-        if count(of: kind) != 1 { return nil }
-        var only: UnsafeMutablePointer<Service>?
-        switch kind {
-        case .http: http.forEach { _, service in only = service }
-        case .dubbo: dubbo.forEach { _, service in only = service }
-        case .bolt: bolt.forEach { _, service in only = service }
-        }
-        return only
-    }
-
     mutating func insert(_ service: UnsafeMutablePointer<Service>) {
         switch service.pointee.key.kind {
         case .http: http.insert(service.pointee.name, service)
@@ -86,6 +74,8 @@ struct ServiceTables: ~Copyable {
     var ownedKeys: [ByteString] = []
     /// Longest path prefix; 0 when there are no path rules.
     var longestPath = 0
+    /// Services of multiplexed protocols that the configuration names.
+    var named: [UnsafeMutablePointer<Service>] = []
     /// Services that the configuration names or a registry has listed.
     private(set) var known = NamedServices()
     /// Names that requests have asked for and that no registry has listed: anybody can make them up.
@@ -100,6 +90,11 @@ struct ServiceTables: ~Copyable {
     var configuration: UInt64 = 1
     /// When services in use were last told to the control plane.
     var toldAt: Int64 = 0
+
+    /// Services that the configuration names and that have hosts.
+    func namedWithHosts(of kind: ServiceKey.Kind) -> [UnsafeMutablePointer<Service>] {
+        named.filter { $0.pointee.key.kind == kind && $0.pointee.snapshot?.hostCount ?? 0 > 0 }
+    }
 
     mutating func add(_ service: UnsafeMutablePointer<Service>) {
         service.pointee.place = services.count

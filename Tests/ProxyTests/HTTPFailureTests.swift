@@ -187,6 +187,25 @@ import Testing
         #expect(try bystander.get().body == "ok")
     }
 
+    @Test("A head may have as many bytes as configured, be it a request's or an answer's")
+    func longestHead() throws {
+        let host = try ScriptedServer { connection, _ in
+            let size = Int(connection.receiveHead().dropFirst(5).prefix { $0 != " " }) ?? 0
+            connection.send(
+                "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX: \(String(repeating: "a", count: size))\r\n\r\nok")
+        }
+        let mesh = try TestMesh { $0.limits.httpHead = 2048 }
+        mesh.update([("1.0", host.address)])
+        for (size, status) in [(1500, 200), (2048, 502), (60_000, 502)] {
+            let client = try mesh.connect()
+            client.send("GET /\(size) HTTP/1.1\r\nHost: shop\r\n\r\n")
+            #expect(try client.receiveAnswer().status == status, "an answer's head of \(size) bytes")
+        }
+        let client = try mesh.connect()
+        client.send("GET / HTTP/1.1\r\nHost: shop\r\nX: \(String(repeating: "a", count: 2048))\r\n\r\n")
+        #expect(try client.receiveAnswer().status == 431)
+    }
+
     @Test func aRefusedHeadInPiecesIsForgottenWhole() throws {
         let host = try namedHost("ok")
         let mesh = try TestMesh()

@@ -11,7 +11,7 @@ extension Worker {
     ) -> Int {
         var head = HTTP1.ResponseHead()
         let result = HTTP1.parseResponseHead(
-            bytes, count: count, requestMethod: downstream.pointee.exchange.method, limit: Self.scratchSize,
+            bytes, count: count, requestMethod: downstream.pointee.exchange.method, limit: settings.limits.httpHead,
             state: &upstream.pointee.scan, head: &head, fields: &http.fields)
         switch result {
         case .incomplete: return 0

@@ -69,9 +69,13 @@ extension Worker {
         _ framed: Framed<Codec>, _ upstream: UnsafeMutablePointer<FramedUpstream>
     ) {
         if !upstream.pointee.isOpen { return }
-        if upstream.pointee.firstExpired != .max { dropExpired(framed, upstream) }
-        let (sent, isLagging) = (upstream.pointee.sent, upstream.link.pointee.takenAt != 0)
-        if case .failed = flush(upstream.link) { return stopWriting(framed, upstream) }
+        let isLagging = upstream.link.pointee.takenAt != 0
+        var sent = upstream.pointee.sent
+        if upstream.pointee.firstExpired == .max {
+            if case .failed = flush(upstream.link) { return stopWriting(framed, upstream) }
+        } else if case .failed = flushUnexpired(framed, upstream, &sent) {
+            return stopWriting(framed, upstream)
+        }
         if isLagging { noteTaken(upstream, since: sent) }
         watch(framed, upstream)
         if upstream.pointee.oneWayRequests.first != nil { endWritten(framed, upstream) }
@@ -103,18 +107,67 @@ extension Worker {
     mutating func expireUnsent(
         _ request: UnsafeMutablePointer<FramedRequest>, _ upstream: UnsafeMutablePointer<FramedUpstream>
     ) {
-        if request.pointee.position >= upstream.pointee.sent { expire(request.pointee.position, upstream) }
+        let position = request.pointee.position
+        if position >= upstream.pointee.sent { expire(position..<request.pointee.end, upstream) }
     }
 
-    /// The request that begins there in the stream, of which nothing was sent, is not sent any more.
-    mutating func expire(_ position: UInt64, _ upstream: UnsafeMutablePointer<FramedUpstream>) {
-        let offset = Int(position &- upstream.pointee.sent)
+    /// The request that stands there in the stream, of which nothing was sent, is not sent any more.
+    mutating func expire(_ place: Range<UInt64>, _ upstream: UnsafeMutablePointer<FramedUpstream>) {
+        let offset = Int(place.lowerBound &- upstream.pointee.sent)
         upstream.pointee.connection.link.outbound.bytes[offset] = Self.expiredMark
-        upstream.pointee.firstExpired = min(upstream.pointee.firstExpired, position)
+        upstream.pointee.firstExpired = min(upstream.pointee.firstExpired, place.lowerBound)
+        upstream.pointee.expiredBytes += place.count
     }
 
     /// What such a request begins with, in place of the protocol's first byte, which it never is.
     private static var expiredMark: UInt8 { 0 }
+
+    /// As long as expired requests are less than half of what waits, and no more than this, they stay until they come to the front:
+    /// to take them out moves all that stands behind them.
+    private static var idleExpiredBytes: Int { 65_536 }
+
+    /// Sends what waits, but for expired requests.
+    ///
+    /// - Parameter sent: how far the stream had been sent; what is passed over without being sent is added.
+    @inline(never)
+    private mutating func flushUnexpired<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ upstream: UnsafeMutablePointer<FramedUpstream>, _ sent: inout UInt64
+    ) -> Link.Flushed {
+        let expired = upstream.pointee.expiredBytes
+        if expired > Self.idleExpiredBytes && expired > upstream.pointee.connection.link.outbound.count / 2 {
+            dropExpired(framed, upstream)
+        }
+        while upstream.pointee.firstExpired != .max {
+            let distance = Int(upstream.pointee.firstExpired &- upstream.pointee.sent)
+            if distance > 0 {
+                let flushed = flush(upstream.link, first: distance)
+                if upstream.pointee.sent < upstream.pointee.firstExpired { return flushed }
+            }
+            sent &+= passExpired(framed, upstream)
+        }
+        return flush(upstream.link)
+    }
+
+    /// Passes over the expired requests at the front and finds the next one. Returns the bytes passed.
+    private mutating func passExpired<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ upstream: UnsafeMutablePointer<FramedUpstream>
+    ) -> UInt64 {
+        let bytes = upstream.pointee.connection.link.outbound.bytes
+        let end = upstream.pointee.connection.link.outbound.count
+        var (front, next) = (0, 0)
+        while next < end {
+            let isExpired = bytes[next] == Self.expiredMark
+            if isExpired && front < next { break }
+            if isExpired { bytes[next] = Codec.firstByte(lane: upstream.pointee.connection.lane) }
+            // Behind the first expired request there are whole frames.
+            next += Codec.head(bytes + next, count: end - next)?.frameLength ?? end - next
+            if isExpired { front = next }
+        }
+        upstream.pointee.expiredBytes -= front
+        upstream.pointee.connection.link.outbound.consume(front)
+        upstream.pointee.firstExpired = next < end ? upstream.pointee.sent &+ UInt64(next - front) : .max
+        return UInt64(front)
+    }
 
     /// Takes expired requests out of what waits. From the first one on there are whole frames.
     private mutating func dropExpired<Codec: FramedCodec & ~Copyable>(
@@ -122,7 +175,8 @@ extension Worker {
     ) {
         let bytes = upstream.pointee.connection.link.outbound.bytes
         let end = upstream.pointee.connection.link.outbound.count
-        var from = Int(upstream.pointee.firstExpired &- upstream.pointee.sent)
+        let sent = upstream.pointee.sent
+        var from = Int(upstream.pointee.firstExpired &- sent)
         var to = from
         while from < end {
             let isExpired = bytes[from] == Self.expiredMark
@@ -133,6 +187,9 @@ extension Worker {
                     request.pointee.position &-= UInt64(from - to)
                     request.pointee.end &-= UInt64(from - to)
                 }
+                if sent &+ UInt64(from + head.frameLength) == upstream.pointee.heartbeatEnd {
+                    upstream.pointee.heartbeatEnd &-= UInt64(from - to)
+                }
                 memmove(bytes + to, bytes + from, head.frameLength)
                 to += head.frameLength
             }
@@ -141,5 +198,6 @@ extension Worker {
         upstream.pointee.connection.link.outbound.shorten(by: end - to)
         upstream.pointee.queued &-= UInt64(end - to)
         upstream.pointee.firstExpired = .max
+        upstream.pointee.expiredBytes = 0
     }
 }

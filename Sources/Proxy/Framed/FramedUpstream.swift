@@ -23,6 +23,8 @@ struct FramedUpstream {
     var counted: Unmanaged<BreakerCounts>?
     /// Where in the stream the first request begins that is not to be sent any more; `.max` when there is none.
     var firstExpired = UInt64.max
+    /// Bytes of requests in `outbound` that are not to be sent any more.
+    var expiredBytes = 0
     /// Bytes that were ever put into `outbound`: where the next frame begins in the stream.
     var queued: UInt64 = 0
     /// Requests that wait for their answer.

@@ -105,15 +105,15 @@ extension Worker {
         _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>,
         _ upstream: UnsafeMutablePointer<FramedUpstream>, _ service: UnsafeMutablePointer<Service>
     ) {
-        let position = request.pointee.position
+        let place = request.pointee.position..<request.pointee.end
         let givenAt = request.pointee.state.givenAt
-        let isSent = position < upstream.pointee.sent
+        let isSent = place.lowerBound < upstream.pointee.sent
         let event = RequestEvent.slow(isSent ? .sent(repetition(framed, request)) : .nothingSent)
         guard case .attempt = verdict(on: event, of: request.pointee.state) else { return start(request) }
         if !isSent && request.pointee.frame.isEmpty { recover(framed, request, upstream) }
         guard moveOn(framed, request, upstream, after: event) else { return start(request) }
         if upstream.pointee.connection.link.isClosed { return }
         noteTimeout(framed, upstream, since: givenAt)
-        if !isSent { expire(position, upstream) }
+        if !isSent { expire(place, upstream) }
     }
 }

@@ -53,17 +53,19 @@ extension Worker {
     @inline(__always)
     mutating func flush(_ link: UnsafeMutablePointer<Link>) -> Link.Flushed {
         let waiting = link.pointee.outbound.count
-        if waiting == 0 {
-            link.pointee.takenAt = 0
-            buffers.release(&link.pointee.outbound)
-            return .all
+        if waiting > 0 {
+            let flushed = flush(link, first: waiting)
+            if !link.pointee.outbound.isEmpty { return flushed }
         }
-        let sent = send(link, link.pointee.outbound.bytes, waiting)
-        if sent == waiting {
-            link.pointee.takenAt = 0
-            buffers.release(&link.pointee.outbound)
-            return .all
-        }
+        link.pointee.takenAt = 0
+        buffers.release(&link.pointee.outbound)
+        return .all
+    }
+
+    /// Sends the first `count` bytes of what waits in `outbound`, which is more than none.
+    @inline(__always)
+    mutating func flush(_ link: UnsafeMutablePointer<Link>, first count: Int) -> Link.Flushed {
+        let sent = send(link, link.pointee.outbound.bytes, count)
         if sent < 0 && !sent.isAgain { return .failed(sent.errorCode) }
         if sent > 0 { link.pointee.outbound.consume(sent) }
         if sent > 0 || link.pointee.takenAt == 0 { link.pointee.takenAt = now }

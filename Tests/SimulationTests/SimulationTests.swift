@@ -3,8 +3,8 @@ import Testing
 @testable import simulate
 
 @Suite struct SimulationTests {
-    /// Some of the seeds that `scripts/simulate` runs, which also shrinks what fails.
-    @Test(arguments: 1...60 as ClosedRange<UInt64>)
+    /// Some of the seeds that `scripts/simulate` runs, which also shrinks what fails, and some beyond them that have found faults.
+    @Test(arguments: Array(1...60) + [22_021] as [UInt64])
     func nothingGoesWrong(_ seed: UInt64) throws {
         let failure = try Run.run(seed: seed).failure
         #expect(failure == nil, "\(failure?.text ?? ""): scripts/simulate --seed \(seed)")

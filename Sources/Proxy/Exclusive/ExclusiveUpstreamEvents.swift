@@ -45,6 +45,7 @@ extension Worker {
         if upstream.pointee.phase == .tunnel { return flushRelay(upstream.link) }
         sendRequest(upstream, downstream)
         if !downstream.pointee.exchange.request.isEmpty { return }
+        downstream.pointee.exchange.state.givenAt = now
         if !downstream.pointee.exchange.bodyComplete && !downstream.pointee.link.inbound.isEmpty { queue(downstream) }
     }
 

@@ -71,11 +71,9 @@ extension Worker {
         if !upstream.pointee.isOpen { return }
         let isLagging = upstream.link.pointee.takenAt != 0
         var sent = upstream.pointee.sent
-        if upstream.pointee.firstExpired == .max {
-            if case .failed = flush(upstream.link) { return stopWriting(framed, upstream) }
-        } else if case .failed = flushUnexpired(framed, upstream, &sent) {
-            return stopWriting(framed, upstream)
-        }
+        let hasExpired = upstream.pointee.firstExpired != .max
+        let flushed = hasExpired ? flushUnexpired(framed, upstream, &sent) : flush(upstream.link)
+        if case .failed = flushed { return stopWriting(framed, upstream) }
         if isLagging { noteTaken(upstream, since: sent) }
         watch(framed, upstream)
         if upstream.pointee.oneWayRequests.first != nil { endWritten(framed, upstream) }

@@ -69,6 +69,7 @@ extension JSON {
             Member(name: "timeout", value: .duration(policy.timeout)),
             Member(name: "retries", value: retries(policy.retries)),
             Member(name: "circuit_breaker", value: circuitBreaker(policy.circuitBreaker)),
+            Member(name: "concurrency", value: policy.adaptsConcurrency ? .text("adaptive") : .null),
             Member(name: "rate_limit", value: rateLimit(policy.rateLimit)),
             Member(name: "health_check", value: healthCheck(policy.healthCheck)),
             Member(name: "outlier_detection", value: outlierDetection(policy.outlierDetection)),

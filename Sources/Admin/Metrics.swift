@@ -16,6 +16,7 @@ extension AdminServer {
         addDurations(services, to: page)
         addRetries(services.filter { !$0.value.retries.isEmpty }, to: page)
         addRefusals(services.filter { $0.value.versions.contains { !$0.value.refusals.isEmpty } }, to: page)
+        addConcurrency(to: page)
         page.add { self.writeListeners(traffic, &$0) }
         addHosts(traffic, to: page)
         addHealth(traffic, to: page)
@@ -118,6 +119,26 @@ extension AdminServer {
                             "reason": "\(reason)",
                         ], count)
                 }
+            }
+        }
+    }
+
+    /// Versions that count together with their service have no series.
+    private func addConcurrency(to page: MetricsPage) {
+        let limits = control.snapshots.values.compactMap { snapshot in
+            snapshot.limits.map { (key: snapshot.key, limits: $0) }
+        }.filter { !$0.limits.adaptive.isEmpty }.sorted {
+            ($0.key.name, $0.key.kind.rawValue) < ($1.key.name, $1.key.kind.rawValue)
+        }
+        if limits.isEmpty { return }
+        page.begin(
+            "greymesh_concurrency_limit", .gauge,
+            "Most requests in flight as found from how long answers take; version: empty for the service's own.")
+        page.add(limits) { text, entry in
+            for (version, breaker) in entry.limits.adaptive {
+                text.sample(
+                    ["service": entry.key.name, "protocol": entry.key.kind.rawValue, "version": version],
+                    breaker.concurrency.current)
             }
         }
     }

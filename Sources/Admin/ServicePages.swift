@@ -77,19 +77,24 @@ extension AdminServer {
         page.end()
     }
 
-    /// What counts for circuit breakers now: the service's, and of versions that count for themselves.
+    /// What is in flight now, and the limit for that where it is found: the service's, and of versions that count for themselves.
     private static func inFlight(_ limits: ServiceLimits) -> JSON {
-        func counts(_ breaker: BreakerCounts?) -> JSON {
-            guard let breaker else { return .null }
-            return .object([
-                "requests": .count(breaker.requests.current), "pending": .count(breaker.pending.current),
-                "connections": .count(breaker.connections.current),
-            ])
+        func counts(_ part: ServiceLimits.Part) -> JSON {
+            guard let breaker = part.breaker else { return .null }
+            var members = [
+                JSON.Member(name: "requests", value: .count(breaker.requests.current)),
+                JSON.Member(name: "pending", value: .count(breaker.pending.current)),
+                JSON.Member(name: "connections", value: .count(breaker.connections.current)),
+            ]
+            if part.isAdaptive {
+                members.append(JSON.Member(name: "limit", value: .count(breaker.concurrency.current)))
+            }
+            return .object(members)
         }
         let versions = limits.versions.filter { $0.value.breaker !== limits.own.breaker }.sorted { $0.key < $1.key }
         return .object([
-            "service": counts(limits.own.breaker),
-            "versions": .object(versions.map { JSON.Member(name: $0.key, value: counts($0.value.breaker)) }),
+            "service": counts(limits.own),
+            "versions": .object(versions.map { JSON.Member(name: $0.key, value: counts($0.value)) }),
         ])
     }
 

@@ -1,6 +1,6 @@
 import Synchronization
 
-/// What a service has in flight in all workers together, or one of its versions with a circuit breaker of its own.
+/// What a service has in flight in all workers together, or one of its versions with limits of its own for that.
 ///
 /// Workers count in and out without waiting for each other. It outlives changes of hosts and settings: whoever has counted in
 /// counts out with the same object.
@@ -11,6 +11,8 @@ public final class BreakerCounts: Sendable {
     public let pending = SharedCount()
     /// Connections to hosts.
     public let connections = SharedCount()
+    /// Most requests in flight where the limit is found from their latency.
+    public let concurrency = ConcurrencyLimit()
 
     /// Nothing in flight.
     public init() {}

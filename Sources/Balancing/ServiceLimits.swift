@@ -8,10 +8,13 @@ public final class ServiceLimits: Sendable {
         public let breaker: BreakerCounts?
         /// Nil: nothing is limited.
         public let bucket: RateBucket?
+        /// `BreakerCounts.concurrency` holds.
+        public let isAdaptive: Bool
 
-        init(breaker: BreakerCounts?, bucket: RateBucket?) {
+        init(breaker: BreakerCounts?, bucket: RateBucket?, isAdaptive: Bool = false) {
             self.breaker = breaker
             self.bucket = bucket
+            self.isAdaptive = isAdaptive
         }
     }
 
@@ -39,7 +42,8 @@ public final class ServiceLimits: Sendable {
                     name,
                     Part(
                         breaker: version.hasOwnBreaker ? alone.breaker : own.breaker,
-                        bucket: version.hasOwnRate ? alone.bucket : own.bucket)
+                        bucket: version.hasOwnRate ? alone.bucket : own.bucket,
+                        isAdaptive: version.adaptsConcurrency)
                 )
             })
     }
@@ -50,7 +54,7 @@ public final class ServiceLimits: Sendable {
     ///   same.
     public static func following(_ last: ServiceLimits?, _ policy: ServicePolicy) -> ServiceLimits? {
         let all = [policy.traffic] + policy.versions.values
-        if all.allSatisfy({ $0.circuitBreaker.isOff && $0.rateLimit.rate == nil }) { return nil }
+        if all.allSatisfy({ !$0.limitsWhatIsInFlight && $0.rateLimit.rate == nil }) { return nil }
         if let last, last.policy == policy.traffic, last.policies == policy.versions { return last }
         return ServiceLimits(policy, after: last)
     }
@@ -58,11 +62,20 @@ public final class ServiceLimits: Sendable {
     private static func part(_ policy: TrafficPolicy, after last: Part?) -> Part {
         let bucket = last?.bucket?.policy == policy.rateLimit ? last?.bucket : RateBucket(policy.rateLimit)
         return Part(
-            breaker: policy.circuitBreaker.isOff ? nil : last?.breaker ?? BreakerCounts(), bucket: bucket)
+            breaker: policy.limitsWhatIsInFlight ? last?.breaker ?? BreakerCounts() : nil, bucket: bucket,
+            isAdaptive: policy.adaptsConcurrency)
     }
 
     /// What counts for a version; the service's where it says nothing of its own.
     public func part(of version: String) -> Part { versions[version] ?? own }
+
+    /// Counts whose limit is found from how long answers take: the service's, without a name, and those of versions.
+    public var adaptive: [(version: String, counts: BreakerCounts)] {
+        let apart = versions.filter { $0.value.breaker !== own.breaker }.sorted { $0.key < $1.key }
+        return ([(key: "", value: own)] + apart).compactMap { version, part in
+            part.isAdaptive ? part.breaker.map { (version, $0) } : nil
+        }
+    }
 
     /// All counts, each once.
     public var breakers: [BreakerCounts] {

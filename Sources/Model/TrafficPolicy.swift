@@ -6,9 +6,11 @@ public struct TrafficPolicy: Equatable, Sendable {
     public var retries = RetryPolicy()
     /// How much may be in flight at a time.
     public var circuitBreaker = CircuitBreakerPolicy()
+    /// A limit for what is in flight that is found from how long answers take.
+    public var adaptsConcurrency = false
     /// How many requests may come in a time.
     public var rateLimit = RateLimitPolicy()
-    /// A version's: its requests count for themselves in the circuit breaker, not together with those of its service.
+    /// A version's: its requests in flight count for themselves, not together with those of its service.
     public var hasOwnBreaker = false
     /// A version's: its requests count for themselves in the rate limit, not together with those of its service.
     public var hasOwnRate = false
@@ -19,4 +21,7 @@ public struct TrafficPolicy: Equatable, Sendable {
 
     /// The defaults.
     public init() {}
+
+    /// Requests in flight are counted: there is a circuit breaker or an adaptive limit.
+    public var limitsWhatIsInFlight: Bool { adaptsConcurrency || !circuitBreaker.isOff }
 }

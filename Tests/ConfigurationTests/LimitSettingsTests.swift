@@ -18,6 +18,7 @@ import Testing
             """
               shop:
                 circuit_breaker: {requests: 1024, pending: 256, connections: 128}
+                concurrency: adaptive
                 rate_limit: {rate: 100/s, burst: 200, key: "header:X-User-Id"}
             """
         ).traffic
@@ -28,6 +29,7 @@ import Testing
         #expect(policy.rateLimit.burst == 200 && policy.rateLimit.effectiveBurst == 200)
         #expect(policy.rateLimit.key == .header("x-user-id"))
         #expect(!policy.hasOwnBreaker && !policy.hasOwnRate)
+        #expect(policy.adaptsConcurrency && policy.limitsWhatIsInFlight)
     }
 
     @Test(arguments: [("100/s", 100), ("1/s", 1), ("90/m", 1), ("600/m", 10), ("5/h", 1), ("1000000/h", 277)])
@@ -46,6 +48,7 @@ import Testing
                   "3": {rate_limit: 10/s}
                   "4": {rate_limit: {key: off}, circuit_breaker: {requests: off}}
                   "5": {rate_limit: off, circuit_breaker: off}
+                  "6": {concurrency: adaptive}
                 circuit_breaker: {requests: 7}
               "*": {rate_limit: {rate: 100/s, burst: 50, key: client-address}}
             """)
@@ -61,7 +64,8 @@ import Testing
         let fourth = try version("4")
         #expect(fourth.rateLimit.key == nil && fourth.rateLimit.burst == 50 && fourth.circuitBreaker.isOff)
         let fifth = try version("5")
-        #expect(fifth.circuitBreaker.isOff && fifth.rateLimit == RateLimitPolicy())
+        #expect(fifth.circuitBreaker.isOff && fifth.rateLimit == RateLimitPolicy() && !fifth.limitsWhatIsInFlight)
+        #expect(try version("6").hasOwnBreaker && version("6").adaptsConcurrency && !policy.traffic.adaptsConcurrency)
     }
 
     @Test func aBurstOfAnotherRateIsNotTakenOver() throws {
@@ -81,6 +85,11 @@ import Testing
         (
             "circuit_breaker: {request: 5}",
             "f:2: unknown key \"request\" in services.shop-a.circuit_breaker; did you mean \"requests\"?"
+        ),
+        ("concurrency: on", "\(place).concurrency: \"on\" is neither adaptive nor off"),
+        (
+            "concurrency: 50",
+            "\(place).concurrency: \"50\" is neither adaptive nor off; a number is circuit_breaker: {requests: 50}"
         ),
         ("rate_limit: 100", "\(place).rate_limit: \"100\" has no unit; did you mean \"100/s\"?"),
         (

@@ -62,6 +62,61 @@ struct LimitProcessTests {
         #expect(try process.ask("/metrics").text.contains(series))
     }
 
+    @Test("The adaptive limit keeps requests from waiting for each other at a host that has too much to do")
+    func concurrency() throws {
+        let free = Mutex(4)
+        let host = try ScriptedServer { connection, _ in
+            while !connection.receive(until: "\r\n\r\n").isEmpty {
+                // Four at a time, 20 ms each.
+                func take() -> Bool { free.withLock { if $0 == 0 { return false } else { $0 -= 1; return true } } }
+                guard waitUntil(within: .seconds(60), take) else { return }
+                usleep(20_000)
+                free.withLock { $0 += 1 }
+                connection.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            }
+        }
+        let directory = try TemporaryDirectory()
+        let process = try GreymeshProcess.serve(
+            in: directory, "http", services: "order-service: {concurrency: adaptive}",
+            hosts: "order-service: [{address: \"\(host.address)\"}]", workers: 2)
+        defer { process.child.terminate() }
+        let passed = Atomic<Int>(0)
+        let refused = Atomic<Int>(0)
+        let isOver = Atomic<Bool>(false)
+        let threads = try (0..<60).map { _ in try Client(process) }.map { client in
+            try Thread(name: "client") {
+                while !isOver.load(ordering: .relaxed) {
+                    guard let answer = try? client.get() else { return }
+                    if answer.status == 200 { passed.add(1, ordering: .relaxed) }
+                    if answer.status == 503 && answer.head.contains("x-greymesh-error: limit") {
+                        refused.add(1, ordering: .relaxed)
+                        usleep(5_000)
+                    }
+                }
+            }
+        }
+        func limit() -> Int {
+            let text = (try? process.ask("/clusters").text.filter { !$0.isWhitespace }) ?? ""
+            return Int(text.split(separator: "\"limit\":").last?.prefix { $0.isNumber } ?? "") ?? 0
+        }
+        // The host can do four; it takes a few of them more to keep it busy.
+        let isFound = waitUntil(within: .seconds(40)) { (4...24).contains(limit()) }
+        #expect(isFound, "\(limit())")
+        let before = passed.load(ordering: .relaxed)
+        #expect(waitUntil(within: .seconds(20)) { passed.load(ordering: .relaxed) > before + 200 })
+        isOver.store(true, ordering: .relaxed)
+        for thread in threads { thread.join() }
+        #expect(refused.load(ordering: .relaxed) > 0)
+        let metrics = try process.ask("/metrics").text
+        #expect(metrics.contains("reason=\"concurrency\"} \(refused.load(ordering: .relaxed))\n"), "\(metrics)")
+        #expect(
+            metrics.contains(
+                "greymesh_concurrency_limit{service=\"order-service\",protocol=\"http\",version=\"\"} \(limit())\n"))
+        let explained = try process.ask("/explain?service=order-service").text
+        #expect(explained.contains("adaptive limit of the service: 0 of \(limit()) requests"), "\(explained)")
+        #expect(try process.ask("/config").text.contains("\"concurrency\": \"adaptive\""))
+    }
+
     @Test("A circuit breaker holds for two workers together, and whoever is refused is refused at once")
     func circuitBreaker() throws {
         let isOpen = Atomic<Bool>(false)

@@ -1,11 +1,25 @@
 import Model
 import Runtime
 
-/// The keys of `circuit_breaker` and `rate_limit`.
+/// The keys of `circuit_breaker`, `concurrency` and `rate_limit`.
 extension ConfigurationKeys {
     static var trafficLimits: [SettingKey<TrafficDraft>] {
         [
             SettingKey("circuit_breaker", each: ".", keys: circuitBreaker, read: readCircuitBreaker),
+            SettingKey("concurrency") { node, path, reader, draft in
+                draft.limitLines["concurrency"] = node.line
+                let isAdaptive = reader.bareValue(node, path) { text throws(InvalidValue) in
+                    switch text {
+                    case "adaptive": return true
+                    case "off": return false
+                    default:
+                        throw InvalidValue(
+                            "\(text.shown) is neither adaptive nor off"
+                                + (Int(text) == nil ? "" : "; a number is circuit_breaker: {requests: \(text)}"))
+                    }
+                }
+                if let isAdaptive { draft.policy.adaptsConcurrency = isAdaptive }
+            },
             SettingKey("rate_limit", each: ".", keys: rateLimit, read: readRateLimit),
         ]
     }

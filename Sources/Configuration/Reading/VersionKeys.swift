@@ -50,7 +50,8 @@ extension ServiceDraft {
                 reader.fail(entry.line, version.path, "has no settings: the version has those of its service anyway")
             }
             reader.section(entry.value, version.path, keys: ConfigurationKeys.version, into: &version)
-            version.policy.hasOwnBreaker = version.limitLines["circuit_breaker"] != nil
+            version.policy.hasOwnBreaker =
+                version.limitLines["circuit_breaker"] != nil || version.limitLines["concurrency"] != nil
             version.policy.hasOwnRate = version.limitLines["rate_limit"] != nil
             versions.append(version)
             settings.policy.versions[entry.name] = version.policy

@@ -32,6 +32,9 @@ extension Worker {
         if downstream.pointee.exchange.state.tally != nil {
             tallyAnswer(downstream.pointee.exchange.state, status: Int32(head.status))
         }
+        if downstream.pointee.exchange.limits.isMeasured {
+            downstream.pointee.exchange.limits.measure(since: downstream.pointee.exchange.state.givenAt, now: now)
+        }
         if head.status >= 500 && asksAnother(upstream, downstream, head, bodyCount: count - Int(head.length)) {
             return count
         }

@@ -9,6 +9,8 @@ public enum LimitReason: Int, CaseIterable, Sendable {
     case pending
     /// The circuit breaker's `connections`.
     case connections
+    /// The limit that was found from how long answers take.
+    case concurrency
     /// The rate limit.
     case rate
 }
@@ -28,6 +30,7 @@ struct Refusal {
         case .pending:
             "greymesh: as many requests of the service or version wait as circuit_breaker allows"
         case .connections: "greymesh: as many connections are open for the service or version as circuit_breaker allows"
+        case .concurrency: "greymesh: with more requests in flight the service or version would only answer later"
         case .rate: "greymesh: the rate_limit of the service or version is reached"
         }
     }
@@ -44,6 +47,8 @@ struct RequestLimits {
     var limitKey: UInt64 = 0
     /// It counts among those that wait for a connection, or for the registries.
     private(set) var isPending = false
+    /// How long its answer takes counts there.
+    private(set) var isMeasured = false
 
     /// Counts the request in where it is to go.
     ///
@@ -61,12 +66,23 @@ struct RequestLimits {
         if next?.toOpaque() == place?.toOpaque() { return nil }
         // It may have a place there that it has kept.
         if let next, next.toOpaque() != keptPlace?.toOpaque() {
-            let most = rules.pointee.mostRequests
-            if !next.enter(most: most) { return Refusal(reason: .requests) }
+            let (most, adapted) = (rules.pointee.mostRequests, rules.pointee.isAdaptive ? next.concurrency : .max)
+            if !next.enter(most: min(most, adapted)) {
+                return Refusal(reason: adapted < most ? .concurrency : .requests)
+            }
         }
         if place?.toOpaque() == keptPlace?.toOpaque() { endPending() } else { leaveLimits() }
         place = next
+        isMeasured = rules.pointee.isAdaptive
         return nil
+    }
+
+    /// A host has answered that had the request since a time, or has not answered in time.
+    @inline(never)
+    func measure(since givenAt: Int64, now: Int64) {
+        place?._withUnsafeGuaranteedRef {
+            $0.concurrency.note(nanoseconds: now - givenAt, active: $0.requests.current, now: now)
+        }
     }
 
     /// Counts in a request that waits for the registries.
@@ -123,6 +139,9 @@ struct RequestLimits {
 }
 
 extension Unmanaged where Instance == BreakerCounts {
+    @inline(__always)
+    fileprivate var concurrency: Int { _withUnsafeGuaranteedRef { $0.concurrency.current } }
+
     @inline(__always)
     fileprivate func enter(most: Int) -> Bool { _withUnsafeGuaranteedRef { $0.requests.enter(most: most) } }
 

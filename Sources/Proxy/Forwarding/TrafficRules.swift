@@ -9,13 +9,15 @@ struct TrafficRules {
     let retries: RetryRules
     /// Dubbo and Bolt: methods that may be repeated once something was sent.
     let repeatableMethods: UnsafeMutablePointer<RepeatableMethods>
-    /// There is a circuit breaker or a rate limit.
+    /// What is in flight or comes in a time is limited.
     let isLimited: Bool
-    /// What counts for the circuit breaker, which the table keeps.
+    /// What counts what is in flight, which the table keeps.
     let breaker: Unmanaged<BreakerCounts>?
     let mostRequests: Int
     let mostPending: Int
     let mostConnections: Int
+    /// What is in flight has a limit that is found from how long answers take.
+    let isAdaptive: Bool
     /// What counts for the rate limit, which the table keeps.
     let bucket: Unmanaged<RateBucket>?
 
@@ -34,6 +36,7 @@ struct TrafficRules {
         mostRequests = policy.circuitBreaker.requests ?? .max
         mostPending = policy.circuitBreaker.pending ?? .max
         mostConnections = policy.circuitBreaker.connections ?? .max
+        isAdaptive = policy.adaptsConcurrency
     }
 
     func free() {

@@ -66,6 +66,9 @@ extension Worker {
         let execution = Codec.execution(head, frame, of: service.pointee.name)
         let code = Codec.code(head, frame)
         if request.pointee.state.tally != nil { tallyAnswer(request.pointee.state, status: code, execution) }
+        if request.pointee.limits.isMeasured {
+            request.pointee.limits.measure(since: request.pointee.state.givenAt, now: now)
+        }
         let rules = service.pointee.traffic.find(request.pointee.state.served)
         if execution != .possible || rules.pointee.retries.names(code),
             sendElsewhere(framed, request, upstream, execution, code: code)

@@ -22,7 +22,7 @@ struct ServiceMetrics: ~Copyable {
         let buckets: UnsafeMutablePointer<UInt64>
         var nanoseconds: UInt64 = 0
         /// What limits have refused, by the raw values of `LimitReason`: further tries are among them.
-        private(set) var refusals = InlineArray<4, UInt64>(repeating: 0)
+        private(set) var refusals = InlineArray<5, UInt64>(repeating: 0)
 
         fileprivate init(label: Int32) {
             self.label = label

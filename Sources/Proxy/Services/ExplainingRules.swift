@@ -25,7 +25,13 @@ extension Worker {
         guard let part = snapshot.limits?.part(of: name) else { return }
         if let counts = part.breaker {
             let owner = own?.hasOwnBreaker == true ? "the version" : "the service"
-            explanation.steps.append("circuit breaker of \(owner): \(policy.circuitBreaker.text(counts))")
+            if !policy.circuitBreaker.isOff {
+                explanation.steps.append("circuit breaker of \(owner): \(policy.circuitBreaker.text(counts))")
+            }
+            if policy.adaptsConcurrency {
+                let (active, most) = (counts.requests.current, counts.concurrency.current)
+                explanation.steps.append("adaptive limit of \(owner): \(active) of \(most) requests")
+            }
         }
         if part.bucket != nil {
             let owner = own?.hasOwnRate == true ? "the version" : "the service"

@@ -9,8 +9,9 @@ struct TrafficRules {
     let retries: RetryRules
     /// Dubbo and Bolt: methods that may be repeated once something was sent.
     let repeatableMethods: UnsafeMutablePointer<RepeatableMethods>
-    /// There is a circuit breaker or a rate limit.
-    let isLimited: Bool
+    /// Something can keep requests from their host: `access`, a circuit breaker or a rate limit.
+    let isGuarded: Bool
+    let access: AccessRules
     /// What counts for the circuit breaker, which the table keeps.
     let breaker: Unmanaged<BreakerCounts>?
     let mostRequests: Int
@@ -30,13 +31,15 @@ struct TrafficRules {
         retries = RetryRules(policy.retries, for: kind)
         breaker = counts
         bucket = tokens
-        isLimited = counts != nil || tokens != nil
+        access = AccessRules(policy.access)
+        isGuarded = counts != nil || tokens != nil || !policy.access.isOff
         mostRequests = policy.circuitBreaker.requests ?? .max
         mostPending = policy.circuitBreaker.pending ?? .max
         mostConnections = policy.circuitBreaker.connections ?? .max
     }
 
     func free() {
+        access.free()
         repeatableMethods.deinitialize(count: 1)
         repeatableMethods.deallocate()
     }

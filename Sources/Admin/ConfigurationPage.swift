@@ -12,6 +12,7 @@ extension AdminServer {
             "registries": .array(settings.registries.map(JSON.registry)),
             "state": .optional(settings.state),
             "listeners": .array(zip(settings.listeners, control.listenerAddresses).map(JSON.listener)),
+            "trusted_proxies": .texts(settings.trustedProxies.map(\.description)),
             "version": .object([
                 "request": .texts(settings.version.request), "instance": .texts(settings.version.instance),
                 "tell": .bool(settings.version.tell),
@@ -71,6 +72,7 @@ extension JSON {
             Member(name: "circuit_breaker", value: circuitBreaker(policy.circuitBreaker)),
             Member(name: "concurrency", value: policy.adaptsConcurrency ? .text("adaptive") : .null),
             Member(name: "rate_limit", value: rateLimit(policy.rateLimit)),
+            Member(name: "access", value: access(policy.access)),
             Member(name: "health_check", value: healthCheck(policy.healthCheck)),
             Member(name: "outlier_detection", value: outlierDetection(policy.outlierDetection)),
         ]
@@ -90,6 +92,11 @@ extension JSON {
         return .object([
             "rate": .text("\(rate)"), "burst": .count(policy.effectiveBurst), "key": .optional(policy.key?.text),
         ])
+    }
+
+    private static func access(_ policy: AccessPolicy) -> JSON {
+        func ranges(_ ranges: [AddressRange]) -> JSON { .texts(ranges.map(\.description)) }
+        return policy.isOff ? .null : .object(["allow": ranges(policy.allow), "deny": ranges(policy.deny)])
     }
 
     private static func retries(_ policy: RetryPolicy) -> JSON {

@@ -107,11 +107,11 @@ extension AdminServer {
         if services.isEmpty { return }
         page.begin(
             "greymesh_refused_total", .counter,
-            "Requests and further tries that a limit has refused, by the version that would have served.")
+            "Requests and further tries that a limit or access has refused, by the version that would have served.")
         page.add(services) { text, entry in
             let (key, service) = entry
             for (version, counters) in service.sortedVersions {
-                for reason in LimitReason.allCases {
+                for reason in RefusalReason.allCases {
                     guard let count = counters.refusals[reason] else { continue }
                     text.sample(
                         [

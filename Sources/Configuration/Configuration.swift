@@ -13,6 +13,8 @@ public struct Configuration: Equatable, Sendable {
     public var state: String?
     /// Where applications connect.
     public var listeners: [ListenerConfiguration] = ListenerConfiguration.defaults
+    /// Proxies whose `X-Forwarded-For` is believed.
+    public var trustedProxies: [AddressRange] = []
     /// Where versions stand in requests and instances.
     public var version = VersionConfiguration()
     /// What holds for services that are not named in `services`.

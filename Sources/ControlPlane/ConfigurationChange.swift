@@ -19,6 +19,7 @@ struct ConfigurationChange {
         keep("registries", \.registries)
         keep("state", \.state)
         keep("listeners", \.listeners)
+        keep("trusted_proxies", \.trustedProxies)
         keep("version.request", \.version.request)
         keep("version.tell", \.version.tell)
         keep("access_log", \.accessLog)

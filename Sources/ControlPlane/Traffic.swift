@@ -44,8 +44,8 @@ public struct Traffic {
         public internal(set) var buckets: [UInt64] = []
         /// Sum of all durations.
         public internal(set) var nanoseconds: UInt64 = 0
-        /// What limits have refused, further tries among it.
-        public internal(set) var refusals: [LimitReason: UInt64] = [:]
+        /// What limits and access have refused, further tries among it.
+        public internal(set) var refusals: [RefusalReason: UInt64] = [:]
     }
 
     /// A service's counters.

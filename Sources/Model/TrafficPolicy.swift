@@ -10,6 +10,8 @@ public struct TrafficPolicy: Equatable, Sendable {
     public var adaptsConcurrency = false
     /// How many requests may come in a time.
     public var rateLimit = RateLimitPolicy()
+    /// Whose requests are taken.
+    public var access = AccessPolicy()
     /// A version's: its requests in flight count for themselves, not together with those of its service.
     public var hasOwnBreaker = false
     /// A version's: its requests count for themselves in the rate limit, not together with those of its service.

@@ -34,6 +34,7 @@ import Testing
                 url: "nacos://reader:secret@nacos-1,nacos-2:8848/nacos?namespace=staging&group=DEFAULT_GROUP"),
         ]
         expected.state = "/var/lib/greymesh"
+        expected.trustedProxies = [try #require(AddressRange("10.0.0.0/8"))]
         expected.listeners.append(
             ListenerConfiguration(name: "bolt", protocol: .bolt, address: SocketAddress("127.0.0.1:12200")!))
         expected.listeners.append(
@@ -83,6 +84,8 @@ import Testing
         service.policy.traffic.rateLimit.rate = RateLimitPolicy.Rate(requests: 100, per: .second)
         service.policy.traffic.rateLimit.burst = 200
         service.policy.traffic.rateLimit.key = .header("x-user-id")
+        service.policy.traffic.access.allow = [try #require(AddressRange("10.0.0.0/8"))]
+        service.policy.traffic.access.deny = [try #require(AddressRange("10.0.66.0/24"))]
         var canary = service.policy.traffic
         canary.rateLimit.rate = RateLimitPolicy.Rate(requests: 10, per: .second)
         canary.rateLimit.burst = nil

@@ -21,7 +21,7 @@ struct FramedLimitTests {
         }
     }
 
-    private func refusals<Frame>(_ mesh: FramedMesh<Frame>) throws -> [LimitReason: UInt64] {
+    private func refusals<Frame>(_ mesh: FramedMesh<Frame>) throws -> [RefusalReason: UInt64] {
         let all = try mesh.report().services.first?.versions.flatMap(\.refusals) ?? []
         return Dictionary(uniqueKeysWithValues: all.map { ($0.reason, $0.count) })
     }

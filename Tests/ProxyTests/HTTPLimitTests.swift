@@ -15,7 +15,7 @@ struct HTTPLimitTests {
         return policy
     }
 
-    private func refusals(_ mesh: TestMesh, of version: String = "1.0") throws -> [LimitReason: UInt64] {
+    private func refusals(_ mesh: TestMesh, of version: String = "1.0") throws -> [RefusalReason: UInt64] {
         let versions = try mesh.report().services.first?.versions ?? []
         let all = versions.first { $0.version == version }?.refusals ?? []
         return Dictionary(uniqueKeysWithValues: all.map { ($0.reason, $0.count) })

@@ -37,11 +37,11 @@ struct LimitStateTests {
         var hasPlace: Bool { state.place != nil }
 
         /// Nil: it may go there.
-        func admit(_ rules: UnsafePointer<TrafficRules>, isFirst: Bool = false) -> LimitReason? {
+        func admit(_ rules: UnsafePointer<TrafficRules>, isFirst: Bool = false) -> RefusalReason? {
             state.admit(rules, isFirst: isFirst, now: 0)?.reason
         }
 
-        func wait(_ rules: UnsafePointer<TrafficRules>) -> LimitReason? { state.beginWaiting(rules, now: 0)?.reason }
+        func wait(_ rules: UnsafePointer<TrafficRules>) -> RefusalReason? { state.beginWaiting(rules, now: 0)?.reason }
         func beginPending(_ rules: UnsafePointer<TrafficRules>) -> Bool { state.beginPending(rules) }
         func endPending() { state.endPending() }
         func beginMove() { state.beginMove() }

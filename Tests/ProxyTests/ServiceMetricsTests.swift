@@ -16,6 +16,13 @@ import Testing
         }
     }
 
+    @Test func everyReasonOfARefusalHasItsOwnCounter() {
+        var metrics = ServiceMetrics()
+        for reason in RefusalReason.allCases { metrics.countRefusal(1, reason) }
+        let counted = metrics.versions[0].refusals
+        #expect(counted.indices.map { counted[$0] } == RefusalReason.allCases.map { _ in 1 })
+    }
+
     @Test func whatIsCountedForGoneVersionsIsSummedUp() {
         var labels = LabelTable()
         var metrics = ServiceMetrics()

@@ -16,6 +16,9 @@ enum ConfigurationKeys {
                 draft.configuration.state = FilePath.resolved(folder, in: draft.folder)
             },
             Key("listeners", each: "[].", keys: listener, read: readListeners),
+            Key("trusted_proxies") { node, path, reader, draft in
+                draft.configuration.trustedProxies = readRanges(node, path, reader)?.map(\.range) ?? []
+            },
             Key("version", section: \.configuration.version, keys: version),
             Key("services", each: ".*.", keys: service) { node, path, reader, draft in
                 draft.serviceEntries = reader.entries(node, path) ?? []

@@ -14,7 +14,7 @@ extension ConfigurationKeys {
             SettingKey("outlier_detection", each: ".", keys: outlierDetection) { node, path, reader, draft in
                 readOutlierDetection(node, path, reader, &draft.policy.outlierDetection)
             },
-        ] + trafficLimits
+        ] + trafficLimits + [access]
     }
 
     /// What a version takes, with a word about the keys that are its service's.
@@ -91,5 +91,6 @@ extension TrafficDraft {
         checkRetries(reader, isHTTP: isHTTP, of: users.map(\.retries))
         checkLimits(reader, of: users)
         checkHealthCheck(reader, isHTTP: isHTTP)
+        checkAccess(reader)
     }
 }

@@ -42,10 +42,11 @@ extension Worker {
         downstream.pointee.exchange.state.served = choice.cluster.pointee.version
         if service.pointee.traffic.versionCount > 0 && !takesTime(downstream, service) { return false }
         let rules = service.pointee.traffic.find(downstream.pointee.exchange.state.served)
-        if rules.pointee.isLimited || cause != nil,
-            let refusal = downstream.pointee.exchange.limits.admit(rules, isFirst: cause == nil, now: now)
+        if rules.pointee.isGuarded || cause != nil,
+            let hindrance = hindrance(
+                &downstream.pointee.exchange.limits, rules, from: downstream.pointee.client, isFirst: cause == nil)
         {
-            return refuse(downstream, service, refusal, cause)
+            return stop(downstream, service, hindrance, cause)
         }
         if let cause { service.pointee.furtherTries.begin(cause, of: &downstream.pointee.exchange.state) }
         let endpoint = choice.member.pointee.endpoint
@@ -63,7 +64,18 @@ extension Worker {
         return true
     }
 
-    /// The request is over a limit. False: what has happened at the host before is the answer.
+    /// Something keeps the request from its host. False: what has happened at the one before is the answer.
+    @inline(never)
+    private mutating func stop(
+        _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ service: UnsafeMutablePointer<Service>,
+        _ hindrance: Hindrance, _ cause: RetryCause?
+    ) -> Bool {
+        switch hindrance {
+        case .refused(let refusal): return refuse(downstream, service, refusal, cause)
+        }
+    }
+
+    /// The request is refused. False: what has happened at the host before is the answer.
     @inline(never)
     private mutating func refuse(
         _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ service: UnsafeMutablePointer<Service>,
@@ -247,7 +259,9 @@ extension Worker {
             downstream.pointee.exchange.state.served = choice.cluster.pointee.version
             if service.pointee.traffic.versionCount > 0 && !takesTime(downstream, service) { return nil }
             let rules = service.pointee.traffic.find(downstream.pointee.exchange.state.served)
-            if let refusal = downstream.pointee.exchange.limits.admit(rules, isFirst: false, now: now) {
+            if case .refused(let refusal)? = hindrance(
+                &downstream.pointee.exchange.limits, rules, from: downstream.pointee.client, isFirst: false)
+            {
                 service.pointee.metrics.countRefusal(downstream.pointee.exchange.state.served, refusal.reason)
                 return nil
             }

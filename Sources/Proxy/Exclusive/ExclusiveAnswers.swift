@@ -6,6 +6,7 @@ extension LocalAnswer {
     fileprivate var status: Int {
         switch self {
         case .malformed: 400
+        case .denied: 403
         case .unnamed: 404
         case .tooLong: 413
         case .rateLimited: 429
@@ -25,7 +26,8 @@ extension LocalAnswer {
         case .lost: "the host closed the connection without an answer"
         case .badAnswer: "the host's answer is not valid HTTP"
         case .timeout: "the host did not answer in time"
-        case .malformed, .tooLong, .unnamed, .undiscovered, .noHost, .overloaded, .rateLimited, .loop, .unsupported:
+        case .malformed, .tooLong, .unnamed, .undiscovered, .noHost, .overloaded, .rateLimited, .denied, .loop,
+            .unsupported:
             "the request cannot be forwarded"
         }
     }
@@ -50,7 +52,7 @@ extension Worker {
         answer(downstream, status, text, error: error)
     }
 
-    /// Answers a request that is over a limit.
+    /// Answers a request that is refused.
     mutating func answer(_ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ refusal: Refusal) {
         let text = ByteString(base: refusal.text.utf8Start, count: refusal.text.utf8CodeUnitCount)
         let seconds = refusal.wait == 0 ? 0 : max(1, (refusal.wait &+ 999_999_999) / 1_000_000_000)

@@ -38,11 +38,17 @@ struct ExclusiveDownstream {
     var waiting = ListLinks<ExclusiveDownstream>()
     /// The peer's IP address as text.
     var peer: PeerText
+    /// The peer is a trusted proxy.
+    let isProxy: Bool
+    /// Whom the request comes from: the peer, unless that is a trusted proxy.
+    var client: SocketAddress
 
-    init(descriptor: Int32, listener: Int32, peer: PeerText, now: Int64) {
+    init(descriptor: Int32, listener: Int32, peer: SocketAddress, isProxy: Bool, now: Int64) {
         link = Link(.exclusiveDownstream, descriptor: descriptor, interest: .readable)
         self.listener = listener
-        self.peer = peer
+        self.peer = PeerText(peer)
+        self.isProxy = isProxy
+        client = peer
         active = now
     }
 }

@@ -4,7 +4,9 @@ import Runtime
 extension Worker {
     mutating func openDownstream(_ descriptor: Int32, peer: SocketAddress, listener: Int) {
         let downstream = http.downstreams.take(
-            ExclusiveDownstream(descriptor: descriptor, listener: Int32(listener), peer: PeerText(peer), now: now))
+            ExclusiveDownstream(
+                descriptor: descriptor, listener: Int32(listener), peer: peer,
+                isProxy: settings.trustedProxies.contains(peer), now: now))
         http.all.insert(downstream)
         _ = open(downstream.link)
         settle(downstream, nil)

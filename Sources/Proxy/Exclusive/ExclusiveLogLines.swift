@@ -9,6 +9,7 @@ extension Worker {
         _ bytes: UnsafeMutablePointer<UInt8>
     ) {
         var line = lineStart(.http, peer: downstream.peerText)
+        if downstream.pointee.isProxy { line += ",\"client\":" + JSONString.quoted(downstream.pointee.client.ip) }
         line += ",\"method\":" + JSONString.quoted(text(head.methodName, bytes))
         line += ",\"host\":" + JSONString.quoted(text(head.host, bytes))
         line += ",\"path\":" + JSONString.quoted(text(head.pathAndQuery, bytes))

@@ -31,6 +31,7 @@ extension Worker {
         }
         downstream.pointee.scan = HTTP1.ScanState()
         begin(downstream, head)
+        if downstream.pointee.isProxy { noteClient(downstream, bytes) }
         if accessLog != nil { beginLogLine(downstream, head, bytes) }
         let length = Int(head.length)
         if head.method == .connect {
@@ -101,6 +102,33 @@ extension Worker {
         downstream.pointee.exchange.wantsUpgrade = head.flags.contains(.upgrade)
         downstream.pointee.exchange.awaitsContinue = head.flags.contains(.expectContinue)
         downstream.pointee.exchange.keepAlive = head.flags.contains(.keepAlive) && drainingSince == 0
+    }
+
+    // MARK: Client
+
+    /// Notes whom a request of a trusted proxy comes from.
+    @inline(never)
+    private func noteClient(
+        _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ bytes: UnsafeMutablePointer<UInt8>
+    ) {
+        guard let peer = SocketAddress(ip: downstream.peerText) else { return }
+        var client = ClientAddress(behind: peer)
+        var index = http.fields.count
+        while index > 0 && !client.isFound {
+            index -= 1
+            let field = http.fields[index]
+            if field.kind != .xForwardedFor { continue }
+            client.read(
+                ByteString(base: bytes + Int(field.valueStart), count: Int(field.valueLength)),
+                trusting: settings.trustedProxies)
+        }
+        downstream.pointee.client = client.address
+    }
+
+    /// The address of whom the request comes from, as text that holds until something is written.
+    func clientText(_ downstream: UnsafeMutablePointer<ExclusiveDownstream>) -> ByteString {
+        if !downstream.pointee.isProxy { return downstream.peerText }
+        return PeerText(downstream.pointee.client).copied(into: output)
     }
 
     // MARK: Service
@@ -312,7 +340,7 @@ extension Worker {
         _ bytes: UnsafeMutablePointer<UInt8>
     ) -> ByteString {
         switch key {
-        case .clientAddress: return downstream.peerText
+        case .clientAddress: return clientText(downstream)
         case .header: return fieldValue(name, bytes) ?? ByteString(base: bytes, count: 0)
         case .none: return ByteString(base: bytes, count: 0)
         }

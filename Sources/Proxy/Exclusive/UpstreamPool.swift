@@ -6,7 +6,7 @@ enum NoConnection: Error {
     /// Connecting has failed at once.
     case failed(SystemError)
     /// The circuit breaker allows none.
-    case limited(LimitReason)
+    case limited(RefusalReason)
 }
 
 // Connections to hosts: opening, pooling and closing.

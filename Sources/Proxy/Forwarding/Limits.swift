@@ -1,8 +1,8 @@
 import Balancing
 import Runtime
 
-/// Which limit refuses requests, as metrics tell it.
-public enum LimitReason: Int, CaseIterable, Sendable {
+/// Why requests are refused, as metrics tell it.
+public enum RefusalReason: Int, CaseIterable, Sendable {
     /// The circuit breaker's `requests`.
     case requests
     /// The circuit breaker's `pending`.
@@ -13,15 +13,23 @@ public enum LimitReason: Int, CaseIterable, Sendable {
     case concurrency
     /// The rate limit.
     case rate
+    /// Its client has no access.
+    case denied
 }
 
-/// A request is over a limit.
+/// A request is over a limit, or its client has no access.
 struct Refusal {
-    let reason: LimitReason
+    let reason: RefusalReason
     /// Nanoseconds until the rate lets such a request through; 0 for other limits.
     var wait: Int64 = 0
 
-    var answer: LocalAnswer { reason == .rate ? .rateLimited : .overloaded }
+    var answer: LocalAnswer {
+        switch reason {
+        case .requests, .pending, .connections, .concurrency: .overloaded
+        case .rate: .rateLimited
+        case .denied: .denied
+        }
+    }
 
     /// What it says to a person.
     var text: StaticString {
@@ -32,6 +40,7 @@ struct Refusal {
         case .connections: "greymesh: as many connections are open for the service or version as circuit_breaker allows"
         case .concurrency: "greymesh: with more requests in flight the service or version would only answer later"
         case .rate: "greymesh: the rate_limit of the service or version is reached"
+        case .denied: "greymesh: the client's address has no access to the service or version"
         }
     }
 }

@@ -24,6 +24,8 @@ enum LocalAnswer: Equatable {
     case overloaded
     /// More requests than the rate limit lets through.
     case rateLimited
+    /// The client has no access.
+    case denied
     /// The request has come round.
     case loop
     /// This is not forwarded.
@@ -46,6 +48,7 @@ extension LocalAnswer {
         case .badAnswer: "bad-answer"
         case .overloaded: "limit"
         case .rateLimited: "rate"
+        case .denied: "denied"
         case .loop: "loop"
         case .unsupported: "unsupported"
         }

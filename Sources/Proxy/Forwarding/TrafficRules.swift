@@ -9,8 +9,9 @@ struct TrafficRules {
     let retries: RetryRules
     /// Dubbo and Bolt: methods that may be repeated once something was sent.
     let repeatableMethods: UnsafeMutablePointer<RepeatableMethods>
-    /// What is in flight or comes in a time is limited.
-    let isLimited: Bool
+    /// Something can keep requests from their host: `access`, or a limit of what is in flight or comes in a time.
+    let isGuarded: Bool
+    let access: AccessRules
     /// What counts what is in flight, which the table keeps.
     let breaker: Unmanaged<BreakerCounts>?
     let mostRequests: Int
@@ -32,7 +33,8 @@ struct TrafficRules {
         retries = RetryRules(policy.retries, for: kind)
         breaker = counts
         bucket = tokens
-        isLimited = counts != nil || tokens != nil
+        access = AccessRules(policy.access)
+        isGuarded = counts != nil || tokens != nil || !policy.access.isOff
         mostRequests = policy.circuitBreaker.requests ?? .max
         mostPending = policy.circuitBreaker.pending ?? .max
         mostConnections = policy.circuitBreaker.connections ?? .max
@@ -40,6 +42,7 @@ struct TrafficRules {
     }
 
     func free() {
+        access.free()
         repeatableMethods.deinitialize(count: 1)
         repeatableMethods.deallocate()
     }

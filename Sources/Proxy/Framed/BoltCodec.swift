@@ -236,7 +236,7 @@ struct BoltCodec: FramedCodec, ~Copyable {
         switch answer {
         case .malformed: Bolt.Status.deserializationException
         case .tooLong, .badAnswer: Bolt.Status.codecException
-        case .unnamed, .noHost, .loop, .unsupported: Bolt.Status.noProcessor
+        case .unnamed, .noHost, .denied, .loop, .unsupported: Bolt.Status.noProcessor
         case .undiscovered, .unreachable, .exhausted, .overloaded, .rateLimited: Bolt.Status.serverBusy
         case .lost: Bolt.Status.communicationError
         case .timeout: Bolt.Status.timeout

@@ -206,7 +206,7 @@ struct DubboCodec: FramedCodec, ~Copyable {
 
     private static func status(_ answer: LocalAnswer) -> UInt8 {
         switch answer {
-        case .malformed, .tooLong, .unnamed: Dubbo.Status.badRequest
+        case .malformed, .tooLong, .unnamed, .denied: Dubbo.Status.badRequest
         case .noHost, .loop, .unsupported: Dubbo.Status.serviceNotFound
         case .undiscovered, .unreachable, .exhausted, .lost: Dubbo.Status.serverError
         case .timeout: Dubbo.Status.serverTimeout
@@ -223,13 +223,16 @@ struct DubboCodec: FramedCodec, ~Copyable {
         _ answer: LocalAnswer, _ text: String, id: UInt64, _ form: FrameForm, into out: UnsafeMutablePointer<UInt8>
     ) -> Int {
         let id = Int64(bitPattern: id)
-        let isFinal = answer == .noHost || answer == .loop
+        let isFinal = answer == .noHost || answer == .loop || answer == .denied
         let isException = isFinal && Dubbo.Serialization(id: form.content) == .hessian2
         var text = text
         return text.withUTF8 {
             isException
                 ? Dubbo.writeRpcException(
-                    id: id, code: Dubbo.RpcExceptionCode.noInvokerAvailable, text: $0.baseAddress!, count: $0.count,
+                    id: id,
+                    code: answer == .denied
+                        ? Dubbo.RpcExceptionCode.forbidden : Dubbo.RpcExceptionCode.noInvokerAvailable,
+                    text: $0.baseAddress!, count: $0.count,
                     into: out)
                 : Dubbo.writeError(
                     status: status(answer), id: id, text: $0.baseAddress!, count: $0.count, into: out)

@@ -17,12 +17,15 @@ struct FramedDownstream {
     var all = ListLinks<FramedDownstream>()
     /// The peer's IP address as text.
     var peer: PeerText
+    /// Whom its requests come from: the peer.
+    let client: SocketAddress
 
-    init(_ kind: RecordKind, descriptor: Int32, listener: Int32, peer: PeerText) {
+    init(_ kind: RecordKind, descriptor: Int32, listener: Int32, peer: SocketAddress) {
         connection = FramedConnection(
             link: Link(kind, descriptor: descriptor, interest: .readable), isUpstream: false)
         self.listener = listener
-        self.peer = peer
+        self.peer = PeerText(peer)
+        client = peer
     }
 
     enum AllPlace: ListPlace {

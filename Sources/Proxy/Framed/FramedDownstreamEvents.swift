@@ -8,7 +8,7 @@ extension Worker {
     ) {
         let downstream = framed.pointee.downstreams.take(
             FramedDownstream(
-                Codec.records.downstream, descriptor: descriptor, listener: Int32(listener), peer: PeerText(peer)))
+                Codec.records.downstream, descriptor: descriptor, listener: Int32(listener), peer: peer))
         framed.pointee.all.insert(downstream)
         if open(downstream.link) != 0 { close(framed, downstream) }
     }

@@ -21,6 +21,8 @@ struct FramedRequest {
     var limits = RequestLimits()
     /// Who waits for the answer; nil for one-way requests.
     var downstream: UnsafeMutablePointer<FramedDownstream>?
+    /// Whom it comes from where nobody waits for the answer.
+    var client = SocketAddress(ipv4: 0, port: 0)
     /// Where the request is; nil while it waits for the registries.
     var upstream: UnsafeMutablePointer<FramedUpstream>?
     /// Label of the interface version in `frame`, and in what was sent last.

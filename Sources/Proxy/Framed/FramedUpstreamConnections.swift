@@ -30,7 +30,7 @@ extension Worker {
     mutating func upstream<Codec: FramedCodec & ~Copyable>(
         _ framed: Framed<Codec>, of member: UnsafeMutablePointer<Member>, _ service: UnsafeMutablePointer<Service>,
         for request: UnsafeMutablePointer<FramedRequest>, _ rules: UnsafePointer<TrafficRules>,
-        _ limit: inout LimitReason?
+        _ limit: inout RefusalReason?
     ) -> UnsafeMutablePointer<FramedUpstream>? {
         let lane = request.pointee.form.lane
         let pooled = pooled(member.pointee.endpoint, lane)

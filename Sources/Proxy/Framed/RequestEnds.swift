@@ -83,8 +83,8 @@ extension Worker {
             let hosts = tried == 1 ? "1 host" : "\(tried) hosts"
             return "greymesh: service \(name) could not be reached, \(hosts) tried" + because
         case .timeout: return "greymesh: no answer within \(milliseconds(request)) ms" + because
-        case .malformed, .tooLong, .unnamed, .undiscovered, .lost, .badAnswer, .overloaded, .rateLimited, .loop,
-            .unsupported:
+        case .malformed, .tooLong, .unnamed, .undiscovered, .lost, .badAnswer, .overloaded, .rateLimited, .denied,
+            .loop, .unsupported:
             return "greymesh: service \(name)" + because
         }
     }

@@ -59,6 +59,8 @@ extension Worker {
             request.pointee.downstream = downstream
             downstream.pointee.requests.insert(request)
             downstream.pointee.requestCount += 1
+        } else {
+            request.pointee.client = downstream.pointee.client
         }
         service.pointee.usedAt = now
         service.pointee.active += 1

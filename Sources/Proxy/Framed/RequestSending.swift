@@ -62,12 +62,13 @@ extension Worker {
         let rules = service.pointee.traffic.find(choice.cluster.pointee.version)
         let hasVersions = service.pointee.traffic.versionCount > 0
         if hasVersions && !takesTime(request, rules) { return false }
-        if rules.pointee.isLimited || cause != nil,
-            let refusal = request.pointee.limits.admit(rules, isFirst: cause == nil, now: now)
+        if rules.pointee.isGuarded || cause != nil,
+            let hindrance = hindrance(
+                &request.pointee.limits, rules, from: client(of: request), isFirst: cause == nil)
         {
-            return refuse(framed, request, choice, refusal, cause)
+            return stop(framed, request, choice, hindrance, cause)
         }
-        var limit: LimitReason?
+        var limit: RefusalReason?
         let upstream =
             request.pointee.limits.place == nil
             ? upstream(framed, of: choice.member, service, lane: request.pointee.form.lane)
@@ -99,7 +100,23 @@ extension Worker {
         return true
     }
 
-    /// The request is over a limit. False: what has happened at the host before is the answer.
+    /// Something keeps the request from its host. False: what has happened at the one before is the answer.
+    @inline(never)
+    private mutating func stop<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>, _ choice: Choice,
+        _ hindrance: Hindrance, _ cause: RetryCause?
+    ) -> Bool {
+        switch hindrance {
+        case .refused(let refusal): return refuse(framed, request, choice, refusal, cause)
+        }
+    }
+
+    /// Whom a request comes from. One-way requests may outlive their connection.
+    private func client(of request: UnsafeMutablePointer<FramedRequest>) -> SocketAddress {
+        request.pointee.downstream?.pointee.client ?? request.pointee.client
+    }
+
+    /// The request is refused. False: what has happened at the host before is the answer.
     @inline(never)
     private mutating func refuse<Codec: FramedCodec & ~Copyable>(
         _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>, _ choice: Choice, _ refusal: Refusal,

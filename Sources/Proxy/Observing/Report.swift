@@ -39,8 +39,8 @@ public struct ServiceReport: Sendable {
         public let buckets: [UInt64]
         /// Sum of all durations.
         public let nanoseconds: UInt64
-        /// What limits have refused, further tries among it; reasons without any are left out.
-        public let refusals: [(reason: LimitReason, count: UInt64)]
+        /// What limits and access have refused, further tries among it; reasons without any are left out.
+        public let refusals: [(reason: RefusalReason, count: UInt64)]
     }
 
     /// The name under which requests are counted for all names that neither the configuration nor a registry knows.

@@ -110,7 +110,7 @@ extension Worker {
                 codes: (0..<version.codeCount).map { (Int(version.codes[$0].code), version.codes[$0].count) },
                 buckets: Array(UnsafeBufferPointer(start: version.buckets, count: ServiceMetrics.bucketCount)),
                 nanoseconds: version.nanoseconds,
-                refusals: LimitReason.allCases.compactMap { reason in
+                refusals: RefusalReason.allCases.compactMap { reason in
                     let count = version.refusals[reason.rawValue]
                     return count > 0 ? (reason, count) : nil
                 })

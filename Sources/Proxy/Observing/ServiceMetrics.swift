@@ -21,8 +21,8 @@ struct ServiceMetrics: ~Copyable {
         private var codeRoom = 0
         let buckets: UnsafeMutablePointer<UInt64>
         var nanoseconds: UInt64 = 0
-        /// What limits have refused, by the raw values of `LimitReason`: further tries are among them.
-        private(set) var refusals = InlineArray<5, UInt64>(repeating: 0)
+        /// What was refused, by the raw values of `RefusalReason`: further tries are among it.
+        private(set) var refusals = InlineArray<6, UInt64>(repeating: 0)
 
         fileprivate init(label: Int32) {
             self.label = label
@@ -58,7 +58,7 @@ struct ServiceMetrics: ~Copyable {
             for index in refusals.indices { refusals[index] &+= other.refusals[index] }
         }
 
-        fileprivate mutating func count(_ reason: LimitReason) { refusals[reason.rawValue] &+= 1 }
+        fileprivate mutating func count(_ reason: RefusalReason) { refusals[reason.rawValue] &+= 1 }
     }
 
     /// Requests by what they asked for and what they got.
@@ -107,7 +107,7 @@ struct ServiceMetrics: ~Copyable {
     /// Counts what a limit has refused.
     ///
     /// - Parameter version: the one that would have served.
-    mutating func countRefusal(_ version: Int32, _ reason: LimitReason) { find(version).pointee.count(reason) }
+    mutating func countRefusal(_ version: Int32, _ reason: RefusalReason) { find(version).pointee.count(reason) }
 
     /// Puts what was counted for labels that are not in the table any more under `other`.
     mutating func fold(keeping labels: borrowing LabelTable) {

@@ -78,7 +78,7 @@ extension Worker {
             defer { key.free() }
             drawChance(&asked, stickyKey: key, of: service)
         }
-        explainDecision(service, asked, groups, &explanation)
+        explainDecision(request, service, asked, groups, &explanation)
         return explanation
     }
 
@@ -142,7 +142,7 @@ extension Worker {
     }
 
     private mutating func explainDecision(
-        _ service: UnsafeMutablePointer<Service>, _ asked: Asked, _ groups: CallGroups,
+        _ request: ExplainRequest, _ service: UnsafeMutablePointer<Service>, _ asked: Asked, _ groups: CallGroups,
         _ explanation: inout Explanation
     ) {
         let decision: Decision
@@ -177,7 +177,7 @@ extension Worker {
         explanation.steps.append(
             "\(targetText(decision.target, service)) serves with \(explanation.hosts.count) of \(count) hosts")
         explanation.steps += paths
-        explainRules(of: isOne ? first.pointee.version : nil, service, &explanation)
+        explainRules(of: isOne ? first.pointee.version : nil, request, service, &explanation)
     }
 
     private func decide<View: ClusterView>(

@@ -8,7 +8,8 @@ extension Worker {
     ///
     /// - Parameter version: nil: one of several.
     func explainRules(
-        of version: Int32?, _ service: UnsafeMutablePointer<Service>, _ explanation: inout Explanation
+        of version: Int32?, _ request: ExplainRequest, _ service: UnsafeMutablePointer<Service>,
+        _ explanation: inout Explanation
     ) {
         guard let snapshot = service.pointee.snapshot else { return }
         if version == nil && !snapshot.policy.versions.isEmpty {
@@ -22,6 +23,7 @@ extension Worker {
         } else if !snapshot.policy.versions.isEmpty {
             explanation.steps.append("the service's rules hold: \(policy.text)")
         }
+        explainAccess(policy.access, request, &explanation)
         guard let part = snapshot.limits?.part(of: name) else { return }
         if let counts = part.breaker {
             let owner = own?.hasOwnBreaker == true ? "the version" : "the service"
@@ -37,6 +39,26 @@ extension Worker {
             let owner = own?.hasOwnRate == true ? "the version" : "the service"
             explanation.steps.append("rate limit of \(owner): \(policy.rateLimit.text)")
         }
+    }
+}
+
+extension Worker {
+    /// Whether the client's requests are taken, and what says so.
+    private func explainAccess(_ policy: AccessPolicy, _ request: ExplainRequest, _ explanation: inout Explanation) {
+        if policy.isOff { return }
+        guard let text = request.client, let client = SocketAddress(ip: text, port: 0)?.unmapped else {
+            explanation.dependsOn = "client"
+            return explanation.steps.append("access goes by the client's address, which the question does not tell")
+        }
+        let allowed = policy.allow.first { $0.contains(client) }
+        if policy.takes(client) {
+            let reason = allowed.map { "\($0) is allowed" } ?? "nothing denies it"
+            return explanation.steps.append("\(client.ip) has access: \(reason)")
+        }
+        let denied = policy.deny.first { $0.contains(client) }
+        let reason = denied.map { "\($0) is denied" } ?? "nothing allows it"
+        explanation.steps.append("\(client.ip) has no access: \(reason): the request is refused")
+        (explanation.cluster, explanation.version, explanation.hosts) = (nil, nil, [])
     }
 }
 

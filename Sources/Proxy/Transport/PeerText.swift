@@ -12,4 +12,10 @@ struct PeerText {
             for (index, byte) in text.utf8.prefix(48).enumerated() { bytes[index] = byte }
         }
     }
+
+    /// The text in memory that holds 48 bytes.
+    func copied(into memory: UnsafeMutablePointer<UInt8>) -> ByteString {
+        withUnsafeBytes(of: words) { memory.update(from: $0.bindMemory(to: UInt8.self).baseAddress!, count: 48) }
+        return ByteString(base: memory, count: Int(count))
+    }
 }

@@ -5,6 +5,8 @@ import Runtime
 public struct WorkerSettings: Sendable {
     /// Where applications connect.
     public var listeners: [ListenerConfiguration]
+    /// Proxies whose `X-Forwarded-For` is believed.
+    public var trustedProxies: [AddressRange]
     /// Header and attachment names that carry the requested version, in order.
     public var versionNames: [String]
     /// Whether HTTP callers are told the version that served.
@@ -19,6 +21,7 @@ public struct WorkerSettings: Sendable {
     /// Takes what concerns workers from a configuration.
     public init(_ configuration: Configuration, accessLog: AccessLog?) {
         listeners = configuration.listeners
+        trustedProxies = configuration.trustedProxies
         versionNames = configuration.version.request
         tellsVersion = configuration.version.tell
         limits = configuration.limits
@@ -40,6 +43,8 @@ struct CompiledSettings {
         let usePeriod: Int64
     }
 
+    /// Proxies whose `X-Forwarded-For` is believed.
+    let trustedProxies: AddressRanges
     /// In lower case.
     let versionNames: UnsafeMutablePointer<ByteString>
     let versionNameCount: Int
@@ -50,6 +55,7 @@ struct CompiledSettings {
     let noVersion: ByteString
 
     init(_ settings: WorkerSettings) {
+        trustedProxies = AddressRanges(settings.trustedProxies)
         versionNameCount = settings.versionNames.count
         versionNames = .allocate(capacity: max(1, versionNameCount))
         for (index, name) in settings.versionNames.enumerated() {
@@ -68,6 +74,7 @@ struct CompiledSettings {
 
     /// Gives the memory back.
     func free() {
+        trustedProxies.free()
         for index in 0..<versionNameCount { versionNames[index].free() }
         versionNames.deallocate()
         noVersion.free()

@@ -50,7 +50,7 @@ extension SocketAddress {
     public var isUnspecified: Bool { high == 0 && low == (isIPv6 ? 0 : 0xffff_0000_0000) }
 
     /// `::ffff:10.0.0.1` is how IPv6 writes `10.0.0.1`.
-    private var unmapped: SocketAddress {
+    public var unmapped: SocketAddress {
         isIPv6 && high == 0 && low >> 32 == 0xffff
             ? SocketAddress(ipv4: UInt32(truncatingIfNeeded: low), port: port) : self
     }

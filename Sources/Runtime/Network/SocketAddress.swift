@@ -46,6 +46,27 @@ public struct SocketAddress: Hashable, Sendable {
         self.init(ipv6: six, port: port)
     }
 
+    /// Reads a numeric address without brackets from bytes, without a port. Nil for anything else.
+    public init?(ip: ByteString) {
+        // The longest is 45 bytes; C wants a zero behind it.
+        guard 2...45 ~= ip.count else { return nil }
+        var isValid = false
+        var (four, six) = (in_addr(), in6_addr())
+        var isFour = true
+        withUnsafeTemporaryAllocation(of: CChar.self, capacity: 46) { text in
+            for index in 0..<ip.count {
+                if ip.base[index] == 0 { return }
+                if ip.base[index] == 0x3a { isFour = false }
+                text[index] = CChar(bitPattern: ip.base[index])
+            }
+            text[ip.count] = 0
+            guard let start = text.baseAddress else { return }
+            isValid = (isFour ? inet_pton(AF_INET, start, &four) : inet_pton(AF_INET6, start, &six)) == 1
+        }
+        if !isValid { return nil }
+        if isFour { self.init(ipv4: UInt32(bigEndian: four.s_addr), port: 0) } else { self.init(ipv6: six, port: 0) }
+    }
+
     private init(ipv6: in6_addr, port: UInt16) {
         (high, low) = withUnsafeBytes(of: ipv6) {
             (
@@ -55,6 +76,18 @@ public struct SocketAddress: Hashable, Sendable {
         }
         self.port = port
         isIPv6 = true
+    }
+
+    private init(high: UInt64, low: UInt64, isIPv6: Bool) {
+        self.high = high
+        self.low = low
+        self.isIPv6 = isIPv6
+        port = 0
+    }
+
+    /// The same address with some bits only, without a port.
+    func masked(high highMask: UInt64, low lowMask: UInt64) -> SocketAddress {
+        SocketAddress(high: high & highMask, low: low & lowMask, isIPv6: isIPv6)
     }
 
     /// Reads what the kernel filled in; nil for families other than IPv4 and IPv6.

@@ -6,12 +6,15 @@ import Runtime
 struct TrafficRules {
     /// Longest time for a request, in nanoseconds.
     let timeout: Int64
+    /// HTTP: how long answers and tunnels may be silent, in nanoseconds; 0: as long as the limits say.
+    let streamIdle: Int64
     let retries: RetryRules
     /// Dubbo and Bolt: methods that may be repeated once something was sent.
     let repeatableMethods: UnsafeMutablePointer<RepeatableMethods>
-    /// Something can keep requests from their host: `access`, a circuit breaker or a rate limit.
+    /// Something can keep requests from their host: `access`, `fault`, a circuit breaker or a rate limit.
     let isGuarded: Bool
     let access: AccessRules
+    let fault: FaultRules
     /// What counts for the circuit breaker, which the table keeps.
     let breaker: Unmanaged<BreakerCounts>?
     let mostRequests: Int
@@ -32,7 +35,9 @@ struct TrafficRules {
         breaker = counts
         bucket = tokens
         access = AccessRules(policy.access)
-        isGuarded = counts != nil || tokens != nil || !policy.access.isOff
+        fault = FaultRules(policy.fault, for: kind)
+        streamIdle = policy.streamIdle?.nanoseconds ?? 0
+        isGuarded = counts != nil || tokens != nil || !policy.access.isOff || !fault.isOff
         mostRequests = policy.circuitBreaker.requests ?? .max
         mostPending = policy.circuitBreaker.pending ?? .max
         mostConnections = policy.circuitBreaker.connections ?? .max

@@ -72,6 +72,8 @@ extension JSON {
             Member(name: "circuit_breaker", value: circuitBreaker(policy.circuitBreaker)),
             Member(name: "concurrency", value: policy.adaptsConcurrency ? .text("adaptive") : .null),
             Member(name: "rate_limit", value: rateLimit(policy.rateLimit)),
+            Member(name: "stream_idle", value: policy.streamIdle.map { .duration($0) } ?? .null),
+            Member(name: "fault", value: fault(policy.fault)),
             Member(name: "access", value: access(policy.access)),
             Member(name: "health_check", value: healthCheck(policy.healthCheck)),
             Member(name: "outlier_detection", value: outlierDetection(policy.outlierDetection)),
@@ -91,6 +93,14 @@ extension JSON {
         guard let rate = policy.rate else { return .null }
         return .object([
             "rate": .text("\(rate)"), "burst": .count(policy.effectiveBurst), "key": .optional(policy.key?.text),
+        ])
+    }
+
+    private static func fault(_ policy: FaultPolicy) -> JSON {
+        if policy.isOff { return .null }
+        return .object([
+            "delay": policy.delay.map { .duration($0) } ?? .null, "abort": policy.abort.map { .count($0) } ?? .null,
+            "share": .text(SettingValue.text(share: policy.share)),
         ])
     }
 

@@ -28,7 +28,7 @@ extension AdminServer {
                 guard let address = SocketAddress(ip: value, port: 0) ?? SocketAddress(value) else {
                     return .failure(Problem(text: "client must be an IP address"))
                 }
-                question.client = address.ip
+                question.client = address.unmapped.ip
             case "method": break  // No rule looks at it.
             case "protocol":
                 guard let kind = ServiceKey.Kind(rawValue: value) else {

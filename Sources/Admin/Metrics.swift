@@ -17,6 +17,7 @@ extension AdminServer {
         addRetries(services.filter { !$0.value.retries.isEmpty }, to: page)
         addRefusals(services.filter { $0.value.versions.contains { !$0.value.refusals.isEmpty } }, to: page)
         addConcurrency(to: page)
+        addFaults(services.filter { $0.value.versions.contains { !$0.value.faults.isEmpty } }, to: page)
         page.add { self.writeListeners(traffic, &$0) }
         addHosts(traffic, to: page)
         addHealth(traffic, to: page)
@@ -139,6 +140,27 @@ extension AdminServer {
                 text.sample(
                     ["service": entry.key.name, "protocol": entry.key.kind.rawValue, "version": version],
                     breaker.concurrency.current)
+            }
+        }
+    }
+
+    private func addFaults(_ services: Services, to page: MetricsPage) {
+        if services.isEmpty { return }
+        page.begin(
+            "greymesh_faults_total", .counter,
+            "Requests that were delayed or aborted on purpose, by the version that would have served."
+        )
+        page.add(services) { text, entry in
+            let (key, service) = entry
+            for (version, counters) in service.sortedVersions {
+                for kind in FaultKind.allCases {
+                    guard let count = counters.faults[kind] else { continue }
+                    text.sample(
+                        [
+                            "service": key.name, "protocol": key.kind.rawValue, "version": Self.label(version),
+                            "fault": "\(kind)",
+                        ], count)
+                }
             }
         }
     }

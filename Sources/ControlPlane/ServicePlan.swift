@@ -52,6 +52,7 @@ struct ServicePlan {
         guard applications.contains(key) else { return services[key.name]?.policy ?? defaultPolicy }
         var policy = ServicePolicy()
         policy.traffic.timeout = defaultPolicy.traffic.timeout
+        policy.traffic.streamIdle = defaultPolicy.traffic.streamIdle
         return policy
     }
 

@@ -46,6 +46,8 @@ public struct Traffic {
         public internal(set) var nanoseconds: UInt64 = 0
         /// What limits and access have refused, further tries among it.
         public internal(set) var refusals: [RefusalReason: UInt64] = [:]
+        /// What was done to requests on purpose.
+        public internal(set) var faults: [FaultKind: UInt64] = [:]
     }
 
     /// A service's counters.
@@ -119,6 +121,7 @@ extension Traffic.Version {
         for (index, count) in report.buckets.enumerated() where index < buckets.count { buckets[index] &+= count }
         nanoseconds &+= report.nanoseconds
         for (reason, count) in report.refusals { refusals[reason, default: 0] &+= count }
+        for (kind, count) in report.faults { faults[kind, default: 0] &+= count }
     }
 }
 

@@ -10,6 +10,10 @@ public struct TrafficPolicy: Equatable, Sendable {
     public var adaptsConcurrency = false
     /// How many requests may come in a time.
     public var rateLimit = RateLimitPolicy()
+    /// Longest time that an HTTP answer, stream or tunnel may be silent; nil: `limits.idle_timeout`.
+    public var streamIdle: Duration?
+    /// What is done to some requests on purpose.
+    public var fault = FaultPolicy()
     /// Whose requests are taken.
     public var access = AccessPolicy()
     /// A version's: its requests in flight count for themselves, not together with those of its service.

@@ -81,9 +81,14 @@ import Testing
         service.policy.traffic.circuitBreaker.requests = 1024
         service.policy.traffic.circuitBreaker.pending = 256
         service.policy.traffic.circuitBreaker.connections = 256
+        service.policy.traffic.adaptsConcurrency = true
         service.policy.traffic.rateLimit.rate = RateLimitPolicy.Rate(requests: 100, per: .second)
         service.policy.traffic.rateLimit.burst = 200
         service.policy.traffic.rateLimit.key = .header("x-user-id")
+        service.policy.traffic.streamIdle = .seconds(300)
+        service.policy.traffic.fault.delay = .milliseconds(100)
+        service.policy.traffic.fault.abort = 503
+        service.policy.traffic.fault.share = 100
         service.policy.traffic.access.allow = [try #require(AddressRange("10.0.0.0/8"))]
         service.policy.traffic.access.deny = [try #require(AddressRange("10.0.66.0/24"))]
         var canary = service.policy.traffic

@@ -66,8 +66,8 @@ struct WrongFile: CustomTestStringConvertible, Sendable {
             "services:\n  a: {mode: strict,\n    mode: fallback}", #":3: "mode" is given twice; first on line 2"#),
         WrongFile(
             "services: {<<: {mode: strict}}\n<<: x",
-            ":2: unknown key \"<<\"; valid are admin, workers, registries, state, listeners, version, services, access_log, "
-                + "limits, register, withdraw_wait, drain_timeout, log",
+            ":2: unknown key \"<<\"; valid are admin, workers, registries, state, listeners, trusted_proxies, version, services, "
+                + "access_log, limits, register, withdraw_wait, drain_timeout, log",
         ),
     ]
 

@@ -111,12 +111,13 @@ struct ConfigurationChangeTests {
         var new = old
         new.workers = 7
         new.listeners.removeLast()
+        new.trustedProxies = [AddressRange(SocketAddress(ipv4: 0x0a00_0000, port: 0), length: 8)!]
         new.version.tell = false
         new.version.instance = ["v"]
         new.services["a"] = ServiceConfiguration()
         new.drainTimeout = .seconds(1)
         let change = ConfigurationChange(from: old, to: new)
-        #expect(change.needRestart == ["workers", "listeners", "version.tell"])
+        #expect(change.needRestart == ["workers", "listeners", "trusted_proxies", "version.tell"])
         #expect(change.effective.listeners == old.listeners && change.effective.workers == nil)
         #expect(change.effective.version.instance == ["v"] && change.effective.version.tell)
         #expect(change.effective.services.keys.contains("a") && change.effective.drainTimeout == .seconds(1))

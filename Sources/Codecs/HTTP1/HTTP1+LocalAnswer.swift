@@ -8,10 +8,10 @@ extension HTTP1 {
         text.count &+ extraLines.count &+ 416
     }
 
-    /// Writes a whole response made by the proxy: a line of plain text.
+    /// Writes a whole response made by the proxy: a line of plain text, or nothing where the status has no content.
     ///
     /// - Parameters:
-    ///   - status: from 200 to 599, not 204 or 304.
+    ///   - status: from 200 to 599.
     ///   - text: the body; a line end is added.
     ///   - isHead: whether this answers HEAD, so that the body stays out.
     ///   - connection: the Connection field.
@@ -34,8 +34,14 @@ extension HTTP1 {
         out.put(decimal: UInt64(max(0, status)))
         out.put(.space)
         out.put(reason(status))
-        out.put("\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ")
-        out.put(decimal: UInt64(text.count) &+ 1)
+        // RFC 9110, sections 8.6 and 15.3.6.
+        let hasContent = status != 204 && status != 205 && status != 304
+        if hasContent {
+            out.put("\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ")
+            out.put(decimal: UInt64(text.count) &+ 1)
+        } else if status == 205 {
+            out.put("\r\nContent-Length: 0")
+        }
         switch connection {
         case .omitted: out.put("\r\n")
         case .close: out.put("\r\nConnection: close\r\n")
@@ -54,7 +60,7 @@ extension HTTP1 {
         }
         out.put(extraLines)
         out.put("\r\n")
-        if !isHead {
+        if !isHead && hasContent {
             out.put(text)
             out.put("\n")
         }

@@ -41,6 +41,8 @@ struct TrafficDraft {
     var retryLines: [String: Int] = [:]
     /// Where `circuit_breaker` and `rate_limit` and its keys stand.
     var limitLines: [String: Int] = [:]
+    /// Where keys of `fault` stand.
+    var faultLines: [String: Int] = [:]
     /// Where `access` and its keys stand.
     var accessLines: [String: Int] = [:]
     /// Where the section's own `health_check` stands.

@@ -14,7 +14,18 @@ extension ConfigurationKeys {
             SettingKey("outlier_detection", each: ".", keys: outlierDetection) { node, path, reader, draft in
                 readOutlierDetection(node, path, reader, &draft.policy.outlierDetection)
             },
-        ] + trafficLimits + [access]
+        ] + trafficLimits + [streamIdle, fault, access]
+    }
+
+    /// A time, or `off` for that of all services.
+    private static var streamIdle: SettingKey<TrafficDraft> {
+        SettingKey("stream_idle") { node, path, reader, draft in
+            if case .scalar("off", _) = node.content {
+                draft.policy.streamIdle = nil
+            } else if let time = reader.value(node, path, duration(.seconds(1) ... .seconds(86_400))) {
+                draft.policy.streamIdle = time
+            }
+        }
     }
 
     /// What a version takes, with a word about the keys that are its service's.
@@ -91,6 +102,7 @@ extension TrafficDraft {
         checkRetries(reader, isHTTP: isHTTP, of: users.map(\.retries))
         checkLimits(reader, of: users)
         checkHealthCheck(reader, isHTTP: isHTTP)
+        checkFault(reader, isHTTP: isHTTP)
         checkAccess(reader)
     }
 }

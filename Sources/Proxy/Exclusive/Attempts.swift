@@ -44,7 +44,8 @@ extension Worker {
         let rules = service.pointee.traffic.find(downstream.pointee.exchange.state.served)
         if rules.pointee.isGuarded || cause != nil,
             let hindrance = hindrance(
-                &downstream.pointee.exchange.limits, rules, from: downstream.pointee.client, isFirst: cause == nil)
+                &downstream.pointee.exchange.state, &downstream.pointee.exchange.limits, rules,
+                from: downstream.pointee.client, isFirst: cause == nil)
         {
             return stop(downstream, service, hindrance, cause)
         }
@@ -72,7 +73,12 @@ extension Worker {
     ) -> Bool {
         switch hindrance {
         case .refused(let refusal): return refuse(downstream, service, refusal, cause)
+        case .aborted(let status): abort(downstream, service, status)
+        case .delayed(let time):
+            service.pointee.metrics.count(.delay, downstream.pointee.exchange.state.served)
+            delay(downstream, until: time)
         }
+        return true
     }
 
     /// The request is refused. False: what has happened at the host before is the answer.
@@ -260,7 +266,8 @@ extension Worker {
             if service.pointee.traffic.versionCount > 0 && !takesTime(downstream, service) { return nil }
             let rules = service.pointee.traffic.find(downstream.pointee.exchange.state.served)
             if case .refused(let refusal)? = hindrance(
-                &downstream.pointee.exchange.limits, rules, from: downstream.pointee.client, isFirst: false)
+                &downstream.pointee.exchange.state, &downstream.pointee.exchange.limits, rules,
+                from: downstream.pointee.client, isFirst: false)
             {
                 service.pointee.metrics.countRefusal(downstream.pointee.exchange.state.served, refusal.reason)
                 return nil

@@ -8,6 +8,8 @@ struct ExclusiveDownstream {
         case head
         /// The head waits in `inbound` for the registries' first answer about its service.
         case discovering
+        /// The request waits on purpose; what it is followed by waits in `inbound`.
+        case delayed
         /// A request is with a host, or on its way there.
         case exchanging
         /// Bytes pass both ways unread (Upgrade).
@@ -26,6 +28,8 @@ struct ExclusiveDownstream {
     var endsWithReset = false
     /// When the peer last sent or took something, or something else moved its request on.
     var active: Int64
+    /// When the request goes on that waits on purpose.
+    var delayedUntil: Int64 = 0
     /// When lingering ends at the latest.
     var lingersUntil: Int64 = 0
     var scan = HTTP1.ScanState()

@@ -96,7 +96,7 @@ extension Worker {
             case .tunnel:
                 if let upstream = downstream.pointee.exchange.upstream { relay(rest, count - used, to: upstream.link) }
                 return count
-            case .discovering: return used
+            case .discovering, .delayed: return used
             case .flushing, .lingering: return count
             }
         }
@@ -135,7 +135,7 @@ extension Worker {
         switch downstream.pointee.phase {
         case .flushing: linger(downstream)
         case .head: if !downstream.pointee.link.inbound.isEmpty { queue(downstream) }
-        case .discovering, .exchanging, .tunnel, .lingering: break
+        case .discovering, .delayed, .exchanging, .tunnel, .lingering: break
         }
     }
 

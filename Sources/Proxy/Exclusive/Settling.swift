@@ -11,13 +11,15 @@ import Runtime
 // | head, the response before not taken | the downstream takes nothing | `idle_timeout` | close |
 // | discovering | the registries do not answer | `discovery_timeout` from the whole head | 503 |
 // | discovering | the same | `timeout` from the whole head | 504 |
+// | delayed on purpose | the delay (`fault`) | the same | to a host, or an answer |
+// | delayed on purpose | the request's time | `timeout` from the whole head | 504 |
 // | exchanging, connecting | the host does not accept | `connect_timeout` | another host, or 503 |
 // | exchanging, before the response | its head does not come | `per_try_timeout` | another host, where one can be asked |
 // | exchanging, before the response | its head does not come | `timeout` from the whole head, for all attempts | 504 |
 // | exchanging, before the response | the downstream owes its body | the same, or `idle_timeout` without a byte | 408 |
-// | exchanging, responding | the host stops | `idle_timeout` without a byte | a cut response |
-// | exchanging, responding | the downstream takes nothing, or owes its body | `idle_timeout` | close |
-// | tunnel | nothing moves either way | `idle_timeout` | close |
+// | exchanging, responding | the host stops | `stream_idle` without a byte | a cut response |
+// | exchanging, responding | the downstream takes nothing, or owes its body | `stream_idle` | close |
+// | tunnel | nothing moves either way | `stream_idle` | close |
 // | flushing | the downstream takes nothing | `idle_timeout` | close |
 // | lingering | the downstream does not end | 2 s of silence, 30 s in all | close |
 //
@@ -54,7 +56,7 @@ extension Worker {
             if downstream.pointee.link.inbound.isEmpty || downstream.pointee.link.outbound.isEmpty {
                 finishConnection(downstream)
             }
-        case .exchanging:
+        case .exchanging, .delayed:
             let exchange = downstream.pointee.exchange
             if !exchange.bodyComplete && !exchange.isResponding && downstream.pointee.link.inbound.isEmpty {
                 abandon(downstream)
@@ -81,7 +83,7 @@ extension Worker {
         switch downstream.pointee.phase {
         case .head: return downstream.pointee.link.outbound.isEmpty
         case .flushing, .lingering: return true
-        case .discovering: return downstream.pointee.link.inbound.count < Self.scratchSize
+        case .discovering, .delayed: return downstream.pointee.link.inbound.count < Self.scratchSize
         case .tunnel: return downstream.pointee.exchange.upstream?.pointee.link.outbound.isEmpty == true
         case .exchanging:
             if downstream.pointee.exchange.bodyComplete {
@@ -126,14 +128,24 @@ extension Worker {
         case .discovering:
             let waited = downstream.pointee.exchange.headAt + settings.limits.discoveryTimeout
             return min(waited, downstream.pointee.exchange.state.deadline)
+        case .delayed: return min(downstream.pointee.delayedUntil, downstream.pointee.exchange.state.deadline)
         case .exchanging:
-            if downstream.pointee.exchange.isResponding { return active + settings.limits.idleTimeout }
+            if downstream.pointee.exchange.isResponding { return active + streamIdle(of: downstream) }
             let end = min(downstream.pointee.exchange.state.deadline, downstream.pointee.exchange.tryDeadline)
             if downstream.pointee.exchange.bodyComplete { return end }
             return min(end, active + settings.limits.idleTimeout)
-        case .tunnel, .flushing: return active + settings.limits.idleTimeout
+        case .tunnel: return active + streamIdle(of: downstream)
+        case .flushing: return active + settings.limits.idleTimeout
         case .lingering: return min(active + Self.lingerPause, downstream.pointee.lingersUntil)
         }
+    }
+
+    /// How long the version that serves lets an answer, a stream or a tunnel be silent.
+    @inline(never)
+    private func streamIdle(of downstream: UnsafeMutablePointer<ExclusiveDownstream>) -> Int64 {
+        let state = downstream.pointee.exchange.state
+        let own = state.service?.pointee.traffic.find(state.served).pointee.streamIdle ?? 0
+        return own > 0 ? own : settings.limits.idleTimeout
     }
 
     @inline(__always)
@@ -164,6 +176,7 @@ extension Worker {
                 close(downstream)
             }
         case .discovering: waitingTimeout(downstream)
+        case .delayed: endDelay(downstream)
         case .exchanging: exchangeTimeout(downstream)
         case .tunnel: endTunnel(downstream)
         case .flushing, .lingering: close(downstream)

@@ -4,22 +4,31 @@ import Runtime
 enum Hindrance {
     /// It is answered at once.
     case refused(Refusal)
+    /// It ends with this status, on purpose.
+    case aborted(Int32)
+    /// It waits until then, on purpose.
+    case delayed(until: Int64)
 }
 
 // What every request has to pass whose version has rules for it, written once for all protocols: first who sends it, then how much there
-// is already.
+// is already, then what is done on purpose.
 extension Worker {
     /// Whether something keeps a request from the host that was chosen; it counts in circuit breaker and rate limit if nothing does.
     ///
     /// - Parameters:
+    ///   - state: the request's.
     ///   - rules: those of the version that is to serve it.
     ///   - client: where it comes from.
     ///   - isFirst: it has been to no host so far.
     @inline(never)
-    func hindrance(
-        _ limits: inout RequestLimits, _ rules: UnsafePointer<TrafficRules>, from client: SocketAddress, isFirst: Bool
+    mutating func hindrance(
+        _ state: inout RequestState, _ limits: inout RequestLimits, _ rules: UnsafePointer<TrafficRules>,
+        from client: SocketAddress, isFirst: Bool
     ) -> Hindrance? {
         if !rules.pointee.access.takes(client) { return .refused(Refusal(reason: .denied)) }
-        return limits.admit(rules, isFirst: isFirst, now: now).map { .refused($0) }
+        // One that has waited on purpose has taken its token before.
+        let isFirst = isFirst && state.fault == .open
+        if let refusal = limits.admit(rules, isFirst: isFirst, now: now) { return .refused(refusal) }
+        return isFirst ? fault(&state, rules) : nil
     }
 }

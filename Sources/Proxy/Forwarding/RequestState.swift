@@ -11,6 +11,8 @@ struct RequestState {
     var tried = TriedEndpoints()
     /// It was repeated after something was sent, and counts in its service's `FurtherTries`.
     var isRepeated = false
+    /// How far it is with what is done to it on purpose.
+    var fault = FaultState.open
     /// Label of the version that serves, for counters; `ServiceMetrics.nobody` before one is chosen.
     var served = ServiceMetrics.nobody
     /// Where what becomes of the present try is counted; nil: nowhere.

@@ -6,12 +6,15 @@ import Runtime
 struct TrafficRules {
     /// Longest time for a request, in nanoseconds.
     let timeout: Int64
+    /// HTTP: how long answers and tunnels may be silent, in nanoseconds; 0: as long as the limits say.
+    let streamIdle: Int64
     let retries: RetryRules
     /// Dubbo and Bolt: methods that may be repeated once something was sent.
     let repeatableMethods: UnsafeMutablePointer<RepeatableMethods>
-    /// Something can keep requests from their host: `access`, or a limit of what is in flight or comes in a time.
+    /// Something can keep requests from their host: `access`, `fault`, or a limit of what is in flight or comes in a time.
     let isGuarded: Bool
     let access: AccessRules
+    let fault: FaultRules
     /// What counts what is in flight, which the table keeps.
     let breaker: Unmanaged<BreakerCounts>?
     let mostRequests: Int
@@ -34,7 +37,9 @@ struct TrafficRules {
         breaker = counts
         bucket = tokens
         access = AccessRules(policy.access)
-        isGuarded = counts != nil || tokens != nil || !policy.access.isOff
+        fault = FaultRules(policy.fault, for: kind)
+        streamIdle = policy.streamIdle?.nanoseconds ?? 0
+        isGuarded = counts != nil || tokens != nil || !policy.access.isOff || !fault.isOff
         mostRequests = policy.circuitBreaker.requests ?? .max
         mostPending = policy.circuitBreaker.pending ?? .max
         mostConnections = policy.circuitBreaker.connections ?? .max

@@ -251,9 +251,7 @@ struct BoltCodec: FramedCodec, ~Copyable {
         _ answer: LocalAnswer, _ text: String, id: UInt64, _ form: FrameForm, into out: UnsafeMutablePointer<UInt8>
     ) -> Int {
         let status = status(answer)
-        let request = Bolt.FrameHead(
-            variant: variant(form.lane), type: .request, command: Bolt.Command.request,
-            id: UInt32(truncatingIfNeeded: id), codec: form.content)
+        let request = request(id, form)
         if !form.mark || status == Bolt.Status.serverBusy || status == Bolt.Status.timeout {
             return Bolt.writeStatus(status, answering: request, into: out)
         }
@@ -261,6 +259,17 @@ struct BoltCodec: FramedCodec, ~Copyable {
         return text.withUTF8 {
             Bolt.writeError(text: $0.baseAddress!, count: $0.count, answering: request, otherwise: status, into: out)
         }
+    }
+
+    /// A status has no room for text.
+    static func writeError(
+        _ status: Int32, _ text: String, id: UInt64, _ form: FrameForm, into out: UnsafeMutablePointer<UInt8>
+    ) -> Int { Bolt.writeStatus(UInt16(truncatingIfNeeded: status), answering: request(id, form), into: out) }
+
+    private static func request(_ id: UInt64, _ form: FrameForm) -> Bolt.FrameHead {
+        Bolt.FrameHead(
+            variant: variant(form.lane), type: .request, command: Bolt.Command.request,
+            id: UInt32(truncatingIfNeeded: id), codec: form.content)
     }
 
     static func writeHeartbeat(lane: UInt8, id: UInt64, into out: UnsafeMutablePointer<UInt8>) -> Int {

@@ -239,6 +239,18 @@ struct DubboCodec: FramedCodec, ~Copyable {
         }
     }
 
+    static func writeError(
+        _ status: Int32, _ text: String, id: UInt64, _ form: FrameForm, into out: UnsafeMutablePointer<UInt8>
+    ) -> Int {
+        var text = text
+        return text.withUTF8 {
+            Dubbo.writeError(
+                status: UInt8(truncatingIfNeeded: status), id: Int64(bitPattern: id), text: $0.baseAddress!,
+                count: $0.count,
+                into: out)
+        }
+    }
+
     static func writeHeartbeat(lane: UInt8, id: UInt64, into out: UnsafeMutablePointer<UInt8>) -> Int {
         Dubbo.writeHeartbeatRequest(id: Int64(bitPattern: id), into: out)
     }

@@ -112,6 +112,10 @@ protocol FramedCodec: ~Copyable {
     static func write(
         _ answer: LocalAnswer, _ text: String, id: UInt64, _ form: FrameForm, into out: UnsafeMutablePointer<UInt8>
     ) -> Int
+    /// Writes an answer with a status that somebody has chosen, at most a worker's output; returns its size.
+    static func writeError(
+        _ status: Int32, _ text: String, id: UInt64, _ form: FrameForm, into out: UnsafeMutablePointer<UInt8>
+    ) -> Int
     static func writeHeartbeat(lane: UInt8, id: UInt64, into out: UnsafeMutablePointer<UInt8>) -> Int
     /// Makes a heartbeat's answer of it, in its place; returns its size.
     static func answerHeartbeat(_ frame: UnsafeMutablePointer<UInt8>, _ head: Head) -> Int

@@ -58,6 +58,7 @@ struct FramedRequest {
         state.asked = Asked()
         if state.tried.count > 0 { state.tried = TriedEndpoints() }
         state.served = ServiceMetrics.nobody
+        state.fault = .open
         downstream = nil
         isTwoWay = true
     }

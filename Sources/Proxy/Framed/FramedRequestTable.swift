@@ -74,6 +74,12 @@ struct FramedRequestTable: ~Copyable {
         return request.pointee.upstreamID == id && request.pointee.upstream == upstream ? request : nil
     }
 
+    /// Those of requests in flight.
+    var inUse: [UnsafeMutablePointer<FramedRequest>] {
+        (0..<blockCount).flatMap { block in (0..<Self.blockSize).map { blocks[block] + $0 } }
+            .filter { $0.pointee.state.service != nil }
+    }
+
     private mutating func grow() {
         // The last number of all is nobody's: `unusedID`.
         if UInt64(blockCount + 1) << Self.blockShift >= 1 << slotBits { return }

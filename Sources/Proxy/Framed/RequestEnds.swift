@@ -130,6 +130,7 @@ extension Worker {
         _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>
     ) {
         guard let service = request.pointee.state.service else { return }
+        if request.pointee.state.fault == .delayed { return endDelay(framed, request, service) }
         if let upstream = request.pointee.upstream, now < request.pointee.state.deadline {
             return endTry(framed, request, upstream, service)
         }

@@ -64,9 +64,10 @@ extension Worker {
         if hasVersions && !takesTime(request, rules) { return false }
         if rules.pointee.isGuarded || cause != nil,
             let hindrance = hindrance(
-                &request.pointee.limits, rules, from: client(of: request), isFirst: cause == nil)
+                &request.pointee.state, &request.pointee.limits, rules, from: client(of: request),
+                isFirst: cause == nil)
         {
-            return stop(framed, request, choice, hindrance, cause)
+            return stop(framed, request, frame, count, choice, hindrance, cause)
         }
         var limit: RefusalReason?
         let upstream =
@@ -103,12 +104,20 @@ extension Worker {
     /// Something keeps the request from its host. False: what has happened at the one before is the answer.
     @inline(never)
     private mutating func stop<Codec: FramedCodec & ~Copyable>(
-        _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>, _ choice: Choice,
-        _ hindrance: Hindrance, _ cause: RetryCause?
+        _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>, _ frame: UnsafeMutablePointer<UInt8>,
+        _ count: Int, _ choice: Choice, _ hindrance: Hindrance, _ cause: RetryCause?
     ) -> Bool {
+        if case .refused(let refusal) = hindrance { return refuse(framed, request, choice, refusal, cause) }
+        guard let service = request.pointee.state.service else { return false }
+        request.pointee.state.served = choice.cluster.pointee.version
         switch hindrance {
-        case .refused(let refusal): return refuse(framed, request, choice, refusal, cause)
+        case .aborted(let status): abort(framed, request, service, status)
+        case .delayed(let time):
+            service.pointee.metrics.count(.delay, request.pointee.state.served)
+            delay(framed, request, frame, count, until: time)
+        case .refused: break
         }
+        return true
     }
 
     /// Whom a request comes from. One-way requests may outlive their connection.

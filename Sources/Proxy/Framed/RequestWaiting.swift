@@ -8,6 +8,8 @@ import Runtime
 // |---|---|---|
 // | waiting for the registries | `discovery_timeout` | error: the downstream may try again |
 // | the same | the request's own timeout | error; it is never sent |
+// | delayed on purpose (`fault`) | the delay | it goes to a host, or is aborted |
+// | the same | the request's own timeout, else the service's | error; it is never sent |
 // | on its way, or waiting for the answer | `per_try_timeout` | another host, where one can be asked |
 // | the same | the request's own timeout, else the service's | error; of what was not begun to be sent nothing is |
 //

@@ -41,6 +41,8 @@ public struct ServiceReport: Sendable {
         public let nanoseconds: UInt64
         /// What limits and access have refused, further tries among it; reasons without any are left out.
         public let refusals: [(reason: RefusalReason, count: UInt64)]
+        /// What was done to requests on purpose; kinds without any are left out.
+        public let faults: [(kind: FaultKind, count: UInt64)]
     }
 
     /// The name under which requests are counted for all names that neither the configuration nor a registry knows.

@@ -113,6 +113,10 @@ extension Worker {
                 refusals: RefusalReason.allCases.compactMap { reason in
                     let count = version.refusals[reason.rawValue]
                     return count > 0 ? (reason, count) : nil
+                },
+                faults: FaultKind.allCases.compactMap { kind in
+                    let count = version.faults[kind.rawValue]
+                    return count > 0 ? (kind, count) : nil
                 })
         }
         let causes = zip(RetryCause.allCases, retries).filter { $0.1 > 0 }

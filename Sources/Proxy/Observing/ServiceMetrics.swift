@@ -24,6 +24,9 @@ struct ServiceMetrics: ~Copyable {
         /// What was refused, by the raw values of `RefusalReason`: further tries are among it.
         private(set) var refusals = InlineArray<6, UInt64>(repeating: 0)
 
+        /// What was done on purpose, by the raw values of `FaultKind`.
+        private(set) var faults = InlineArray<2, UInt64>(repeating: 0)
+
         fileprivate init(label: Int32) {
             self.label = label
             codes = .allocate(capacity: 1)
@@ -56,9 +59,12 @@ struct ServiceMetrics: ~Copyable {
             for index in 0..<ServiceMetrics.bucketCount { buckets[index] &+= other.buckets[index] }
             nanoseconds &+= other.nanoseconds
             for index in refusals.indices { refusals[index] &+= other.refusals[index] }
+            for index in faults.indices { faults[index] &+= other.faults[index] }
         }
 
         fileprivate mutating func count(_ reason: RefusalReason) { refusals[reason.rawValue] &+= 1 }
+
+        fileprivate mutating func count(_ fault: FaultKind) { faults[fault.rawValue] &+= 1 }
     }
 
     /// Requests by what they asked for and what they got.
@@ -108,6 +114,9 @@ struct ServiceMetrics: ~Copyable {
     ///
     /// - Parameter version: the one that would have served.
     mutating func countRefusal(_ version: Int32, _ reason: RefusalReason) { find(version).pointee.count(reason) }
+
+    /// Counts what was done to a request on purpose.
+    mutating func count(_ fault: FaultKind, _ version: Int32) { find(version).pointee.count(fault) }
 
     /// Puts what was counted for labels that are not in the table any more under `other`.
     mutating func fold(keeping labels: borrowing LabelTable) {

@@ -24,6 +24,9 @@ extension Worker {
             explanation.steps.append("the service's rules hold: \(policy.text)")
         }
         explainAccess(policy.access, request, &explanation)
+        if !FaultRules(policy.fault, for: request.key.kind).isOff {
+            explanation.steps.append("fault: \(policy.fault.text(request.key.kind))")
+        }
         guard let part = snapshot.limits?.part(of: name) else { return }
         if let counts = part.breaker {
             let owner = own?.hasOwnBreaker == true ? "the version" : "the service"
@@ -69,6 +72,18 @@ extension TrafficPolicy {
         let causes = retries.causes.joined(separator: ", ")
         return "timeout \(SettingValue.text(timeout)), "
             + (retries.attempts == 0 ? "no further try" : "\(tries) after \(causes)")
+    }
+}
+
+extension FaultPolicy {
+    /// In words.
+    fileprivate func text(_ kind: ServiceKey.Kind) -> String {
+        let parts = [
+            delay.map { "delayed for \(SettingValue.text($0))" },
+            abort.flatMap { kind.canAbort(with: $0) ? "aborted with \($0)" : nil },
+        ]
+        return "\(SettingValue.text(share: share)) % of the requests are "
+            + parts.compactMap { $0 }.joined(separator: " and ")
     }
 }
 

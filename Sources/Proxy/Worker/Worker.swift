@@ -124,6 +124,7 @@ public struct Worker<System: SystemCalls>: ~Copyable {
 
     private mutating func tearDown<Codec: FramedCodec & ~Copyable>(_ framed: Framed<Codec>) {
         while let downstream = framed.pointee.all.first { close(framed, downstream) }
+        endDelayed(framed)
         flush(framed)
     }
 

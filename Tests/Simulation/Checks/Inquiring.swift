@@ -72,7 +72,7 @@ extension World {
         let words = explanation.steps.joined(separator: "; ")
         // What depends on chance, or on the registries, may go either way.
         if words.contains("by chance") || words.contains("is not known") { return }
-        if words.contains("circuit breaker") || words.contains("rate limit") { return }
+        if words.contains("circuit breaker") || words.contains("rate limit") || words.contains("fault") { return }
         if let touched = inquiry.touched {
             if !explanation.hosts.contains(touched.description) {
                 fail("explain", "it went to \(touched), explained was: \(words)", inquiry.request)

@@ -148,6 +148,7 @@ extension World {
         if all.isEmpty || all.contains(where: { !canServe(request, $0.listing) }) { errors.insert(503) }
         if !isRouted(request, throughout: true) { errors.formUnion([503, 404]) }
         errors.formUnion(limitErrors(request))
+        errors.formUnion(deliberateErrors(request))
         if kernel.failedAt >= start { errors.insert(503) }
         if hasHostTrouble(request) { errors.formUnion([502, 503, 504]) }
         let waited = now - start + 10_000_000
@@ -157,7 +158,8 @@ extension World {
         let isShortest = waited >= Int64(shortest) * 1_000_000
         if isShortest && !isTold { errors.insert(504) }
         if isShortest && request.lostTime > 0 { errors.formUnion([504, 408]) }
-        let mayBeSlow = !request.seen.isEmpty || plan.isHeldBack || request.lostTime > 0 || !isTold
+        let mayBeSlow =
+            !request.seen.isEmpty || mayBeDelayed(request) || plan.isHeldBack || request.lostTime > 0 || !isTold
         if waited >= timeout(request, start) && mayBeSlow {
             errors.formUnion([504, 408])
         }

@@ -25,6 +25,7 @@ extension World {
         checkEjected(request, at: host)
         request.seen.append((host.number, reaction))
         if let problem { fail("sent twice", "\(problem): host \(host.number)", request) }
+        if let trespass = trespass(request) { fail("at a host", trespass, request) }
         if let crowding = crowding(at: host) { fail("over the limit", crowding, request) }
         host.answered += 1
         if request === inquiry?.request { inquiry?.touch(host.address) }

@@ -1,4 +1,5 @@
 import Model
+import Runtime
 
 // What limits may refuse, and what they must not let through.
 extension World {
@@ -18,6 +19,34 @@ extension World {
             errors.insert(plan.services[request.plan.service].kind == .http ? 429 : 503)
         }
         return errors
+    }
+
+    /// Errors that are made on purpose, and the one of those who have no access.
+    func deliberateErrors(_ request: Request) -> Set<Int> {
+        let isHTTP = plan.services[request.plan.service].kind == .http
+        var errors: Set<Int> = []
+        for listing in listingsDuring(request) {
+            if listing.isClosed { errors.insert(isHTTP ? 403 : 503) }
+            if let status = listing.fault.abort { errors.insert(isHTTP ? status : 503) }
+        }
+        return errors
+    }
+
+    /// It may have been delayed on purpose.
+    func mayBeDelayed(_ request: Request) -> Bool { listingsDuring(request).contains { $0.fault.delay != nil } }
+
+    /// A host has a request: what is wrong with that; nil: nothing.
+    func trespass(_ request: Request) -> String? {
+        let all = listings[request.plan.service].during(request.headSentAt ?? now, now)
+        if all.isEmpty { return nil }
+        if all.allSatisfy({ $0.listing?.isClosed == true }) { return "nobody has access" }
+        let faults = all.map { $0.listing?.fault ?? FaultPolicy() }
+        if faults.contains(where: { $0.share < FaultPolicy.all }) { return nil }
+        if faults.allSatisfy({ $0.abort != nil }) { return "all requests are aborted" }
+        // A timer has milliseconds.
+        let shortest = faults.map { $0.delay?.nanoseconds ?? 0 }.min() ?? 0
+        let waited = now - (request.headSentAt ?? now) + 1_000_000
+        return waited < shortest ? "it was not delayed" : nil
     }
 
     private func mayBeFull(_ request: Request, _ breaker: CircuitBreakerPolicy) -> Bool {

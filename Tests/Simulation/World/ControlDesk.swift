@@ -95,6 +95,8 @@ extension World {
         policy.traffic.retries = listing.retries
         policy.traffic.circuitBreaker = listing.breaker
         policy.traffic.rateLimit = listing.rateLimit
+        policy.traffic.fault = listing.fault
+        policy.traffic.access.deny = listing.isClosed ? ["0.0.0.0/0", "::/0"].compactMap { AddressRange($0) } : []
         policy.traffic.outlierDetection = listing.outliers
         policy.balancer = [.leastRequest, .roundRobin, .random][listing.balancer]
         var instances = listing.entries.map { entry in
@@ -115,6 +117,7 @@ extension World {
         for service in plan.services.indices {
             guard var listing = listings[service].last, listing.isLimited else { continue }
             (listing.breaker, listing.rateLimit) = (CircuitBreakerPolicy(), RateLimitPolicy())
+            (listing.fault, listing.isClosed) = (FaultPolicy(), false)
             list(service, listing)
         }
     }

@@ -58,7 +58,7 @@ extension Listing: CustomStringConvertible {
         }
         let more = padding > 0 ? " and \(padding) of weight 0" : ""
         return
-            "hosts \(hosts)\(more), \(mode), balancer \(balancer), timeout \(timeoutMilliseconds) ms\(retryText)\(limitText)\(outlierText)"
+            "hosts \(hosts)\(more), \(mode), balancer \(balancer), timeout \(timeoutMilliseconds) ms\(retryText)\(limitText)\(faultText)\(outlierText)"
     }
 }
 
@@ -70,6 +70,12 @@ extension Listing {
             rateLimit.rate.map { "\($0) burst \(rateLimit.effectiveBurst)" + (rateLimit.key == nil ? "" : " each") },
         ].compactMap { $0 }
         return limits.isEmpty ? "" : ", at most " + limits.joined(separator: " ")
+    }
+
+    private var faultText: String {
+        let faults = [fault.delay.map { "delay \($0)" }, fault.abort.map { "abort \($0)" }].compactMap { $0 }
+        let text = faults.isEmpty ? "" : ", \(faults.joined(separator: " ")) for \(fault.share) of \(FaultPolicy.all)"
+        return isClosed ? text + ", closed" : text
     }
 
     private var outlierText: String {

@@ -24,6 +24,7 @@ extension Generator {
         listing.balancer = below(3)
         listing.retries = makeRetries()
         makeLimits(&listing)
+        makeFaults(&listing, plan.services[service].kind)
         listing.outliers = makeOutliers()
         return listing
     }

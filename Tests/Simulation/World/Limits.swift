@@ -14,4 +14,25 @@ extension Generator {
             if chance(40) { listing.rateLimit.key = .header(RequestPlan.stickyName) }
         }
     }
+
+    /// An eighth of the services delays or aborts requests; now and then one is closed.
+    mutating func makeFaults(_ listing: inout Listing, _ kind: ServicePlan.Kind) {
+        if chance(12) {
+            if chance(80) { listing.fault.delay = .milliseconds(pick([1, 20, 150, 600])) }
+            if listing.fault.isOff || chance(30) { listing.fault.abort = kind.abortStatus }
+            listing.fault.share = pick([1, 30_000, FaultPolicy.all, FaultPolicy.all])
+        }
+        listing.isClosed = chance(2)
+    }
+}
+
+extension ServicePlan.Kind {
+    /// What requests are aborted with.
+    var abortStatus: Int {
+        switch self {
+        case .http: 418
+        case .dubbo: 70
+        case .bolt: 3
+        }
+    }
 }

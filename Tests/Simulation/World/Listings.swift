@@ -29,9 +29,12 @@ struct Listing {
     var retries = RetryPolicy()
     var breaker = CircuitBreakerPolicy()
     var rateLimit = RateLimitPolicy()
+    var fault = FaultPolicy()
+    /// Nobody has access.
+    var isClosed = false
 
-    /// Requests may be refused.
-    var isLimited: Bool { !breaker.isOff || rateLimit.rate != nil }
+    /// Requests may be refused, or delayed and aborted on purpose.
+    var isLimited: Bool { !breaker.isOff || rateLimit.rate != nil || !fault.isOff || isClosed }
     var outliers = OutlierDetectionPolicy()
 
     static let versions = ["", "1.0", "2.0", "2.1", "3.0"]

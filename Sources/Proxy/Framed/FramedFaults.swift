@@ -1,0 +1,58 @@
+import Codecs
+import Runtime
+
+// Requests that wait, or end, on purpose.
+extension Worker {
+    /// The request goes on later: its timer tells when.
+    mutating func delay<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>, _ frame: UnsafeMutablePointer<UInt8>,
+        _ count: Int, until time: Int64
+    ) {
+        // One that has waited for its hosts is kept already.
+        if request.pointee.frame.isEmpty {
+            if framed.pointee.heldBytes + count > FramedBounds.heldBytes {
+                return answer(
+                    framed, request, .overloaded, "greymesh: too many requests are delayed on purpose (fault)")
+            }
+            hold(framed, request, frame, count)
+        }
+        wheel.set(request.timer, deadline: min(time, request.pointee.state.deadline))
+    }
+
+    /// The request has waited long enough, or its time is over.
+    mutating func endDelay<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>,
+        _ service: UnsafeMutablePointer<Service>
+    ) {
+        if let status = endFault(&request.pointee.state, of: service) {
+            return abort(framed, request, service, status)
+        }
+        start(request)
+        let frame = request.pointee.frame
+        forward(
+            framed, request, after: .ready, frame.bytes, frame.count, isRead: false,
+            "it was over before the delay (fault) was")
+    }
+
+    /// Answers in place of a host.
+    mutating func abort<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>,
+        _ service: UnsafeMutablePointer<Service>, _ status: Int32
+    ) {
+        service.pointee.metrics.count(.abort, request.pointee.state.served)
+        if let downstream = request.pointee.downstream {
+            let count = Codec.writeError(
+                status, "greymesh: aborted on purpose (fault)", id: request.pointee.downstreamID, request.pointee.form,
+                into: output)
+            send(framed, output, count, to: downstream)
+        }
+        end(framed, request, code: status)
+    }
+
+    /// The worker ends: nobody waits any longer. One-way requests have no connection that would end them.
+    mutating func endDelayed<Codec: FramedCodec & ~Copyable>(_ framed: Framed<Codec>) {
+        for request in framed.pointee.requests.inUse where request.pointee.state.fault == .delayed {
+            end(framed, request, code: RequestCode.downstreamGone)
+        }
+    }
+}

@@ -31,6 +31,19 @@ struct AccessTests {
         #expect(client.receiveAll().isEmpty)
         let other = try mesh.connect()
         #expect(try other.get().status == 403 && other.get().status == 403)
+        // Who has no access does not learn what there is.
+        var strict = policy { $0.deny = [loopback] }
+        strict.mode = .strict
+        mesh.update(policy: strict, [("1.0", host.address)])
+        try mesh.settle()
+        #expect(try other.get("/", "x-version: 9\r\n").status == 403)
+        mesh.update(policy: strict, [])
+        try mesh.settle()
+        #expect(try other.get().status == 403)
+        strict.traffic.access = AccessPolicy()
+        mesh.update(policy: strict, [])
+        try mesh.settle()
+        #expect(try other.get().status == 503)
     }
 
     @Test("HTTP: requests that waited for their hosts, and further tries at a version without access")
@@ -76,6 +89,8 @@ struct AccessTests {
         #expect(isRefused(client.ask(call(3, true))) && host.calls.isEmpty)
         let refusals = try mesh.report().services.first?.versions.flatMap(\.refusals) ?? []
         #expect(refusals.map(\.reason) == [.denied] && refusals.map(\.count) == [3])
+        try mesh.update([], policy: policy { $0.allow = [AddressRange("10.0.0.0/8")!] })
+        #expect(isRefused(client.ask(call(6, true))))
         try mesh.update([Instance(host)], policy: policy { $0.allow = [loopback] })
         #expect(!isRefused(client.ask(call(4, true))))
         client.send(Frame(call(5, false)))

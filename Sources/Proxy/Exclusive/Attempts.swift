@@ -35,10 +35,11 @@ extension Worker {
     private mutating func attempt(
         _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ cause: RetryCause?
     ) -> Bool {
-        guard let service = downstream.pointee.exchange.state.service,
+        guard let service = downstream.pointee.exchange.state.service else { return false }
+        guard
             let choice = choose(
                 service, downstream.pointee.exchange.state.asked, tried: downstream.pointee.exchange.state.tried)
-        else { return false }
+        else { return cause == nil && denyUnserved(downstream, service) }
         downstream.pointee.exchange.state.served = choice.cluster.pointee.version
         if service.pointee.traffic.versionCount > 0 && !takesTime(downstream, service) { return false }
         let rules = service.pointee.traffic.find(downstream.pointee.exchange.state.served)
@@ -79,6 +80,16 @@ extension Worker {
             delay(downstream, until: time)
         }
         return true
+    }
+
+    /// No host can serve the request. False: nor has its client no access.
+    @inline(never)
+    private mutating func denyUnserved(
+        _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ service: UnsafeMutablePointer<Service>
+    ) -> Bool {
+        if !isDenied(service, downstream.pointee.client) { return false }
+        downstream.pointee.exchange.state.served = ServiceMetrics.nobody
+        return refuse(downstream, service, Refusal(reason: .denied), nil)
     }
 
     /// The request is refused. False: what has happened at the host before is the answer.

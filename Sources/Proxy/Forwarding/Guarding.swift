@@ -31,4 +31,11 @@ extension Worker {
         if let refusal = limits.admit(rules, isFirst: isFirst, now: now) { return .refused(refusal) }
         return isFirst ? fault(&state, rules) : nil
     }
+
+    /// Whether a request that no host can serve is refused for whom it comes from: what the service itself says holds. Those who have no
+    /// access are not told what there is.
+    @inline(never)
+    func isDenied(_ service: UnsafeMutablePointer<Service>, _ client: SocketAddress) -> Bool {
+        !service.pointee.traffic.find(ServiceMetrics.nobody).pointee.access.takes(client)
+    }
 }

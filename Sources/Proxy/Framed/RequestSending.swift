@@ -55,9 +55,10 @@ extension Worker {
         _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>, _ frame: UnsafeMutablePointer<UInt8>,
         _ count: Int, isRead: Bool, _ cause: RetryCause?, isUsable: Bool = false
     ) -> Bool {
-        guard let service = request.pointee.state.service,
-            let choice = choose(service, request, isUsable: isUsable)
-        else { return false }
+        guard let service = request.pointee.state.service else { return false }
+        guard let choice = choose(service, request, isUsable: isUsable) else {
+            return cause == nil && denyUnserved(framed, request, service)
+        }
         let endpoint = choice.member.pointee.endpoint
         let rules = service.pointee.traffic.find(choice.cluster.pointee.version)
         let hasVersions = service.pointee.traffic.versionCount > 0
@@ -117,6 +118,19 @@ extension Worker {
             delay(framed, request, frame, count, until: time)
         case .refused: break
         }
+        return true
+    }
+
+    /// No host can serve the request. False: nor has its client no access.
+    @inline(never)
+    private mutating func denyUnserved<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>,
+        _ service: UnsafeMutablePointer<Service>
+    ) -> Bool {
+        if !isDenied(service, client(of: request)) { return false }
+        let refusal = Refusal(reason: .denied)
+        service.pointee.metrics.countRefusal(ServiceMetrics.nobody, refusal.reason)
+        answer(framed, request, refusal.answer, "\(refusal.text)")
         return true
     }
 

@@ -156,7 +156,8 @@ extension World {
         let shortest = all.compactMap { $0.listing?.timeoutMilliseconds }.min() ?? 0
         let isTold = request.wasKnown && all.allSatisfy { $0.listing != nil }
         let isShortest = waited >= Int64(shortest) * 1_000_000
-        if isShortest && !isTold { errors.insert(504) }
+        // One that waits on purpose may have either time, where that has changed.
+        if isShortest && (!isTold || mayBeDelayed(request)) { errors.insert(504) }
         if isShortest && request.lostTime > 0 { errors.formUnion([504, 408]) }
         let mayBeSlow =
             !request.seen.isEmpty || mayBeDelayed(request) || plan.isHeldBack || request.lostTime > 0 || !isTold

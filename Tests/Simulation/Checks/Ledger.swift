@@ -1,6 +1,6 @@
 // From a request's beginning to its end.
 extension World {
-    private var tick: Int64 { 60_000_000 }
+    var tick: Int64 { 60_000_000 }
     private static var headTimeout: Int64 { 30_000_000_000 }
     /// A listener that found no descriptor tries again after a second, or the next time that something happens after it.
     var acceptPause: Int64 { 2_100_000_000 }
@@ -101,6 +101,9 @@ extension World {
         guard listings[service].isKnown(at: now) else { return "discovery" }
         if case .name = request.plan.target {} else if !isRouted(request, throughout: true) { return "not routed" }
         if isConnecting(to: service) { return "a connect" }
+        // Over HTTP requests wait for the one before them.
+        let first = plan.services[service].kind == .http ? clients[request.client]?.waiting.first : nil
+        if isDelayed(first ?? request) { return "a delay" }
         for host in hosts where host.service == service {
             if host.mode == .hanging { return "a host hangs" }
             // What it says to others comes first on its connection.

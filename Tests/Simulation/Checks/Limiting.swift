@@ -35,6 +35,14 @@ extension World {
     /// It may have been delayed on purpose.
     func mayBeDelayed(_ request: Request) -> Bool { listingsDuring(request).contains { $0.fault.delay != nil } }
 
+    /// It may wait on purpose now.
+    func isDelayed(_ request: Request) -> Bool {
+        let delays = listingsDuring(request).compactMap { $0.fault.delay?.nanoseconds }
+        guard request.seen.isEmpty, let longest = delays.max() else { return false }
+        guard request.wasKnown, let begin = request.startedAt, let whole = request.headDoneAt else { return true }
+        return now - max(begin, whole) <= longest + tick + request.lostTime
+    }
+
     /// A host has a request: what is wrong with that; nil: nothing.
     func trespass(_ request: Request) -> String? {
         let all = listings[request.plan.service].during(request.headSentAt ?? now, now)

@@ -35,17 +35,26 @@ public struct ChildProgram: Sendable {
     ///   - arguments: the first one is its name.
     ///   - environment: all its variables, `NAME=VALUE`.
     ///   - inherited: a descriptor that it has as number 3.
+    ///   - blocked: the signals that are blocked in it; nil: those that are here.
     /// - Throws: `SystemError` with the reason why it cannot be started.
     public init(
-        _ path: String, arguments: [String], environment: [String], inherited: Int32? = nil
+        _ path: String, arguments: [String], environment: [String], inherited: Int32? = nil, blocked: [Int32]? = nil
     ) throws(SystemError) {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
         if let inherited { posix_spawn_file_actions_adddup2(&actions, inherited, Self.inheritedDescriptor) }
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        if let blocked {
+            var set = Signals.set(blocked)
+            posix_spawnattr_setsigmask(&attributes, &set)
+            posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
+        }
         var child = pid_t()
         let result = Self.withStrings(arguments) { arguments in
-            Self.withStrings(environment) { posix_spawn(&child, path, &actions, nil, arguments, $0) }
+            Self.withStrings(environment) { posix_spawn(&child, path, &actions, &attributes, arguments, $0) }
         }
         guard result == 0 else { throw SystemError("start \(path)", code: result) }
         processIdentifier = child

@@ -18,6 +18,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
@@ -158,6 +159,9 @@ static inline ssize_t clinux_receive_descriptors(int socket, void *bytes, size_t
     }
     return result;
 }
+
+// Has processes whose parents have ended become children of this one, as they do of a container's first process.
+static inline void clinux_adopt_orphans(void) { prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); }
 
 // The signal by which a process tells the parent of its container that it serves now: none that others send.
 static inline int clinux_serving_signal(void) { return SIGRTMIN + 4; }

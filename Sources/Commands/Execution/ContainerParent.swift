@@ -26,15 +26,15 @@ struct ContainerParent {
     }
 
     private mutating func serve() throws -> Int32 {
-        let child = try ChildProgram(program.path, arguments: program.arguments, environment: program.environment)
-        // Only now: the child blocks what it blocks itself.
+        // The new process of an upgrade is a child of the old one.
+        clinux_adopt_orphans()
         let signals = Self.handedOn + [SIGCHLD, clinux_serving_signal()]
         Signals.block(signals)
+        let child = try ChildProgram(
+            program.path, arguments: program.arguments, environment: program.environment, blocked: Signals.served)
         serving = child.processIdentifier
         running = [serving]
         var set = Signals.set(signals)
-        // What has ended before SIGCHLD was blocked would not be told of.
-        reap()
         while !running.isEmpty {
             var sender: Int32 = 0
             let signal = clinux_wait_signal(&set, &sender)

@@ -56,13 +56,18 @@ public final class Predecessor {
         }
     }
 
-    deinit { for (_, descriptor) in sockets { Socket.close(descriptor) } }
+    deinit { closeUnused() }
 
-    /// For each listener the sockets of the same address: of the same name first, for ports that the system has chosen.
+    /// Sockets of addresses at which this process does not listen.
+    private func closeUnused() {
+        for (_, descriptor) in sockets { Socket.close(descriptor) }
+        sockets = []
+    }
+
+    /// For each listener the sockets of the same address.
     func takeSockets(for listeners: [ListenerConfiguration]) -> [[Int32]] {
         listeners.map { listener in
-            let former = sockets.first { isSame($0, listener) && $0.0.name == listener.name }
-            guard let found = (former ?? sockets.first { isSame($0, listener) })?.0 else { return [] }
+            guard let found = sockets.first(where: { isSame($0, listener) })?.0 else { return [] }
             let (taken, rest) = (sockets.filter { $0.0 == found }, sockets.filter { $0.0 != found })
             sockets = rest
             if found.protocol == listener.protocol { names[found.name] = listener.name }
@@ -74,7 +79,9 @@ public final class Predecessor {
         _ socket: (UpgradeMessage.Socket, descriptor: Int32), _ listener: ListenerConfiguration
     ) -> Bool {
         guard socket.0.protocol != nil else { return false }
-        return socket.0.address == listener.address || Socket.localAddress(socket.descriptor) == listener.address
+        // Where the system has chosen the port, only the name tells which it is.
+        if socket.0.name == listener.name && socket.0.address == listener.address { return true }
+        return Socket.localAddress(socket.descriptor) == listener.address
     }
 
     /// The socket of the admin API, where it is to listen at the same address.
@@ -86,7 +93,10 @@ public final class Predecessor {
     }
 
     /// This process can serve.
-    func tellReady() { channel.send(.ready(listeners: names.keys.sorted())) }
+    func tellReady() {
+        closeUnused()
+        channel.send(.ready(listeners: names.keys.sorted()))
+    }
 
     /// This process cannot serve, and why.
     public func refuse(_ reason: String) {
@@ -100,7 +110,7 @@ public final class Predecessor {
 
     private func take(_ message: UpgradeMessage, _ descriptor: Int32) {
         switch message {
-        case .hello(let hello): 
+        case .hello(let hello):
             self.hello = hello
             if hello.format != UpgradeMessage.format { isOffered = true }
         case .socket(let socket) where !isOffered:

@@ -24,6 +24,8 @@ final class Successor {
     private let loop: EventLoop
     private var timer: EventLoop.Timer?
     private var isReady = false
+    /// It was told to serve: it takes connections.
+    private(set) var hasBegun = false
     private var isOver = false
 
     /// Starts the program and tells it what there is.
@@ -31,10 +33,11 @@ final class Successor {
     /// - Parameters:
     ///   - path: the program's file.
     ///   - sockets: listening sockets; they stay this process's.
+    ///   - patience: how long it may take to become ready.
     /// - Throws: `SystemError` with the reason why it cannot be started.
     init(
         _ program: OwnProgram, path: String, hello: UpgradeMessage.Hello,
-        sockets: [(UpgradeMessage.Socket, descriptor: Int32)], loop: EventLoop
+        sockets: [(UpgradeMessage.Socket, descriptor: Int32)], loop: EventLoop, patience: Duration = patience
     ) throws {
         self.loop = loop
         let (own, other) = try DescriptorSocket.pair()
@@ -51,8 +54,8 @@ final class Successor {
         channel = UpgradeChannel(own, loop: loop)
         channel.onMessage = { [weak self] in self?.take($0, $1) }
         channel.onEnd = { [weak self] in self?.fail("it ended, or is not a greymesh that takes over") }
-        timer = loop.schedule(after: Self.patience) { [weak self] in
-            self?.fail("it was not ready within \(Self.patience.nanoseconds / 1_000_000_000) s")
+        timer = loop.schedule(after: patience) { [weak self] in
+            self?.fail("it was not ready within \(patience.nanoseconds / 1_000_000) ms")
         }
         channel.send(.hello(hello))
         for (socket, descriptor) in sockets {
@@ -62,7 +65,10 @@ final class Successor {
     }
 
     /// It serves from now on.
-    func go(_ wishes: UpgradeMessage.Wishes) { channel.send(.go(wishes)) }
+    func go(_ wishes: UpgradeMessage.Wishes) {
+        hasBegun = true
+        channel.send(.go(wishes))
+    }
 
     /// Gives it a connection.
     func give(_ connection: HandedConnection) {
@@ -90,7 +96,9 @@ final class Successor {
 
     /// This process ends for another reason: the program is stopped unless it serves already.
     func cancel(_ reason: String) {
-        if !isReady { fail(reason) }
+        if isReady { return }
+        child.signal(SIGKILL)
+        fail(reason)
     }
 
     private func take(_ message: UpgradeMessage, _ descriptor: Int32) {

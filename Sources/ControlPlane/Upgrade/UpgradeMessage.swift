@@ -12,8 +12,6 @@ enum UpgradeMessage: Equatable {
     struct Hello: Equatable {
         /// What the process speaks; another number is refused.
         var format = UpgradeMessage.format
-        /// The program's version, for the log.
-        var version = ""
         /// Services that had requests lately.
         var services: [ServiceKey] = []
     }
@@ -83,7 +81,6 @@ extension UpgradeMessage {
         case .hello(let hello):
             writer.put(Code.hello.rawValue)
             writer.put(hello.format)
-            writer.put(hello.version)
             writer.put(hello.services) { $0.put($1) }
         case .socket(let socket):
             writer.put(Code.socket.rawValue)
@@ -152,8 +149,7 @@ extension UpgradeMessage {
                 reader.skipAll()
                 return .hello(Hello(format: format))
             }
-            guard let version = reader.text(), let services = reader.list({ $0.service() }) else { return nil }
-            return .hello(Hello(format: format, version: version, services: services))
+            return reader.list({ $0.service() }).map { .hello(Hello(services: $0)) }
         case .socket:
             guard let name = reader.text(), let kind = reader.text(), let address = reader.address() else { return nil }
             let known = ListenerProtocol(rawValue: kind)

@@ -118,7 +118,7 @@ extension ControlPlane {
 
     private func hello() -> UpgradeMessage.Hello {
         let used = directory.statuses.filter { $0.state == .ready || $0.state == .saved }.map(\.key)
-        return UpgradeMessage.Hello(version: "", services: used)
+        return UpgradeMessage.Hello(services: used)
     }
 
     private func offeredSockets() -> [(UpgradeMessage.Socket, descriptor: Int32)] {
@@ -160,7 +160,9 @@ extension ControlPlane {
 
     /// Something for the successor.
     func give(_ event: WorkerEvent) {
-        guard let successor = upgrading.successor else { return upgrading.held.append(event) }
+        guard let successor = upgrading.successor, successor.hasBegun else {
+            return upgrading.held.append(event)
+        }
         switch event {
         case .handedOver(let connection): successor.give(connection)
         case .owed(let number, let bytes): successor.give(number, bytes)

@@ -72,12 +72,12 @@ extension Worker {
         for number in listeners.indices where listeners[number].descriptor >= 0 { watchListener(number) }
     }
 
-    /// Another process accepts from now on: its copies of the sockets keep what waits in them.
+    /// Another process accepts from now on: its copies of the sockets keep what waits in them. The other listeners close.
     mutating func leaveListeners() {
-        for number in listeners.indices where listeners[number].descriptor >= 0 {
+        for number in listeners.indices where listeners[number].descriptor >= 0 && listeners[number].isGiven {
             unwatchListener(number)
-            listeners[number].isPaused = false
         }
+        closeListeners()
     }
 
     /// Takes the connections that wait, which closing would reset, and closes. What waits in a socket that another process has as
@@ -85,7 +85,8 @@ extension Worker {
     mutating func closeListeners() {
         for number in listeners.indices where listeners[number].descriptor >= 0 {
             if listeners[number].isGiven {
-                closeListener(number)
+                // Open until the process ends: where the other process ends first, a third one needs it.
+                listeners[number].descriptor = -1
                 continue
             }
             var before: UInt64

@@ -74,7 +74,9 @@ public struct Worker<System: SystemCalls>: ~Copyable {
         output = .allocate(capacity: Self.outputSize)
         self.listeners = zip(settings.listeners, descriptors).map { Listener(configuration: $0, descriptor: $1) }
         // Another socket of a listener is like a listener of the same name.
-        self.listeners += more.map { Listener(configuration: settings.listeners[$0.listener], descriptor: $0.descriptor) }
+        self.listeners += more.map {
+            Listener(configuration: settings.listeners[$0.listener], descriptor: $0.descriptor)
+        }
         http = ExclusiveState()
         dubbo = Self.makeFramed(bodyLimit: settings.limits.dubboBody)
         bolt = Self.makeFramed(bodyLimit: settings.limits.boltBody)

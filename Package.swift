@@ -42,7 +42,9 @@ let package = Package(
             ]),
         .target(
             name: "Commands",
-            dependencies: ["Admin", "Configuration", "ControlPlane", "DevelopmentRegistry", "Discovery", "Runtime"]),
+            dependencies: [
+                "Admin", "CLinux", "Configuration", "ControlPlane", "DevelopmentRegistry", "Discovery", "Runtime",
+            ]),
         .executableTarget(name: "greymesh", dependencies: ["Commands", "Runtime"]),
         .executableTarget(
             name: "sample", dependencies: ["CLinux", "Configuration", "Discovery", "Model", "Runtime", "WebServer"]),

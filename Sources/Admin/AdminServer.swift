@@ -29,6 +29,22 @@ public final class AdminServer {
         return bound
     }
 
+    /// Takes over a listening socket that another process has opened; nothing is answered before `accept`.
+    public func adopt(_ socket: Int32) throws -> SocketAddress {
+        guard let bound = server.adopt(socket) else { throw SystemError("take over the socket of the admin API") }
+        control.addOwnAddress(bound)
+        return bound
+    }
+
+    /// Answers on a socket that was taken over.
+    public func accept() { server.acceptWaiting() }
+
+    /// The listening socket; nil: it does not listen.
+    public var socket: Int32? { server.listeningSockets.first }
+
+    /// Stops listening: another process answers from now on. What was asked is still answered.
+    public func leave() { server.stopListening() }
+
     /// Stops listening and closes all connections.
     public func stop() { server.stop() }
 
@@ -74,6 +90,14 @@ public final class AdminServer {
         case .unpublish: PublishingAPI(control: control).unpublish(request, respond)
         case .subscribe: PublishingAPI(control: control).subscribe(request, respond)
         case .unsubscribe: PublishingAPI(control: control).unsubscribe(request, respond)
+        case .upgrade:
+            // Without it any page in a browser of this machine could ask for one.
+            guard request.header("content-type")?.lowercased().hasPrefix("application/json") == true else {
+                return respond(.pretty(.object(["error": "Content-Type: application/json is missing"]), status: 400))
+            }
+            control.upgrade { problem in
+                respond(.pretty(.object(["error": .optional(problem)]), status: problem == nil ? 200 : 409))
+            }
         }
     }
 }
@@ -104,13 +128,14 @@ enum Endpoint: String, CaseIterable {
     case unpublish = "/unpub"
     case subscribe = "/sub"
     case unsubscribe = "/unsub"
+    case upgrade = "/upgrade"
 
     init?(path: String) { self.init(rawValue: path) }
 
     /// What changes something is asked for with POST.
     var methods: [String] {
         switch self {
-        case .publish, .unpublish, .subscribe, .unsubscribe: ["POST"]
+        case .publish, .unpublish, .subscribe, .unsubscribe, .upgrade: ["POST"]
         default: ["GET", "HEAD"]
         }
     }
@@ -132,6 +157,7 @@ enum Endpoint: String, CaseIterable {
         case .unpublish: "POST: take it out again"
         case .subscribe: "POST: watch a Dubbo interface for good, as in MOSN"
         case .unsubscribe: "POST: let it go again"
+        case .upgrade: "POST: start the program anew, and let it serve in this process's place; 409 where that fails"
         }
     }
 

@@ -279,6 +279,11 @@ extension AdminServer {
     }
 
     private func writeProcess(_ text: inout MetricsText) {
+        text.begin("greymesh_upgrade_failures_total", .counter, "Upgrades that have failed; this process went on.")
+        text.sample([:], control.failedUpgrades)
+        text.begin(
+            "greymesh_upgrade_connections_total", .counter, "Connections taken over from the process before.")
+        text.sample([:], control.takenConnections)
         text.begin("greymesh_build_info", .gauge, "Always 1; the label tells the version of the program.")
         text.sample(["version": version], 1)
         text.begin("process_resident_memory_bytes", .gauge, "Resident memory in bytes.")

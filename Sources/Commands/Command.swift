@@ -17,6 +17,8 @@ public enum Command: Equatable, Sendable {
     case registrations(ClientOptions)
     /// Ask a running process where a request would go.
     case explain(ClientOptions, ExplainOptions)
+    /// Let a running process be replaced.
+    case upgrade(ClientOptions)
     /// Serve the embedded development registry.
     case registry(listen: SocketAddress)
     /// Print how to use the program, or one of its commands.

@@ -72,6 +72,7 @@ extension Invocation {
         case .registries: return .registries(try client(raw))
         case .registrations: return .registrations(try client(raw))
         case .explain: return .explain(try client(raw), try explainOptions(raw))
+        case .upgrade: return .upgrade(try client(raw))
         case .registry:
             guard let address = try raw.read("listen", SettingValue.address) else {
                 throw UsageError("registry: --listen ADDR is missing, for example --listen 127.0.0.1:8848")

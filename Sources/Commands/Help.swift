@@ -57,6 +57,11 @@ enum Help {
             The running process decides as it would for a real request; nothing is sent to a host.
             --version and --group make it a Dubbo or Bolt call. Exit code 1 when it would be refused.
             """
+        case .upgrade:
+            """
+            Connections and listening sockets go over; nothing is interrupted. SIGUSR2 does the same. Exit code 1 when the new
+            process does not become ready: then the old one goes on.
+            """
         case .registry:
             "Speaks the part of the Nacos naming API that clients of version 1 use. Nothing is kept on disk."
         case .services, .clusters, .registries, .registrations: nil

@@ -18,14 +18,19 @@ public struct Program {
         public static let usage: Int32 = 2
     }
 
+    private let start: ProcessStart?
     private let output: (String) -> Void
     private let errors: (String) -> Void
 
     /// A program that writes whole lines, without their line ends, to these places.
+    ///
+    /// - Parameter start: how the process was started; nil: it cannot be upgraded.
     public init(
+        start: ProcessStart? = nil,
         output: @escaping (String) -> Void = { Program.write($0, to: 1) },
         errors: @escaping (String) -> Void = { Program.write($0, to: 2) }
     ) {
+        self.start = start
         self.output = output
         self.errors = errors
     }
@@ -57,16 +62,17 @@ public struct Program {
         case .version: output("greymesh \(Self.version)")
         case .check(let file): output("\(file): \(Self.summary(try Configuration.load(path: file)))")
         case .run(let options):
-            return try RunCommand(options: options).run()
+            return try RunCommand(options: options, start: start).run()
         case .services(let client): try ClientCommands(output: output).services(client)
         case .clusters(let client, let service): try ClientCommands(output: output).clusters(client, of: service)
         case .registries(let client): try ClientCommands(output: output).registries(client)
         case .registrations(let client): try ClientCommands(output: output).registrations(client)
+        case .upgrade(let client): try ClientCommands(output: output).upgrade(client)
         case .explain(let client, let question):
             return try ClientCommands(output: output).explain(client, question) ? Exit.success : Exit.failure
         case .registry(let address):
-            // It reads no files that could be read anew.
-            Signals.unblock([SIGHUP])
+            // It reads no files that could be read anew, and hands nothing over.
+            Signals.unblock([SIGHUP, SIGUSR2])
             try DevelopmentRegistry.run(listen: address)
         }
         return Exit.success

@@ -16,6 +16,8 @@ public enum Verb: String, Equatable, Sendable, CaseIterable {
     case registrations
     /// Where would a request go?
     case explain
+    /// Start the new program in place of the old.
+    case upgrade
     /// The development registry.
     case registry
 }
@@ -55,6 +57,7 @@ extension Verb {
         case .registries: "list the registries of a running process and how they are"
         case .registrations: "list the applications that a running process has registered"
         case .explain: "tell which version and hosts a request would get, and why"
+        case .upgrade: "let a running process be replaced by the program that lies at its path now"
         case .registry: "serve a small registry in memory, for development"
         }
     }
@@ -69,6 +72,7 @@ extension Verb {
         case .check: [Self.config]
         case .services, .clusters, .registries, .registrations: Self.client
         case .explain: Self.explainFlags
+        case .upgrade: [Self.client[0]]
         case .registry:
             [Flag(name: "listen", placeholder: "ADDR", summary: "where to listen, for example 127.0.0.1:8848")]
         }

@@ -36,6 +36,7 @@ public final class ControlPlane {
     let collector: ReportCollector
     let explainer: Explainer
     var drained: Set<Int> = []
+    var upgrading = Upgrading()
     var drainTimer: EventLoop.Timer?
     private var ticker: EventLoop.Timer?
     private var updatesBefore: UInt64 = 0
@@ -52,15 +53,19 @@ public final class ControlPlane {
     ///
     /// - Parameters:
     ///   - reload: reads the configuration anew; nil when there is nothing to read.
+    ///   - predecessor: a process that serves until this one does, see `beginServing`.
     /// - Throws: `SystemError` for what the system refuses (a port that is taken), `InvalidValue` for a registry's address.
     public init(
-        configuration: Configuration, loop: EventLoop, logger: Logger, reload: (() throws -> Configuration)? = nil
+        configuration: Configuration, loop: EventLoop, logger: Logger, reload: (() throws -> Configuration)? = nil,
+        predecessor: Predecessor? = nil
     ) throws {
         let plan = ServicePlan(configuration)
         let accessLog = try configuration.accessLog.map { try AccessLog(path: $0.path) }
+        var settings = WorkerSettings(configuration, accessLog: accessLog)
+        settings.accepts = predecessor == nil
         let dataPlane = try DataPlane(
-            settings: WorkerSettings(configuration, accessLog: accessLog),
-            workers: configuration.workers ?? ProcessLimits.processors)
+            settings: settings, workers: configuration.workers ?? ProcessLimits.processors,
+            inherited: predecessor?.takeSockets(for: configuration.listeners) ?? [])
         let health = HostHealth(loop: loop, logger: logger, serviceIdle: configuration.limits.serviceIdle)
         let publisher = SnapshotPublisher(plan: plan, health: health) { dataPlane.post($0) }
         context = try DiscoveryContext(loop: loop, logger: logger)
@@ -112,15 +117,21 @@ public final class ControlPlane {
             directory.require(key)
         }
         scheduleTick()
-        registrations.restore()
-        registrations.adopt(configuration)
+        if let predecessor {
+            upgrading.predecessor = predecessor
+            upgrading.isServing = false
+            directory.holdSavedHosts()
+        } else {
+            registrations.restore()
+            registrations.adopt(configuration)
+        }
         loop.receive(dataPlane.events) { [weak self] in self?.handle($0) }
     }
 
     /// Whether every service of the configuration has its first answer from the registries or the hosts of the last run, or the
     /// time for it is over, and the process is not about to end.
     public var isReady: Bool {
-        if isDraining { return false }
+        if isDraining || isHandingOver { return false }
         if Clock.nanoseconds - startedAt >= configuration.limits.discoveryTimeout.nanoseconds { return true }
         return directory.knowsRequired
     }
@@ -173,6 +184,7 @@ public final class ControlPlane {
         case .explanation(let id, let explanation): explainer.receive(explanation, id: id)
         case .note(let note): logger.log(note)
         case .drained(let worker): workerDrained(worker)
+        case .handedOver, .owed, .settled: give(event)
         }
     }
 
@@ -201,7 +213,7 @@ public final class ControlPlane {
     /// the old settings stay.
     public func reloadConfiguration() {
         accessLog?.reopen()
-        if isDraining { return }
+        if isDraining || isHandingOver || !upgrading.isServing { return }
         guard let reload else {
             logger.log(.info, "configuration.unchanged", ["reason": "there is no configuration file"])
             return

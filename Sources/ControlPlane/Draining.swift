@@ -6,6 +6,10 @@ extension ControlPlane {
     public func drain() {
         guard !isDraining else { return }
         isDraining = true
+        upgrading.predecessor?.leave()
+        if isHandingOver { return }
+        upgrading.successor?.cancel("the process was told to stop")
+        guard upgrading.isServing else { return onStopped() }
         registrations.withdraw { [weak self] wasListed in
             guard let self else { return }
             // A registry that is tried again and again in vain tells nobody anything: others have known since.
@@ -29,7 +33,7 @@ extension ControlPlane {
     }
 
     func workerDrained(_ worker: Int) {
-        if !isDraining && failure == nil {
+        if !isDraining && !isHandingOver && failure == nil {
             // Connections that the system gives to its listeners would never be answered.
             failure = "worker \(worker) could not be started"
             onStopped()
@@ -37,6 +41,7 @@ extension ControlPlane {
         }
         drained.insert(worker)
         guard drained.count == workerCount else { return }
+        if isHandingOver { return finishHandOver() }
         loop.cancel(drainTimer)
         logger.log(.info, "drain.done")
         onStopped()

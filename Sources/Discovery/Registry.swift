@@ -35,6 +35,9 @@ public protocol Registrar: Registry {
     /// Takes an application out. `completion` is called once, with nil when the registry has confirmed it, otherwise with
     /// the reason why it may still be listed.
     func deregister(_ identity: Registration.Identity, completion: @escaping (String?) -> Void)
+    /// Does nothing more for what is registered, and does not take it out: another process does that from now on. Nothing is
+    /// registered after it.
+    func leaveRegistrations()
 }
 
 /// What adapters are given: where reports go.

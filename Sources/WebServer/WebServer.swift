@@ -56,6 +56,20 @@ public final class WebServer {
         return Socket.localAddress(listener) ?? address
     }
 
+    /// The listening sockets.
+    public var listeningSockets: [Int32] { listeners }
+
+    /// Takes over a listening socket that another process has opened; connections wait in it until `acceptWaiting`.
+    ///
+    /// - Returns: its address, nil when it has none.
+    public func adopt(_ listener: Int32) -> SocketAddress? {
+        listeners.append(listener)
+        return Socket.localAddress(listener)
+    }
+
+    /// Accepts from all listening sockets.
+    public func acceptWaiting() { for listener in listeners { startAccepting(listener) } }
+
     /// Stops listening; connections live on. Those that are idle are closed.
     public func stopListening() {
         for listener in listeners {

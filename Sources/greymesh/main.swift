@@ -16,4 +16,5 @@ func environment() -> [String: String] {
     return variables
 }
 
-exit(Program().run(Array(CommandLine.arguments.dropFirst()), environment: environment()))
+let start = ProcessStart(arguments: CommandLine.arguments, environment: environment())
+exit(Program(start: start).run(Array(CommandLine.arguments.dropFirst()), environment: start.environment))

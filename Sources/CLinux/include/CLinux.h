@@ -18,6 +18,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
@@ -98,6 +99,80 @@ static inline ssize_t clinux_send_two(int descriptor, void *first, size_t first_
     struct iovec parts[2] = {{first, first_count}, {second, second_count}};
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
     return sendmsg(descriptor, &message, MSG_NOSIGNAL);
+}
+
+// A pair of connected local sockets that do not block and that child processes do not inherit.
+static inline int clinux_socket_pair(int ends[2])
+{
+    return socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends);
+}
+
+// Most descriptors that go with one piece of bytes.
+#define CLINUX_MOST_DESCRIPTORS 64
+
+// Sends bytes over a local socket, and copies of descriptors with the first of them.
+static inline ssize_t clinux_send_descriptors(int socket, const void *bytes, size_t count, const int *descriptors,
+                                              int descriptor_count)
+{
+    union {
+        struct cmsghdr head;
+        char space[CMSG_SPACE(CLINUX_MOST_DESCRIPTORS * sizeof(int))];
+    } control;
+    struct iovec part = {(void *)bytes, count};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    if (descriptor_count > 0 && descriptor_count <= CLINUX_MOST_DESCRIPTORS) {
+        memset(&control, 0, sizeof control);
+        message.msg_control = control.space;
+        message.msg_controllen = CMSG_SPACE(descriptor_count * sizeof(int));
+        struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+        head->cmsg_level = SOL_SOCKET;
+        head->cmsg_type = SCM_RIGHTS;
+        head->cmsg_len = CMSG_LEN(descriptor_count * sizeof(int));
+        memcpy(CMSG_DATA(head), descriptors, descriptor_count * sizeof(int));
+    }
+    return sendmsg(socket, &message, MSG_NOSIGNAL);
+}
+
+// Receives bytes and the descriptors that came with them, at most CLINUX_MOST_DESCRIPTORS; they are closed on exec.
+static inline ssize_t clinux_receive_descriptors(int socket, void *bytes, size_t count, int *descriptors,
+                                                 int *descriptor_count)
+{
+    union {
+        struct cmsghdr head;
+        char space[CMSG_SPACE(CLINUX_MOST_DESCRIPTORS * sizeof(int))];
+    } control;
+    struct iovec part = {bytes, count};
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space};
+    *descriptor_count = 0;
+    ssize_t result = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+    if (result < 0)
+        return result;
+    for (struct cmsghdr *head = CMSG_FIRSTHDR(&message); head; head = CMSG_NXTHDR(&message, head)) {
+        if (head->cmsg_level != SOL_SOCKET || head->cmsg_type != SCM_RIGHTS)
+            continue;
+        int found = (int)((head->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+        if (found > CLINUX_MOST_DESCRIPTORS - *descriptor_count)
+            found = CLINUX_MOST_DESCRIPTORS - *descriptor_count;
+        memcpy(descriptors + *descriptor_count, CMSG_DATA(head), found * sizeof(int));
+        *descriptor_count += found;
+    }
+    return result;
+}
+
+// Has processes whose parents have ended become children of this one, as they do of a container's first process.
+static inline void clinux_adopt_orphans(void) { prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); }
+
+// The signal by which a process tells the parent of its container that it serves now: none that others send.
+static inline int clinux_serving_signal(void) { return SIGRTMIN + 4; }
+
+// Waits for one of the blocked signals; returns its number, and who has sent it.
+static inline int clinux_wait_signal(const sigset_t *signals, int *sender)
+{
+    siginfo_t info;
+    int number = sigwaitinfo(signals, &info);
+    *sender = number < 0 ? 0 : (int)info.si_pid;
+    return number;
 }
 
 // Whether the peer has neither closed the connection nor sent anything.

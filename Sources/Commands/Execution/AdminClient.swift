@@ -14,8 +14,22 @@ struct AdminClient {
     /// The body of an answer.
     func get(_ path: String, _ parameters: [(String, String)] = []) throws -> String {
         let query = parameters.isEmpty ? "" : "?" + PercentEncoding.form(parameters)
-        let request = HTTPRequest(
-            "GET", "http://\(options.admin)\(path)\(query)", timeout: .seconds(70), maximumBody: 256 << 20)
+        return try perform(
+            path,
+            HTTPRequest(
+                "GET", "http://\(options.admin)\(path)\(query)", timeout: .seconds(70), maximumBody: 256 << 20))
+    }
+
+    /// Has something done; the body of the answer.
+    func post(_ path: String) throws -> String {
+        try perform(
+            path,
+            HTTPRequest(
+                "POST", "http://\(options.admin)\(path)", headers: [("Content-Type", "application/json")],
+                body: Array("{}".utf8), timeout: .seconds(300)))
+    }
+
+    private func perform(_ path: String, _ request: HTTPRequest) throws -> String {
         let response: HTTPResponse
         do throws(HTTPError) {
             response = try HTTPClient.perform(request)

@@ -90,6 +90,12 @@ struct ClientCommands {
         output(table.text)
     }
 
+    /// `greymesh upgrade`
+    func upgrade(_ options: ClientOptions) throws {
+        _ = try AdminClient(options: options).post("/upgrade")
+        output("upgraded: the new process serves; the old one ends when what it has left is done")
+    }
+
     /// `3s ago`, in the largest unit that is not 0.
     static func ago(_ milliseconds: Int64?) -> String {
         guard let milliseconds else { return "" }

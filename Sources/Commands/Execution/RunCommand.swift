@@ -8,34 +8,59 @@ import Runtime
 struct RunCommand {
     let options: RunOptions
 
+    /// How the process was started; nil: it cannot be upgraded.
+    let start: ProcessStart?
+
     /// Serves; returns the exit code. Signals are blocked since the process began.
     func run() throws -> Int32 {
+        if let start, start.isParent { return try ContainerParent(start.program).run() }
+        let loop = try EventLoop()
+        let predecessor = try start?.predecessor.map { try Predecessor(descriptor: $0, loop: loop) }
+        do {
+            return try serve(loop, predecessor)
+        } catch {
+            // It knows why then, and not only that this process has ended.
+            predecessor?.refuse("\(error)")
+            throw error
+        }
+    }
+
+    private func serve(_ loop: EventLoop, _ predecessor: Predecessor?) throws -> Int32 {
         let startedAt = Clock.nanoseconds
         let configuration = try options.configuration()
         ProcessLimits.raiseDescriptorLimit()
         let logger = Logger(minimum: configuration.logLevel)
-        let loop = try EventLoop()
         let reload = options.file == nil ? nil : options.configuration
-        let control = try ControlPlane(configuration: configuration, loop: loop, logger: logger, reload: reload)
+        let control = try ControlPlane(
+            configuration: configuration, loop: loop, logger: logger, reload: reload, predecessor: predecessor)
         control.onStopped = { loop.stop() }
         let admin = AdminServer(control: control, version: Program.version)
         let adminAddress: SocketAddress
         do {
-            adminAddress = try admin.listen(on: configuration.admin)
+            adminAddress = try listen(admin, configuration.admin, predecessor)
         } catch {
             control.stop()
             throw error
         }
         try watchSignals(control, loop, logger)
+        if let start {
+            control.enableUpgrade(
+                start.program, adminSocket: { admin.socket.map { (configuration.admin, $0) } },
+                onHandOver: { admin.leave() })
+        }
         control.logStart()
         logger.log(.info, "admin.opened", ["address": "\(adminAddress)"])
-        let milliseconds = (Clock.nanoseconds - startedAt) / 1_000_000
-        logger.log(
-            .info, "ready",
-            [
-                "version": Program.version, "pid": "\(getpid())", "workers": "\(control.workerCount)",
-                "start_ms": "\(milliseconds)",
-            ])
+        control.beginServing {
+            if predecessor != nil { admin.accept() }
+            let milliseconds = (Clock.nanoseconds - startedAt) / 1_000_000
+            logger.log(
+                .info, "ready",
+                [
+                    "version": Program.version, "pid": "\(getpid())", "workers": "\(control.workerCount)",
+                    "start_ms": "\(milliseconds)",
+                ])
+            start?.tellServing()
+        }
         ProcessLimits.releaseLibraryCode()
         loop.run()
         admin.stop()
@@ -45,10 +70,18 @@ struct RunCommand {
         return Program.Exit.success
     }
 
+    private func listen(
+        _ admin: AdminServer, _ address: SocketAddress, _ predecessor: Predecessor?
+    ) throws -> SocketAddress {
+        guard let socket = predecessor?.takeAdminSocket(for: address) else { return try admin.listen(on: address) }
+        return try admin.adopt(socket)
+    }
+
     /// The first signal drains, the second one ends at once.
     private func watchSignals(_ control: ControlPlane, _ loop: EventLoop, _ logger: Logger) throws {
         try Signals.watch(Signals.served, on: loop) { signal in
             if signal == SIGHUP { return control.reloadConfiguration() }
+            if signal == SIGUSR2 { return control.upgrade { _ in } }
             if control.isDraining {
                 logger.log(.warning, "stop.forced", ["signal": "\(signal)"])
                 return loop.stop()

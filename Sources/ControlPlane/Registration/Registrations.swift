@@ -104,6 +104,22 @@ public final class Registrations {
         saved.current = { [unowned self] in publications.values.map(\.said) + dormant }
     }
 
+    /// Takes up what another process has listed for applications.
+    func takeOver(_ publications: [Publication]) {
+        for publication in publications { restore(publication) }
+        saved?.current = { [unowned self] in self.publications.values.map(\.said) + dormant }
+        saved?.changed()
+    }
+
+    /// Ends all work for good: another process lists the same. What applications have published is given to it.
+    func leave() -> [Publication] {
+        let said = publications.values.map(\.said) + dormant
+        saved?.leave()
+        stop()
+        lanes.removeAll()
+        return said
+    }
+
     /// Goes over to another configuration. What applications have published stays.
     func adopt(_ configuration: Configuration) {
         self.configuration = configuration

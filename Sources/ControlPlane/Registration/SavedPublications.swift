@@ -20,6 +20,7 @@ final class SavedPublications {
     /// What the file holds.
     private var written: [UInt8]
     private var isDirty = false
+    private var isLeft = false
     private var hasFailed = false
 
     /// A file that is longer is not ours.
@@ -62,12 +63,18 @@ final class SavedPublications {
         loop.cancel(timer)
         work.finish()
         loop.cancel(timer)
-        guard isDirty else { return }
+        guard isDirty, !isLeft else { return }
         if case .failed(let reason) = Self.write(current(), path, unlessSame: written) { fail(reason) }
     }
 
+    /// Another process writes the file from now on.
+    func leave() {
+        stop()
+        isLeft = true
+    }
+
     private func schedule(after pause: Duration) {
-        guard isDirty, !work.isRunning, timer == nil else { return }
+        guard isDirty, !isLeft, !work.isRunning, timer == nil else { return }
         timer = loop.schedule(after: pause) { [weak self] in self?.save() }
     }
 

@@ -157,4 +157,7 @@ extension ConsulRegistry: Registrar {
     public func deregister(_ identity: Registration.Identity, completion: @escaping (String?) -> Void) {
         registrar.deregister(identity, completion: completion)
     }
+
+    /// Leaves what is registered to another process.
+    public func leaveRegistrations() { registrar.stop() }
 }

@@ -193,6 +193,9 @@ final class RegistryView {
         }
     }
 
+    /// What is kept of its hosts; nil: nothing.
+    var savedHosts: SavedHosts? { saved }
+
     private func hold(_ key: ServiceKey) {
         guard held.insert(key).inserted, checked.insert(key).inserted else { return }
         checks.append((key, Clock.nanoseconds + checkPeriod))

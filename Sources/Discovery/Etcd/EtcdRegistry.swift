@@ -139,6 +139,9 @@ public final class EtcdRegistry: Registrar {
         registrations.deregister(identity, completion: completion)
     }
 
+    /// Leaves what is registered to another process.
+    public func leaveRegistrations() { registrations.stop() }
+
     /// Ends all work. What is registered stays for the rest of its lease.
     public func stop() {
         isStopped = true

@@ -164,4 +164,7 @@ extension EurekaRegistry: Registrar {
     public func deregister(_ identity: Registration.Identity, completion: @escaping (String?) -> Void) {
         registrar.deregister(identity, completion: completion)
     }
+
+    /// Leaves what is registered to another process.
+    public func leaveRegistrations() { registrar.stop() }
 }

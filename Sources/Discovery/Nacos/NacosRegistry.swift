@@ -89,6 +89,9 @@ public final class NacosRegistry: Registrar {
         registrar.deregister(identity, completion: completion)
     }
 
+    /// Leaves what is registered to another process.
+    public func leaveRegistrations() { registrar.stop() }
+
     /// Starts to report a service.
     public func subscribe(_ service: ServiceKey) {
         guard !isStopped, services[service] == nil else { return }

@@ -26,6 +26,8 @@ final class SavedHosts {
     private var index: SavedHostsIndex?
     private var timer: EventLoop.Timer?
     private var isDirty = false
+    /// Another process writes the file.
+    private var isHeld = false
     private var hasFailed = false
     private var pause: Duration
     private let shortestPause: Duration
@@ -82,12 +84,27 @@ final class SavedHosts {
         loop.cancel(timer)
         work.finish()
         loop.cancel(timer)
-        guard isDirty, isLoaded else { return }
+        guard isDirty, isLoaded, !isHeld else { return }
         do { _ = try writer().write() } catch { fail("\(error)") }
     }
 
+    /// Another process still writes the file, until `takeOver`.
+    func hold() { isHeld = true }
+
+    /// This process writes the file from now on.
+    func takeOver() {
+        isHeld = false
+        schedule()
+    }
+
+    /// Another process writes the file from now on: what is not saved yet is saved before.
+    func leave() {
+        stop()
+        isHeld = true
+    }
+
     private func schedule() {
-        guard isDirty, isLoaded, !work.isRunning, timer == nil else { return }
+        guard isDirty, isLoaded, !isHeld, !work.isRunning, timer == nil else { return }
         timer = loop.schedule(after: pause.jittered) { [weak self] in self?.save() }
     }
 

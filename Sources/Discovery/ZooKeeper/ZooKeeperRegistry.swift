@@ -125,6 +125,9 @@ public final class ZooKeeperRegistry: Registrar {
         registrar.deregister(identity, completion: completion)
     }
 
+    /// Leaves what is registered to another process.
+    public func leaveRegistrations() { registrar.stop() }
+
     /// Ends all work.
     public func stop() {
         isStopped = true

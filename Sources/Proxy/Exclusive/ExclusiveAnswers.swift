@@ -66,7 +66,7 @@ extension Worker {
         retryAfter: Int = 0
     ) {
         let isHead = downstream.pointee.exchange.method == .head
-        if !downstream.pointee.exchange.bodyComplete || drainingSince != 0 {
+        if !downstream.pointee.exchange.bodyComplete || isEnding(downstream) {
             downstream.pointee.exchange.keepAlive = false
         }
         let keepsAlive = downstream.pointee.exchange.keepAlive

@@ -101,7 +101,7 @@ extension Worker {
         downstream.pointee.exchange.isVersion11 = head.minorVersion > 0
         downstream.pointee.exchange.wantsUpgrade = head.flags.contains(.upgrade)
         downstream.pointee.exchange.awaitsContinue = head.flags.contains(.expectContinue)
-        downstream.pointee.exchange.keepAlive = head.flags.contains(.keepAlive) && drainingSince == 0
+        downstream.pointee.exchange.keepAlive = head.flags.contains(.keepAlive) && !isEnding(downstream)
     }
 
     // MARK: Client

@@ -125,7 +125,7 @@ extension Worker {
         let isLast = downstream.pointee.link.readClosed && downstream.pointee.link.inbound.isEmpty
         // The host may not take the rest of an upload: the downstream is told that the connection ends behind this response.
         let isEarly = !downstream.pointee.exchange.bodyComplete
-        if downstream.pointee.exchange.endsWithClose || isLast || isEarly || drainingSince != 0 {
+        if downstream.pointee.exchange.endsWithClose || isLast || isEarly || isEnding(downstream) {
             downstream.pointee.exchange.keepAlive = false
         }
         downstream.pointee.exchange.status = Int32(head.status)

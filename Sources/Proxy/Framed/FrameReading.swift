@@ -46,6 +46,23 @@ extension Worker {
         return true
     }
 
+    /// Uses bytes that another process has read of this connection.
+    mutating func take<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ connection: UnsafeMutablePointer<FramedConnection>, _ bytes: [UInt8]
+    ) {
+        var inbound = Buffer()
+        bytes.withUnsafeBufferPointer {
+            buffers.append($0.baseAddress.unsafelyUnwrapped, count: $0.count, to: &inbound)
+        }
+        noteArrival(connection, bytes.count)
+        inbound.consume(consume(framed, connection, inbound.bytes, inbound.count))
+        if inbound.isEmpty || connection.pointee.link.isClosed || connection.pointee.link.readClosed {
+            buffers.release(&inbound)
+        } else {
+            connection.pointee.link.inbound = inbound
+        }
+    }
+
     /// Bytes of a frame that had begun before are no sign of life until they are many: nothing can overtake them, and what comes
     /// may never end.
     @inline(__always)

@@ -13,6 +13,10 @@ struct FramedDownstream {
     var requests = LinkedList<FramedRequest.DownstreamPlace>()
     /// How many they are.
     var requestCount = 0
+    /// The number by which another process still owes it answers; 0: nothing is owed.
+    var owedAs: UInt64 = 0
+    /// The number by which this process owes answers to it, which another process has now; 0: it is here.
+    var givenAs: UInt64 = 0
     /// On the list of all downstream connections.
     var all = ListLinks<FramedDownstream>()
     /// The peer's IP address as text.

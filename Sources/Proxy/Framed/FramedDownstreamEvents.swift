@@ -19,7 +19,10 @@ extension Worker {
     ) {
         if downstream.pointee.connection.link.isClosed { return }
         let isOver = !readiness.isDisjoint(with: [.error, .hangUp])
-        if downstream.pointee.connection.link.readClosed && isOver { return close(framed, downstream) }
+        if downstream.pointee.connection.link.readClosed && isOver {
+            // An event of this batch may be older than the hand-over.
+            return downstream.pointee.givenAs == 0 ? close(framed, downstream) : ()
+        }
         if readiness.contains(.writable) { markDirty(framed, downstream) }
         // What came before the end counts: reading tells when the end is reached.
         guard isOver || readiness.contains(.readable), !downstream.pointee.connection.link.readClosed else { return }

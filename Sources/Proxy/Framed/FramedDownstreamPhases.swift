@@ -125,6 +125,7 @@ extension Worker {
         _ framed: Framed<Codec>, _ downstream: UnsafeMutablePointer<FramedDownstream>
     ) {
         let link = downstream.link
+        if downstream.pointee.givenAs != 0 { return passOn(framed, downstream) }
         if link.pointee.readClosed { return close(framed, downstream) }
         link.pointee.writeClosed = true
         buffers.release(&link.pointee.outbound)
@@ -137,9 +138,9 @@ extension Worker {
         _ framed: Framed<Codec>, _ downstream: UnsafeMutablePointer<FramedDownstream>
     ) -> Bool {
         let link = downstream.link
-        guard link.pointee.readClosed, downstream.pointee.requestCount == 0, link.pointee.outbound.isEmpty else {
-            return false
-        }
+        guard link.pointee.readClosed, downstream.pointee.requestCount == 0, downstream.pointee.owedAs == 0,
+            link.pointee.outbound.isEmpty
+        else { return false }
         close(framed, downstream)
         return true
     }
@@ -149,6 +150,7 @@ extension Worker {
         _ framed: Framed<Codec>, _ downstream: UnsafeMutablePointer<FramedDownstream>
     ) {
         if downstream.pointee.connection.link.isClosed { return }
+        endHandOver(downstream)
         close(downstream.link)
         while let request = downstream.pointee.requests.first {
             if let upstream = request.pointee.upstream { expireUnsent(request, upstream) }

@@ -9,7 +9,8 @@ extension Worker {
         var item = framed.pointee.all.first
         while let downstream = item {
             item = framed.pointee.all.next(after: downstream)
-            guard Codec.saysGoodbye(listeners[Int(downstream.pointee.listener)].configuration) else { continue }
+            guard !isGiven(downstream), Codec.saysGoodbye(listeners[Int(downstream.pointee.listener)].configuration)
+            else { continue }
             let count = Codec.writeGoodbye(lane: downstream.pointee.connection.lane, into: output)
             send(framed, output, count, to: downstream)
         }
@@ -31,7 +32,11 @@ extension Worker {
     /// Nothing is in flight.
     private func isQuiet(_ downstream: UnsafeMutablePointer<FramedDownstream>) -> Bool {
         let connection = downstream.connection
-        if downstream.pointee.requestCount > 0 || !connection.pointee.link.outbound.isEmpty { return false }
+        if downstream.pointee.requestCount > 0 || downstream.pointee.owedAs != 0
+            || !connection.pointee.link.outbound.isEmpty
+        {
+            return false
+        }
         return !connection.pointee.isWithinFrame || now - connection.pointee.progress.heardAt >= Self.drainPause
     }
 

@@ -16,6 +16,8 @@ struct Listener {
     var application: UnsafeMutablePointer<Service>?
     /// Not watched because the process has no descriptors left.
     var isPaused = false
+    /// Its connections go to another process.
+    var isGiven = false
 }
 
 extension ListenerConfiguration {
@@ -65,9 +67,28 @@ extension Worker {
         }
     }
 
-    /// Takes the connections that wait, which closing would reset, and closes.
+    /// Watches the listening sockets.
+    func beginAccepting() {
+        for number in listeners.indices where listeners[number].descriptor >= 0 { watchListener(number) }
+    }
+
+    /// Another process accepts from now on: its copies of the sockets keep what waits in them. The other listeners close.
+    mutating func leaveListeners() {
+        for number in listeners.indices where listeners[number].descriptor >= 0 && listeners[number].isGiven {
+            unwatchListener(number)
+        }
+        closeListeners()
+    }
+
+    /// Takes the connections that wait, which closing would reset, and closes. What waits in a socket that another process has as
+    /// well is that process's.
     mutating func closeListeners() {
         for number in listeners.indices where listeners[number].descriptor >= 0 {
+            if listeners[number].isGiven {
+                // Open until the process ends: where the other process ends first, a third one needs it.
+                listeners[number].descriptor = -1
+                continue
+            }
             var before: UInt64
             repeat {
                 before = listeners[number].accepted

@@ -7,7 +7,8 @@ import Runtime
 struct Link {
     /// First: what events and timers name. Its kind says which record this is.
     var timer: WheelTimer
-    let descriptor: Int32
+    /// -1: it was handed over to another process.
+    var descriptor: Int32
     /// What the poller watches for.
     var interest: Readiness
     /// The poller does not watch it: the peer is gone, which would be told again and again, and what it has sent has to wait.
@@ -101,7 +102,7 @@ extension Worker {
 
     /// Closes the socket and gives back what the link holds; the record goes when the batch is over.
     mutating func close(_ link: UnsafeMutablePointer<Link>) {
-        system.close(link.pointee.descriptor)
+        if link.pointee.descriptor >= 0 { system.close(link.pointee.descriptor) }
         release(link)
     }
 

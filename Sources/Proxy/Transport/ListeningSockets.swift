@@ -20,6 +20,8 @@ extension Worker {
     }
 
     mutating func closeListener(_ number: Int) {
+        // Where another process has the socket as well, closing alone would leave it watched.
+        system.unwatch(listeners[number].descriptor)
         system.close(listeners[number].descriptor)
         listeners[number].descriptor = -1
     }

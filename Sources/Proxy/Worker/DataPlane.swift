@@ -12,35 +12,25 @@ public final class DataPlane {
 
     private let inboxes: [Mailbox<WorkerMessage>]
     private var threads: [Thread] = []
+    /// The listening sockets of each listener, each once. Open until workers end.
+    public let sockets: [[Int32]]
 
     /// Opens all listeners and starts the workers.
     ///
+    /// - Parameter inherited: for each listener sockets that another process has left, which are used in place of new ones; none
+    ///   where it is empty. They are the data plane's from then on.
     /// - Throws: `SystemError` that names the address that cannot be had.
-    public init(settings: WorkerSettings, workers: Int) throws {
+    public init(settings: WorkerSettings, workers: Int, inherited: [[Int32]] = []) throws {
         var settings = settings
         events = try Mailbox()
         inboxes = try (0..<workers).map { _ in try Mailbox() }
-        var sockets: [[Int32]] = []
-        do {
-            for listener in settings.listeners { try Socket.checkUnused(listener.address) }
-            for number in 0..<workers {
-                sockets.append([])
-                for index in settings.listeners.indices {
-                    let descriptor = try Socket.listen(on: settings.listeners[index].address, shared: workers > 1)
-                    sockets[number].append(descriptor)
-                    // The first worker's sockets settle the ports that the system chooses.
-                    if let bound = Socket.localAddress(descriptor) { settings.listeners[index].address = bound }
-                }
-            }
-        } catch {
-            for descriptor in sockets.joined() { Socket.close(descriptor) }
-            throw error
-        }
+        let opened = try ListeningSet(&settings.listeners, workers: workers, inherited: inherited)
         addresses = settings.listeners.map(\.address)
-        for number in 0..<workers { try start(number, settings, sockets[number]) }
+        sockets = opened.sockets
+        for number in 0..<workers { try start(number, settings, opened.shares[number]) }
     }
 
-    private func start(_ number: Int, _ settings: WorkerSettings, _ sockets: [Int32]) throws {
+    private func start(_ number: Int, _ settings: WorkerSettings, _ share: ListeningSet.Share) throws {
         let inbox = inboxes[number]
         let outbox = events
         let thread = try Thread(name: "worker-\(number)") {
@@ -49,7 +39,8 @@ public final class DataPlane {
                 return
             }
             var worker = Worker(
-                index: number, settings: settings, listeners: sockets, inbox: inbox, outbox: outbox, system: system)
+                index: number, settings: settings, listeners: share.first, more: share.more, inbox: inbox,
+                outbox: outbox, system: system)
             worker.run()
         }
         threads.append(thread)

@@ -18,8 +18,19 @@ public enum WorkerMessage: Sendable {
     case tally
     /// Answer with a `WorkerEvent.explanation`.
     case explain(id: UInt64, ExplainRequest)
+    /// Accept connections: the worker was started without, see `WorkerSettings.accepts`.
+    case accept
     /// Accept nothing new, let requests in flight finish, then answer `WorkerEvent.drained`.
     case drain
+    /// The same, but connections of the listeners with these names are told in `WorkerEvent.handedOver`, each as soon as that is
+    /// possible, and listening sockets stay open, unwatched, until the worker ends. No names end that: what is left drains.
+    case handOver(listeners: Set<String>)
+    /// Serve a connection that another process has handed over.
+    case adopt(HandedConnection)
+    /// Write a whole answer to an adopted connection that the other process still owed it.
+    case owed(number: UInt64, [UInt8])
+    /// Nothing is owed to an adopted connection any more.
+    case settled(number: UInt64)
     /// End now.
     case stop
 }
@@ -57,6 +68,12 @@ public enum WorkerEvent: Sendable {
     case note(WorkerNote)
     /// The last request is answered, in answer to `WorkerMessage.drain`.
     case drained(worker: Int)
+    /// A connection that is the receiver's from now on, in answer to `WorkerMessage.handOver`.
+    case handedOver(HandedConnection)
+    /// A whole answer to a call on a connection that was handed over before.
+    case owed(number: UInt64, [UInt8])
+    /// The last call on a connection that was handed over before has ended.
+    case settled(number: UInt64)
 }
 
 /// What hosts of a version have answered in a worker.

@@ -94,7 +94,12 @@ extension Worker {
         case .report(let id): updates.current = .report(beginReport(id))
         case .tally: updates.current = .tally(TallyBuild(tables.services))
         case .explain(let id, let request): outbox.post(.explanation(id: id, explain(request)))
+        case .accept: beginAccepting()
         case .drain: beginDrain()
+        case .handOver(let names): beginHandOver(names)
+        case .adopt(let connection): adopt(connection)
+        case .owed(let number, let bytes): writeOwed(number, bytes)
+        case .settled(let number): endOwed(number)
         case .stop: running = false
         }
     }

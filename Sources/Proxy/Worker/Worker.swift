@@ -40,6 +40,8 @@ public struct Worker<System: SystemCalls>: ~Copyable {
     var logLines = Buffer()
     /// When draining began; 0 before.
     var drainingSince: Int64 = 0
+    /// What goes to, or has come from, another process.
+    var handOver = HandOverState()
     /// Whether another turn is to follow: not after `stop`, nor after the last request of a drain.
     public internal(set) var running = true
     var updates = Updates()
@@ -51,9 +53,12 @@ public struct Worker<System: SystemCalls>: ~Copyable {
 
     /// Takes over listening sockets.
     ///
-    /// - Parameter listeners: descriptors of this worker alone, in the order of the settings' listeners.
+    /// - Parameters:
+    ///   - listeners: descriptors of this worker alone, in the order of the settings' listeners.
+    ///   - more: further descriptors, each with its listener's place in that order.
     public init(
-        index: Int, settings: WorkerSettings, listeners descriptors: [Int32], inbox: Mailbox<WorkerMessage>,
+        index: Int, settings: WorkerSettings, listeners descriptors: [Int32],
+        more: [(listener: Int, descriptor: Int32)] = [], inbox: Mailbox<WorkerMessage>,
         outbox: Mailbox<WorkerEvent>, system: System
     ) {
         self.index = index
@@ -68,12 +73,16 @@ public struct Worker<System: SystemCalls>: ~Copyable {
         scratch = .allocate(capacity: Self.scratchSize)
         output = .allocate(capacity: Self.outputSize)
         self.listeners = zip(settings.listeners, descriptors).map { Listener(configuration: $0, descriptor: $1) }
+        // Another socket of a listener is like a listener of the same name.
+        self.listeners += more.map {
+            Listener(configuration: settings.listeners[$0.listener], descriptor: $0.descriptor)
+        }
         http = ExclusiveState()
         dubbo = Self.makeFramed(bodyLimit: settings.limits.dubboBody)
         bolt = Self.makeFramed(bodyLimit: settings.limits.boltBody)
         tables.toldAt = now
         watchInbox()
-        for number in self.listeners.indices { watchListener(number) }
+        if settings.accepts { beginAccepting() }
         addApplications()
     }
 
@@ -177,6 +186,7 @@ public struct Worker<System: SystemCalls>: ~Copyable {
 
     @inline(__always)
     private mutating func finishBatch() {
+        if handOver.isGiving { giveIdle() }
         continuePipelined()
         flush(dubbo)
         flush(bolt)
@@ -219,7 +229,7 @@ public struct Worker<System: SystemCalls>: ~Copyable {
     mutating func beginDrain() {
         if drainingSince != 0 { return }
         drainingSince = now
-        closeListeners()
+        if handOver.isGiving { leaveListeners() } else { closeListeners() }
         drainDownstreams()
         beginDrain(dubbo)
         beginDrain(bolt)

@@ -15,6 +15,8 @@ public struct WorkerSettings: Sendable {
     public var limits: LimitConfiguration
     /// A Dubbo host gets a heartbeat when nothing was read from it for this time, and is given up after three times this.
     public var heartbeat: Duration = .seconds(30)
+    /// False: connections are accepted only after `WorkerMessage.accept`.
+    public var accepts = true
     /// Where access log lines go; nil writes none.
     public var accessLog: AccessLog?
 

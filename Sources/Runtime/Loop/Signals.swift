@@ -4,7 +4,7 @@ import Glibc
 /// Signals as events of a loop.
 public enum Signals {
     /// Those that a process which serves takes as events.
-    public static let served = [SIGTERM, SIGINT, SIGHUP]
+    public static let served = [SIGTERM, SIGINT, SIGHUP, SIGUSR2]
 
     /// Blocks the signals for this thread and those it will start, and ignores SIGPIPE. Call it first in `main`: what comes
     /// before would end the process, or be lost where it is the first one of a container.
@@ -32,6 +32,9 @@ public enum Signals {
             }
         }
     }
+
+    /// A set of these signals.
+    public static func set(_ signals: [Int32]) -> sigset_t { makeSet(signals) }
 
     private static func makeSet(_ signals: [Int32]) -> sigset_t {
         var set = sigset_t()

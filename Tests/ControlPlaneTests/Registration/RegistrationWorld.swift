@@ -53,6 +53,8 @@ final class StubRegistrar: Registrar {
         }
     }
 
+    func leaveRegistrations() { calls.append("left") }
+
     func settleDebts() {
         for completion in owed { completion(nil) }
         owed.removeAll()

@@ -48,7 +48,8 @@ extension World {
             case .failing, .tallies: takeOutliers(event)
             case .explanation(_, let explanation): inquiry?.explanation = explanation
             case .drained: ending.isDrained = true
-            case .used, .note: break
+            // Nothing is handed over here.
+            case .used, .note, .handedOver, .owed, .settled: break
             }
         }
     }

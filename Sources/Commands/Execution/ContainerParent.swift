@@ -1,0 +1,67 @@
+import CLinux
+import Glibc
+import Runtime
+
+/// The first process of a container: its end is the container's end, so that it cannot be replaced itself. It starts the process that
+/// serves, hands signals on to whichever serves now, and ends with the last one, as that has ended.
+///
+/// A process that serves says so by a signal of its own, and the system tells who has sent it.
+struct ContainerParent {
+    private let program: OwnProgram
+    /// Those that serve or have served and still run.
+    private var running: Set<pid_t> = []
+    private var serving: pid_t = 0
+    private var exitStatus: Int32 = 0
+
+    private static let handedOn = [SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGQUIT]
+
+    init(_ program: OwnProgram) { self.program = program }
+
+    /// Runs until the last process has ended; returns its exit status.
+    ///
+    /// - Throws: `SystemError` when the program cannot be started.
+    consuming func run() throws -> Int32 {
+        var parent = self
+        return try parent.serve()
+    }
+
+    private mutating func serve() throws -> Int32 {
+        // The new process of an upgrade is a child of the old one.
+        clinux_adopt_orphans()
+        let signals = Self.handedOn + [SIGCHLD, clinux_serving_signal()]
+        Signals.block(signals)
+        let child = try ChildProgram(
+            program.path, arguments: program.arguments, environment: program.environment, blocked: Signals.served)
+        serving = child.processIdentifier
+        running = [serving]
+        var set = Signals.set(signals)
+        while !running.isEmpty {
+            var sender: Int32 = 0
+            let signal = clinux_wait_signal(&set, &sender)
+            if signal == SIGCHLD {
+                reap()
+            } else if signal == clinux_serving_signal() {
+                if sender > 0 {
+                    serving = sender
+                    running.insert(sender)
+                }
+            } else if signal == SIGTERM || signal == SIGINT || signal == SIGQUIT {
+                for process in running { _ = kill(process, signal) }
+            } else if signal > 0 {
+                _ = kill(serving, signal)
+            }
+        }
+        return exitStatus
+    }
+
+    /// Also takes up the ends of processes that others have left behind.
+    private mutating func reap() {
+        var status: Int32 = 0
+        while true {
+            let process = waitpid(-1, &status, WNOHANG)
+            if process <= 0 { return }
+            guard running.remove(process) != nil else { continue }
+            if process == serving { exitStatus = ChildProgram.Ending(waitStatus: status).exitStatus }
+        }
+    }
+}

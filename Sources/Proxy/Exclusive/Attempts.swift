@@ -43,12 +43,8 @@ extension Worker {
         downstream.pointee.exchange.state.served = choice.cluster.pointee.version
         if service.pointee.traffic.versionCount > 0 && !takesTime(downstream, service) { return false }
         let rules = service.pointee.traffic.find(downstream.pointee.exchange.state.served)
-        if rules.pointee.isGuarded || cause != nil,
-            let hindrance = hindrance(
-                &downstream.pointee.exchange.state, &downstream.pointee.exchange.limits, rules,
-                from: downstream.pointee.client, isFirst: cause == nil)
-        {
-            return stop(downstream, service, hindrance, cause)
+        if rules.pointee.isGuarded || cause != nil, let isDone = stop(downstream, service, rules, cause) {
+            return isDone
         }
         if let cause { service.pointee.furtherTries.begin(cause, of: &downstream.pointee.exchange.state) }
         let endpoint = choice.member.pointee.endpoint
@@ -66,13 +62,17 @@ extension Worker {
         return true
     }
 
-    /// Something keeps the request from its host. False: what has happened at the one before is the answer.
+    /// Does what keeps the request from its host. Nil: nothing does; false: what has happened at the one before is the answer.
     @inline(never)
     private mutating func stop(
         _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ service: UnsafeMutablePointer<Service>,
-        _ hindrance: Hindrance, _ cause: RetryCause?
-    ) -> Bool {
+        _ rules: UnsafePointer<TrafficRules>, _ cause: RetryCause?
+    ) -> Bool? {
+        let hindrance = hindrance(
+            &downstream.pointee.exchange.state, &downstream.pointee.exchange.limits, rules,
+            from: downstream.pointee.client, isFirst: cause == nil)
         switch hindrance {
+        case nil: return nil
         case .refused(let refusal): return refuse(downstream, service, refusal, cause)
         case .aborted(let status): abort(downstream, service, status)
         case .delayed(let time):

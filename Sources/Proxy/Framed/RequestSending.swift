@@ -64,11 +64,9 @@ extension Worker {
         let hasVersions = service.pointee.traffic.versionCount > 0
         if hasVersions && !takesTime(request, rules) { return false }
         if rules.pointee.isGuarded || cause != nil,
-            let hindrance = hindrance(
-                &request.pointee.state, &request.pointee.limits, rules, from: client(of: request),
-                isFirst: cause == nil)
+            let isDone = stop(framed, request, frame, count, choice, rules, cause)
         {
-            return stop(framed, request, frame, count, choice, hindrance, cause)
+            return isDone
         }
         var limit: RefusalReason?
         let upstream =
@@ -102,12 +100,15 @@ extension Worker {
         return true
     }
 
-    /// Something keeps the request from its host. False: what has happened at the one before is the answer.
+    /// Does what keeps the request from its host. Nil: nothing does; false: what has happened at the one before is the answer.
     @inline(never)
     private mutating func stop<Codec: FramedCodec & ~Copyable>(
         _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>, _ frame: UnsafeMutablePointer<UInt8>,
-        _ count: Int, _ choice: Choice, _ hindrance: Hindrance, _ cause: RetryCause?
-    ) -> Bool {
+        _ count: Int, _ choice: Choice, _ rules: UnsafePointer<TrafficRules>, _ cause: RetryCause?
+    ) -> Bool? {
+        let hindrance = hindrance(
+            &request.pointee.state, &request.pointee.limits, rules, from: client(of: request), isFirst: cause == nil)
+        guard let hindrance else { return nil }
         if case .refused(let refusal) = hindrance { return refuse(framed, request, choice, refusal, cause) }
         guard let service = request.pointee.state.service else { return false }
         request.pointee.state.served = choice.cluster.pointee.version

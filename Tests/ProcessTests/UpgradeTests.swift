@@ -170,6 +170,24 @@ struct UpgradeTests {
         #expect(ask(busy).contains(" 200 "))
     }
 
+    @Test("A stop of the new process while the old one is still there ends both, and what is in progress before")
+    func stopsBoth() throws {
+        let slow = try SampleService("http", "answer", ["--service", "shop", "--delay-ms", "2000"])
+        let mesh = try UpgradingProcess("workers: 2\n" + Self.web, hosts: Self.host(slow.address))
+        let busy = try Connection(to: try #require(SocketAddress(try mesh.process.address(of: "in"))))
+        busy.send("GET / HTTP/1.1\r\nHost: shop\r\n\r\n")
+        #expect(
+            try waitUntil(within: .seconds(10)) {
+                try mesh.process.ask("/clusters").text.contains("\"active\": 1")
+            })
+        let second = try mesh.mustUpgrade()
+        kill(second, SIGTERM)
+        #expect(mesh.waitForEnd(second))
+        #expect(busy.receive(until: "answer").contains(" 200 "))
+        #expect(try mesh.process.child.waitForExit() == .status(0))
+        #expect(mesh.pids.count == 2 && !mesh.process.child.errors.contains("level=error"))
+    }
+
     @Test("The first process of a container stays, serves nothing itself, and ends as the last one that served")
     func stays() throws {
         let host = try HostThread("answer")

@@ -27,6 +27,8 @@ final class Successor {
     /// It was told to serve: it takes connections.
     private(set) var hasBegun = false
     private var isOver = false
+    /// It was told to stop: its end is no failure.
+    private var hasLeft = false
 
     /// Starts the program and tells it what there is.
     ///
@@ -84,13 +86,15 @@ final class Successor {
 
     /// Everything was given; `completion` is called when it is on its way.
     func finish(_ completion: @escaping () -> Void) {
+        guard !isOver else { return }
         isOver = true
-        func sent() {
+        // It may be gone already.
+        guard channel.isOpen else { return completion() }
+        channel.onEnd = completion
+        channel.onSent = { [channel] in
             channel.close()
             completion()
         }
-        channel.onEnd = completion
-        channel.onSent = { if !self.channel.isSending { sent() } }
         channel.send(.finished)
     }
 
@@ -109,13 +113,15 @@ final class Successor {
             loop.cancel(timer)
             onReady(listeners)
         case .failed(let reason) where !isReady: fail(reason)
-        case .leave where isReady: onLeave()
+        case .leave where isReady:
+            hasLeft = true
+            onLeave()
         default: fail("it says what is not expected")
         }
     }
 
     private func fail(_ reason: String) {
-        guard !isOver else { return }
+        guard !isOver, !hasLeft else { return }
         isOver = true
         loop.cancel(timer)
         channel.close()

@@ -19,6 +19,7 @@ final class UpgradeChannel {
 
     private let loop: EventLoop
     private var descriptor: Int32
+    private var interest: Readiness = []
     private var pieces: [Piece] = []
     private var inbound: [UInt8] = []
     private var descriptors: [Int32] = []
@@ -37,8 +38,8 @@ final class UpgradeChannel {
 
     deinit { close() }
 
-    /// Whether something waits to be sent.
-    var isSending: Bool { !pieces.isEmpty }
+    /// Whether both processes still have it.
+    var isOpen: Bool { descriptor >= 0 }
 
     /// Sends a message, and a descriptor with it that is closed here.
     func send(_ message: UpgradeMessage, descriptor: Int32 = -1) {
@@ -73,6 +74,8 @@ final class UpgradeChannel {
     private func watch() {
         guard descriptor >= 0 else { return }
         let interest: Readiness = pieces.isEmpty || retry != nil ? .readable : [.readable, .writable]
+        if interest == self.interest { return }
+        self.interest = interest
         loop.watch(descriptor, interest) { [weak self] readiness in self?.ready(readiness) }
     }
 

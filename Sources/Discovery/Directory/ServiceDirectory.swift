@@ -66,7 +66,7 @@ public final class ServiceDirectory {
     /// Hosts in all those reports.
     public private(set) var hostsReported = 0
 
-    private var views: [RegistryView] = []
+    private(set) var views: [RegistryView] = []
     private let limits: LimitConfiguration
     private let loop: EventLoop
     private let logger: Logger
@@ -151,20 +151,6 @@ public final class ServiceDirectory {
 
     private func tellAll() {
         for (key, service) in services where service.told != nil { tell(key) }
-    }
-
-    /// Another process still writes the files of saved hosts, until `takeOverSavedHosts`.
-    public func holdSavedHosts() { for view in views { view.savedHosts?.hold() } }
-
-    /// This process writes them from now on.
-    public func takeOverSavedHosts() { for view in views { view.savedHosts?.takeOver() } }
-
-    /// Another process writes the files from now on, and does what is left to do for registrations. Services are watched on.
-    public func leaveToSuccessor() {
-        for view in views {
-            view.savedHosts?.leave()
-            (view.registry as? any Registrar)?.leaveRegistrations()
-        }
     }
 
     /// Watches a service for good.

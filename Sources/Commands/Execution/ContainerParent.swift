@@ -1,4 +1,5 @@
 import CLinux
+import ControlPlane
 import Glibc
 import Runtime
 
@@ -32,6 +33,7 @@ struct ContainerParent {
         Signals.block(signals)
         let child = try ChildProgram(
             program.path, arguments: program.arguments, environment: program.environment, blocked: Signals.served)
+        ProcessLimits.releaseLibraryCode()
         serving = child.processIdentifier
         running = [serving]
         var set = Signals.set(signals)

@@ -163,16 +163,35 @@ static inline ssize_t clinux_receive_descriptors(int socket, void *bytes, size_t
 // Has processes whose parents have ended become children of this one, as they do of a container's first process.
 static inline void clinux_adopt_orphans(void) { prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); }
 
-// The signal by which a process tells the parent of its container that it serves now: none that others send.
+// The signal by which a process tells the parent of its container which one serves now: none that others send.
 static inline int clinux_serving_signal(void) { return SIGRTMIN + 4; }
 
-// Waits for one of the blocked signals; returns its number, and who has sent it.
-static inline int clinux_wait_signal(const sigset_t *signals, int *sender)
+// Tells it.
+static inline void clinux_tell_serving(pid_t parent, pid_t serving)
+{
+    union sigval value = {.sival_int = (int)serving};
+    sigqueue(parent, clinux_serving_signal(), value);
+}
+
+// Who serves now, as a process has told that is itself in `sender`; 0 where nobody has told anything.
+static inline pid_t clinux_told_serving(int *sender)
+{
+    sigset_t set;
+    siginfo_t info;
+    struct timespec none = {0, 0};
+    sigemptyset(&set);
+    sigaddset(&set, clinux_serving_signal());
+    if (sigtimedwait(&set, &info, &none) < 0)
+        return 0;
+    *sender = (int)info.si_pid;
+    return info.si_code == SI_QUEUE ? (pid_t)info.si_value.sival_int : 0;
+}
+
+// Waits for one of the blocked signals; returns its number.
+static inline int clinux_wait_signal(const sigset_t *signals)
 {
     siginfo_t info;
-    int number = sigwaitinfo(signals, &info);
-    *sender = number < 0 ? 0 : (int)info.si_pid;
-    return number;
+    return sigwaitinfo(signals, &info);
 }
 
 // Whether the peer has neither closed the connection nor sent anything.

@@ -1,11 +1,12 @@
 import CLinux
+import ControlPlane
 import Glibc
 import Runtime
 
 /// The first process of a container: its end is the container's end, so that it cannot be replaced itself. It starts the process that
 /// serves, hands signals on to whichever serves now, and ends with the last one, as that has ended.
 ///
-/// A process that serves says so by a signal of its own, and the system tells who has sent it.
+/// A process that hands over says to which one, by a signal of its own, before it ends.
 struct ContainerParent {
     private let program: OwnProgram
     /// Those that serve or have served and still run.
@@ -28,30 +29,36 @@ struct ContainerParent {
     private mutating func serve() throws -> Int32 {
         // The new process of an upgrade is a child of the old one.
         clinux_adopt_orphans()
-        let signals = Self.handedOn + [SIGCHLD, clinux_serving_signal()]
-        Signals.block(signals)
+        let signals = Self.handedOn + [SIGCHLD]
+        Signals.block(signals + [clinux_serving_signal()])
         let child = try ChildProgram(
             program.path, arguments: program.arguments, environment: program.environment, blocked: Signals.served)
+        ProcessLimits.releaseLibraryCode()
         serving = child.processIdentifier
         running = [serving]
         var set = Signals.set(signals)
         while !running.isEmpty {
-            var sender: Int32 = 0
-            let signal = clinux_wait_signal(&set, &sender)
-            if signal == SIGCHLD {
-                reap()
-            } else if signal == clinux_serving_signal() {
-                if sender > 0 {
-                    serving = sender
-                    running.insert(sender)
-                }
-            } else if signal == SIGTERM || signal == SIGINT || signal == SIGQUIT {
-                for process in running { _ = kill(process, signal) }
-            } else if signal > 0 {
-                _ = kill(serving, signal)
+            let signal = clinux_wait_signal(&set)
+            // What was said first may come last: the system tells of signals by their numbers.
+            takeSuccessors()
+            switch signal {
+            case SIGCHLD: reap()
+            case SIGTERM, SIGINT, SIGQUIT: for process in running { _ = kill(process, signal) }
+            case SIGHUP, SIGUSR1, SIGUSR2: _ = kill(serving, signal)
+            default: break
             }
         }
         return exitStatus
+    }
+
+    /// Only who serves can say who serves next.
+    private mutating func takeSuccessors() {
+        var sender: Int32 = 0
+        while case let next = clinux_told_serving(&sender), next > 0 {
+            guard running.contains(sender) else { continue }
+            serving = next
+            running.insert(next)
+        }
     }
 
     /// Also takes up the ends of processes that others have left behind.
@@ -59,9 +66,12 @@ struct ContainerParent {
         var status: Int32 = 0
         while true {
             let process = waitpid(-1, &status, WNOHANG)
-            if process <= 0 { return }
+            if process <= 0 { break }
+            takeSuccessors()
             guard running.remove(process) != nil else { continue }
             if process == serving { exitStatus = ChildProgram.Ending(waitStatus: status).exitStatus }
         }
+        // Its parent may have been the process before it, which has taken up its end.
+        running = running.filter { kill($0, 0) == 0 }
     }
 }

@@ -41,10 +41,14 @@ public struct ProcessStart: Sendable {
         notifySocket = environment["NOTIFY_SOCKET"]
     }
 
-    /// Says that this process serves: to systemd, whose main process it is from now on, and to the parent of a container.
+    /// Says to systemd that this process serves, and is its main process from now on.
     func tellServing() {
         if let notifySocket { ServiceManager.tell("READY=1\nMAINPID=\(getpid())", notifySocket) }
-        if let parent { _ = kill(parent, clinux_serving_signal()) }
+    }
+
+    /// Says to the parent of a container that another process serves from now on.
+    func tellSuccessor(_ process: pid_t) {
+        if let parent { clinux_tell_serving(parent, process) }
     }
 }
 

@@ -46,7 +46,10 @@ struct RunCommand {
         if let start {
             control.enableUpgrade(
                 start.program, adminSocket: { admin.socket.map { (configuration.admin, $0) } },
-                onHandOver: { admin.leave() })
+                onHandOver: { successor in
+                    start.tellSuccessor(successor)
+                    admin.leave()
+                })
         }
         control.logStart()
         logger.log(.info, "admin.opened", ["address": "\(adminAddress)"])

@@ -11,7 +11,7 @@ struct Upgrading {
     /// Another listening socket that goes along: that of the admin API.
     var adminSocket: () -> (address: SocketAddress, descriptor: Int32)? = { nil }
     /// Called when another process serves from now on.
-    var onHandOver: () -> Void = {}
+    var onHandOver: (pid_t) -> Void = { _ in }
     /// The process that is to serve in this one's place.
     var successor: Successor?
     /// Its process serves: this one only ends what is in progress.
@@ -47,10 +47,10 @@ extension ControlPlane {
     ///
     /// - Parameters:
     ///   - adminSocket: the listening socket of the admin API.
-    ///   - onHandOver: called when another process serves from now on.
+    ///   - onHandOver: called with the number of the process that serves from now on; again where another one has to.
     public func enableUpgrade(
         _ program: OwnProgram, adminSocket: @escaping () -> (address: SocketAddress, descriptor: Int32)?,
-        onHandOver: @escaping () -> Void
+        onHandOver: @escaping (pid_t) -> Void
     ) {
         upgrading.program = program
         upgrading.adminSocket = adminSocket
@@ -144,8 +144,8 @@ extension ControlPlane {
             upgrading.wishes = UpgradeMessage.Wishes(
                 publications: SavedPublicationsFile.write(registrations.leave()), subscriptions: Array(subscriptions))
             directory.leaveToSuccessor()
-            upgrading.onHandOver()
         }
+        upgrading.onHandOver(successor.processIdentifier)
         successor.go(upgrading.wishes)
         for event in upgrading.held { give(event) }
         upgrading.held = []

@@ -99,9 +99,10 @@ final class World: Surroundings {
         // The worker looks after its timers before anything else happens.
         if failure != nil || now >= limit { return false }
         if act(eagerness: 256) { return true }
-        takeEvents()
         for index in listings.indices { listings[index].take(now: now) }
         settleOutliers()
+        // What comes of these is told to the worker only now.
+        takeEvents()
         advanceOutliers()
         for index in routes.indices where routes[index].takenAt == nil { routes[index].takenAt = now }
         checkQuiet()

@@ -186,6 +186,12 @@ struct DubboForwardingTests {
         #expect(try ask(7).body == [3, 2, 1])
         try mesh.update([Instance(host)], of: "demo.Other")
         #expect(try ask(8).text.contains("the configuration names 2 with hosts"))
+        // One that nothing was told of yet may have hosts: requests wait for it.
+        try mesh.configure(["demo.New"])
+        consumer.send(DubboFrame(flags: 0xc8, id: 9, body: [1, 2, 3]))
+        #expect(consumer.receive(within: .milliseconds(300)) == nil)
+        try mesh.update([Instance(host)], of: "demo.New")
+        #expect(consumer.receive()?.body == [3, 2, 1])
     }
 
     @Test("The access log has a line for each call")

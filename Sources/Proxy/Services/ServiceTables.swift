@@ -91,9 +91,9 @@ struct ServiceTables: ~Copyable {
     /// When services in use were last told to the control plane.
     var toldAt: Int64 = 0
 
-    /// Services that the configuration names and that have hosts.
+    /// Services that the configuration names and that have hosts, or may have them: nothing was told of them yet.
     func namedWithHosts(of kind: ServiceKey.Kind) -> [UnsafeMutablePointer<Service>] {
-        named.filter { $0.pointee.key.kind == kind && $0.pointee.snapshot?.hostCount ?? 0 > 0 }
+        named.filter { $0.pointee.key.kind == kind && $0.pointee.snapshot?.hostCount ?? 1 > 0 }
     }
 
     mutating func add(_ service: UnsafeMutablePointer<Service>) {

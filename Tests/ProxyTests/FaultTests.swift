@@ -54,6 +54,50 @@ struct FaultTests {
         #expect(try next.get().status == 429)
     }
 
+    /// Requests wait.
+    private var before: ServicePolicy {
+        policy {
+            $0.fault.delay = .milliseconds(500)
+            $0.circuitBreaker.requests = 10
+        }
+    }
+
+    /// Only the version that they ask for may serve.
+    private var after: ServicePolicy {
+        var policy = ServicePolicy()
+        policy.mode = .strict
+        return policy
+    }
+
+    @Test("HTTP: a version that comes during the delay serves")
+    func newVersion() throws {
+        let (old, new) = (try namedHost("1.0"), try namedHost("2.0"))
+        let mesh = try TestMesh()
+        mesh.update(policy: before, [("1.0", old.address)])
+        try mesh.settle()
+        let client = try mesh.connect()
+        client.send("GET / HTTP/1.1\r\nHost: shop\r\nX-Version: 2.0\r\n\r\n")
+        #expect(waitUntil(within: .seconds(10)) { mesh.limits?.own.breaker?.requests.current == 1 })
+        mesh.update(policy: after, [("1.0", old.address), ("2.0", new.address)])
+        #expect(try client.receiveAnswer().body == "2.0")
+    }
+
+    @Test("Dubbo: a version that comes during the delay serves, to calls that nobody waits for, too")
+    func newTag() throws {
+        let mesh = try DubboMesh()
+        let (old, new) = (try DubboHost.echo("1.0"), try DubboHost.echo("2.0"))
+        defer { mesh.stop(); old.stop(); new.stop() }
+        try mesh.update([Instance(old, tag: "1.0")], policy: before)
+        let client = try mesh.connect()
+        defer { client.close() }
+        client.send(DubboCall(attachments: [("dubbo.tag", "2.0")], id: 1).frame)
+        client.send(DubboCall(attachments: [("dubbo.tag", "2.0")], id: 2, isTwoWay: false).frame)
+        #expect(waitUntil(within: .seconds(10)) { mesh.limits?.own.breaker?.requests.current == 2 })
+        try mesh.update([Instance(old, tag: "1.0"), Instance(new, tag: "2.0")], policy: after)
+        #expect(client.receive()?.text.hasPrefix("2.0") == true)
+        #expect(waitUntil(within: .seconds(10)) { new.calls.count == 2 } && old.calls.isEmpty)
+    }
+
     @Test("HTTP: whoever goes during the delay is forgotten, and no host hears of it")
     func leaving() throws {
         let host = try namedHost("1.0")

@@ -15,6 +15,7 @@ extension Worker {
         if let status = endFault(&downstream.pointee.exchange.state, of: service) {
             return abort(downstream, service, status)
         }
+        askAgain(downstream, service)
         forward(downstream, after: .ready, Self.delayedTooLong)
         let isBodyWaiting = !downstream.pointee.exchange.bodyComplete && !downstream.pointee.link.inbound.isEmpty
         if downstream.pointee.phase == .exchanging && isBodyWaiting { queue(downstream) }

@@ -315,6 +315,18 @@ extension Worker {
         downstream.pointee.exchange.state.asked = asked
     }
 
+    /// The same for a request that has waited with its head in `request`: versions and rules may be others by now.
+    mutating func askAgain(
+        _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ service: UnsafeMutablePointer<Service>
+    ) {
+        let request = downstream.pointee.exchange.request
+        var (state, head) = (HTTP1.ScanState(), HTTP1.RequestHead())
+        let result = HTTP1.parseRequestHead(
+            request.bytes, count: request.count, limit: Self.outputSize, state: &state, head: &head,
+            fields: &http.fields)
+        if case .complete = result { ask(downstream, service, request.bytes) }
+    }
+
     @inline(__always)
     private func fieldValue(_ name: ByteString, _ bytes: UnsafeMutablePointer<UInt8>) -> ByteString? {
         guard let range = http.fields.find(UnsafeBufferPointer(start: name.base, count: name.count), in: bytes) else {

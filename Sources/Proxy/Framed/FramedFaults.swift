@@ -27,10 +27,17 @@ extension Worker {
         if let status = endFault(&request.pointee.state, of: service) {
             return abort(framed, request, service, status)
         }
-        start(request)
         let frame = request.pointee.frame
+        if let head = Codec.head(frame.bytes, count: frame.count) {
+            // Versions and rules may be others by now.
+            _ = framed.pointee.codec.read(frame.bytes, head)
+            let client = PeerText(client(of: request)).copied(into: output)
+            ask(framed, request, service, frame.bytes, client)
+            askMore(framed, request, service, frame.bytes, client)
+        }
+        start(request)
         forward(
-            framed, request, after: .ready, frame.bytes, frame.count, isRead: false,
+            framed, request, after: .ready, frame.bytes, frame.count, isRead: true,
             "it was over before the delay (fault) was")
     }
 

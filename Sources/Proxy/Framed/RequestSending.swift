@@ -136,7 +136,7 @@ extension Worker {
     }
 
     /// Whom a request comes from. One-way requests may outlive their connection.
-    private func client(of request: UnsafeMutablePointer<FramedRequest>) -> SocketAddress {
+    func client(of request: UnsafeMutablePointer<FramedRequest>) -> SocketAddress {
         request.pointee.downstream?.pointee.client ?? request.pointee.client
     }
 

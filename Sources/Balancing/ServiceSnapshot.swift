@@ -70,6 +70,9 @@ public final class ServiceSnapshot: Sendable {
     /// Whether a host has a path of its own.
     public var hasPaths: Bool { clusters.contains { !$0.paths.isEmpty } }
 
+    /// Whether there is a host, be it of weight 0.
+    public var hasHosts: Bool { clusters.contains { !$0.hosts.isEmpty } }
+
     /// All hosts with their cluster's number, hosts of weight 0 included.
     public var hostCount: Int { clusters.reduce(0) { $0 + $1.hosts.count } }
 

@@ -105,9 +105,7 @@ extension Worker {
             let name = framed.pointee.codec.interface(frame)
             if let service = tables.known.find(Codec.kind, name) { return service }
             return InterfaceName.isPlausible(name) ? demandService(Codec.kind, name) : nil
-        case .opaque:
-            let named = tables.namedWithHosts(of: Codec.kind)
-            return named.count == 1 ? named[0] : nil
+        case .opaque: return tables.onlyNamed(of: Codec.kind)
         case .malformed, .unusual: return nil
         }
     }
@@ -124,7 +122,7 @@ extension Worker {
             noteBadInput(downstream, text)
             refuse(framed, downstream, head, form, .malformed, text)
         case .opaque:
-            let count = tables.namedWithHosts(of: Codec.kind).count
+            let count = tables.countNamed(of: Codec.kind)
             let text =
                 "greymesh: a request in \(Codec.contentName(head)) does not show which service it is for, and the configuration "
                 + "names \(count == 0 ? "none" : "\(count)") with hosts"

@@ -21,7 +21,7 @@ extension Worker {
     mutating func adopt(_ snapshot: ServiceSnapshot) {
         let service = service(snapshot.key)
         service.pointee.snapshot = snapshot
-        if snapshot.hostCount > 0 { tables.makeKnown(service) }
+        if snapshot.hasHosts { tables.makeKnown(service) }
         if service.pointee.state == .ready || service.pointee.active > 0 {
             updates.current = .service(ServiceBuild(service, ClusterBuilder(snapshot)))
         } else {

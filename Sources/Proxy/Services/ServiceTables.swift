@@ -91,9 +91,23 @@ struct ServiceTables: ~Copyable {
     /// When services in use were last told to the control plane.
     var toldAt: Int64 = 0
 
-    /// Services that the configuration names and that have hosts, or may have them: nothing was told of them yet.
-    func namedWithHosts(of kind: ServiceKey.Kind) -> [UnsafeMutablePointer<Service>] {
-        named.filter { $0.pointee.key.kind == kind && $0.pointee.snapshot?.hostCount ?? 1 > 0 }
+    /// The service that a request means that names none: the only one with hosts that the configuration names. Nil: there is none, or
+    /// several.
+    func onlyNamed(of kind: ServiceKey.Kind) -> UnsafeMutablePointer<Service>? {
+        var only: UnsafeMutablePointer<Service>?
+        for index in named.indices where Self.mayHaveHosts(named[index], kind) {
+            if only != nil { return nil }
+            only = named[index]
+        }
+        return only
+    }
+
+    /// How many services with hosts the configuration names.
+    func countNamed(of kind: ServiceKey.Kind) -> Int { named.count { Self.mayHaveHosts($0, kind) } }
+
+    /// It has hosts, or may have them: nothing was told of it yet.
+    private static func mayHaveHosts(_ service: UnsafeMutablePointer<Service>, _ kind: ServiceKey.Kind) -> Bool {
+        service.pointee.key.kind == kind && service.pointee.snapshot?.hasHosts ?? true
     }
 
     mutating func add(_ service: UnsafeMutablePointer<Service>) {

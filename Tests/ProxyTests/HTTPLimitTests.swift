@@ -1,4 +1,5 @@
 import Balancing
+import Glibc
 import Model
 import Proxy
 import Runtime
@@ -124,6 +125,31 @@ struct HTTPLimitTests {
         #expect(try waiting.receiveAnswer().field("x-greymesh-error") == "connect")
         #expect(try refusals(mesh) == [.pending: 1] && isQuiet(mesh))
         #expect(mesh.limits?.own.breaker?.connections.current == 0)
+    }
+
+    @Test("What an ill host answers at once does not make the adaptive limit smaller for what a well one takes")
+    func illAnswers() throws {
+        let host = try ScriptedServer { connection, _ in
+            while case let head = connection.receiveHead(), !head.isEmpty {
+                if head.hasPrefix("GET /ill ") {
+                    connection.answer("ill", status: "503 Service Unavailable")
+                } else {
+                    usleep(20_000)
+                    connection.answer("well")
+                }
+            }
+        }
+        let mesh = try TestMesh()
+        mesh.update(policy: policy { $0.adaptsConcurrency = true }, [("1.0", host.address)])
+        try mesh.settle()
+        let client = try mesh.connect()
+        func ask(_ path: String) throws -> Int {
+            client.send("GET \(path) HTTP/1.1\r\nHost: shop\r\n\r\n")
+            return try client.receiveAnswer().status
+        }
+        #expect(try (0..<40).allSatisfy { _ in try ask("/ill") == 503 })
+        #expect(try (0..<40).allSatisfy { _ in try ask("/well") == 200 })
+        #expect(mesh.limits?.own.breaker?.concurrency.current == ConcurrencyEstimate.first)
     }
 
     @Test("Requests that wait for the registries are pending ones")

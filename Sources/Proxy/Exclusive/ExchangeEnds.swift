@@ -85,9 +85,7 @@ extension Worker {
             return answer(
                 downstream, 408, "the request's body did not arrive in time", error: LocalAnswer.word(refusing: 408))
         }
-        if downstream.pointee.exchange.limits.isMeasured {
-            downstream.pointee.exchange.limits.measure(since: downstream.pointee.exchange.state.givenAt, now: now)
-        }
+        downstream.pointee.exchange.limits.measure(since: downstream.pointee.exchange.state.givenAt, now: now)
         lose(upstream, downstream, .timedOut, hadTime(downstream) ? .host : .downstream, "no answer in time")
     }
 

@@ -29,11 +29,9 @@ extension Worker {
         upstream.pointee.scan = HTTP1.ScanState()
         noteSuccess(upstream.pointee.endpoint)
         if head.isInterim { return passInterim(downstream, head, bytes) }
-        if downstream.pointee.exchange.state.tally != nil {
-            tallyAnswer(downstream.pointee.exchange.state, status: Int32(head.status))
-        }
-        if downstream.pointee.exchange.limits.isMeasured {
-            downstream.pointee.exchange.limits.measure(since: downstream.pointee.exchange.state.givenAt, now: now)
+        if downstream.pointee.exchange.state.tally != nil || downstream.pointee.exchange.limits.isMeasured {
+            noteAnswer(
+                downstream.pointee.exchange.state, downstream.pointee.exchange.limits, status: Int32(head.status))
         }
         if head.status >= 500 && asksAnother(upstream, downstream, head, bodyCount: count - Int(head.length)) {
             return count

@@ -89,6 +89,7 @@ struct RequestLimits {
     /// A host has answered that had the request since a time, or has not answered in time.
     @inline(never)
     func measure(since givenAt: Int64, now: Int64) {
+        if !isMeasured { return }
         place?._withUnsafeGuaranteedRef {
             $0.concurrency.note(nanoseconds: now - givenAt, active: $0.requests.current, now: now)
         }

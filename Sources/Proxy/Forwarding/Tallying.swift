@@ -33,9 +33,25 @@ extension Worker {
         tally.leave()
     }
 
-    /// A host has answered.
+    /// A host has answered: where somebody looks at that, it tells of its health, and of how much it can do at a time.
     @inline(never)
-    mutating func tallyAnswer(_ state: RequestState, status: Int32, _ execution: Execution = .possible) {
+    mutating func noteAnswer(
+        _ state: RequestState, _ limits: RequestLimits, status: Int32, _ execution: Execution = .possible
+    ) {
+        if state.tally != nil { tallyAnswer(state, status: status, execution) }
+        if limits.isMeasured { measureAnswer(state, limits, status: status, execution) }
+    }
+
+    /// What an ill host answers at once is no measure of what a well one takes.
+    private func measureAnswer(
+        _ state: RequestState, _ limits: RequestLimits, status: Int32, _ execution: Execution
+    ) {
+        guard let service = state.service, execution == .possible, !service.pointee.key.kind.tellsOfIllness(status)
+        else { return }
+        limits.measure(since: state.givenAt, now: now)
+    }
+
+    private mutating func tallyAnswer(_ state: RequestState, status: Int32, _ execution: Execution = .possible) {
         guard let tally = state.tally, let service = state.service else { return }
         if execution != .refused && service.pointee.key.kind.tellsOfIllness(status) {
             note(failureIn: tally, of: service)

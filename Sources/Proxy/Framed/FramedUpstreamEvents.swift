@@ -65,9 +65,8 @@ extension Worker {
         else { return }
         let execution = Codec.execution(head, frame, of: service.pointee.name)
         let code = Codec.code(head, frame)
-        if request.pointee.state.tally != nil { tallyAnswer(request.pointee.state, status: code, execution) }
-        if request.pointee.limits.isMeasured {
-            request.pointee.limits.measure(since: request.pointee.state.givenAt, now: now)
+        if request.pointee.state.tally != nil || request.pointee.limits.isMeasured {
+            noteAnswer(request.pointee.state, request.pointee.limits, status: code, execution)
         }
         let rules = service.pointee.traffic.find(request.pointee.state.served)
         if execution != .possible || rules.pointee.retries.names(code),

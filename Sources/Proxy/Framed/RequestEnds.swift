@@ -143,9 +143,7 @@ extension Worker {
             text = "greymesh: \(host) did not answer within \(milliseconds(request)) ms"
             noteTimeout(framed, upstream, since: request.pointee.state.givenAt)
             if upstream.pointee.isOpen { tallyFailure(request.pointee.state) }
-            if request.pointee.limits.isMeasured {
-                request.pointee.limits.measure(since: request.pointee.state.givenAt, now: now)
-            }
+            request.pointee.limits.measure(since: request.pointee.state.givenAt, now: now)
             expireUnsent(request, upstream)
         }
         guard case .answer(let answer) = verdict(on: event, of: request.pointee.state) else { return }

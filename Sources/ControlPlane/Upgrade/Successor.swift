@@ -42,7 +42,15 @@ final class Successor {
         sockets: [(UpgradeMessage.Socket, descriptor: Int32)], loop: EventLoop, patience: Duration = patience
     ) throws {
         self.loop = loop
-        let (own, other) = try DescriptorSocket.pair()
+        // Before the program is started: it would have to be ended where there are no descriptors left.
+        let copies = try DescriptorSocket.copies(of: sockets.map(\.descriptor))
+        let (own, other): (Int32, Int32)
+        do {
+            (own, other) = try DescriptorSocket.pair()
+        } catch {
+            for copy in copies { Socket.close(copy) }
+            throw error
+        }
         defer { Socket.close(other) }
         do {
             child = try ChildProgram(
@@ -50,7 +58,7 @@ final class Successor {
                 environment: program.environment + ["\(Predecessor.variable)=\(ChildProgram.inheritedDescriptor)"],
                 inherited: other)
         } catch {
-            Socket.close(own)
+            for descriptor in copies + [own] { Socket.close(descriptor) }
             throw error
         }
         channel = UpgradeChannel(own, loop: loop)
@@ -60,9 +68,7 @@ final class Successor {
             self?.fail("it was not ready within \(patience.nanoseconds / 1_000_000) ms")
         }
         channel.send(.hello(hello))
-        for (socket, descriptor) in sockets {
-            channel.send(.socket(socket), descriptor: try DescriptorSocket.copy(descriptor))
-        }
+        for ((socket, _), copy) in zip(sockets, copies) { channel.send(.socket(socket), descriptor: copy) }
         channel.send(.offered)
     }
 

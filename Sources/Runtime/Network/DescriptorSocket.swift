@@ -64,4 +64,18 @@ public enum DescriptorSocket {
         guard copy >= 0 else { throw SystemError("copy a descriptor") }
         return copy
     }
+
+    /// The same for several: all of them, or none.
+    public static func copies(of descriptors: [Int32]) throws(SystemError) -> [Int32] {
+        var copies: [Int32] = []
+        for descriptor in descriptors {
+            do {
+                copies.append(try copy(descriptor))
+            } catch {
+                for copy in copies { Socket.close(copy) }
+                throw error
+            }
+        }
+        return copies
+    }
 }

@@ -109,15 +109,23 @@ extension AdminServer {
         page.begin(
             "greymesh_refused_total", .counter,
             "Requests and further tries that a limit or access has refused, by the version that would have served.")
+        add(\.refusals, by: "reason", of: services, to: page)
+    }
+
+    /// What versions have counted, with a label for the kind of it.
+    private func add<Kind: CaseIterable & Hashable>(
+        _ counts: KeyPath<Traffic.Version, [Kind: UInt64]>, by label: String, of services: Services,
+        to page: MetricsPage
+    ) {
         page.add(services) { text, entry in
             let (key, service) = entry
             for (version, counters) in service.sortedVersions {
-                for reason in RefusalReason.allCases {
-                    guard let count = counters.refusals[reason] else { continue }
+                for kind in Kind.allCases {
+                    guard let count = counters[keyPath: counts][kind] else { continue }
                     text.sample(
                         [
                             "service": key.name, "protocol": key.kind.rawValue, "version": Self.label(version),
-                            "reason": "\(reason)",
+                            label: "\(kind)",
                         ], count)
                 }
             }
@@ -148,21 +156,8 @@ extension AdminServer {
         if services.isEmpty { return }
         page.begin(
             "greymesh_faults_total", .counter,
-            "Requests that were delayed or aborted on purpose, by the version that would have served."
-        )
-        page.add(services) { text, entry in
-            let (key, service) = entry
-            for (version, counters) in service.sortedVersions {
-                for kind in FaultKind.allCases {
-                    guard let count = counters.faults[kind] else { continue }
-                    text.sample(
-                        [
-                            "service": key.name, "protocol": key.kind.rawValue, "version": Self.label(version),
-                            "fault": "\(kind)",
-                        ], count)
-                }
-            }
-        }
+            "Requests that were delayed or aborted on purpose, by the version that would have served.")
+        add(\.faults, by: "fault", of: services, to: page)
     }
 
     private func writeListeners(_ traffic: Traffic, _ text: inout MetricsText) {

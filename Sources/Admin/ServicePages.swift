@@ -91,10 +91,9 @@ extension AdminServer {
             }
             return .object(members)
         }
-        let versions = limits.versions.filter { $0.value.breaker !== limits.own.breaker }.sorted { $0.key < $1.key }
         return .object([
             "service": counts(limits.own),
-            "versions": .object(versions.map { JSON.Member(name: $0.key, value: counts($0.value)) }),
+            "versions": .object(limits.countedApart.map { JSON.Member(name: $0.version, value: counts($0.part)) }),
         ])
     }
 

@@ -69,10 +69,14 @@ public final class ServiceLimits: Sendable {
     /// What counts for a version; the service's where it says nothing of its own.
     public func part(of version: String) -> Part { versions[version] ?? own }
 
+    /// Versions whose requests in flight count for themselves, by name.
+    public var countedApart: [(version: String, part: Part)] {
+        versions.filter { $0.value.breaker !== own.breaker }.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+    }
+
     /// Counts whose limit is found from how long answers take: the service's, without a name, and those of versions.
     public var adaptive: [(version: String, counts: BreakerCounts)] {
-        let apart = versions.filter { $0.value.breaker !== own.breaker }.sorted { $0.key < $1.key }
-        return ([(key: "", value: own)] + apart).compactMap { version, part in
+        ([("", own)] + countedApart).compactMap { version, part in
             part.isAdaptive ? part.breaker.map { (version, $0) } : nil
         }
     }

@@ -75,7 +75,8 @@ public struct ChildProgram: Sendable {
     /// Sends it a signal; only while `ending` has told nothing.
     public func signal(_ number: Int32) { _ = kill(processIdentifier, number) }
 
-    private static func withStrings<Result>(
+    /// Calls `body` with strings as C has lists of them, with nil at their end.
+    public static func withStrings<Result>(
         _ strings: [String], _ body: ([UnsafeMutablePointer<CChar>?]) -> Result
     ) -> Result {
         let copies = strings.map { strdup($0) }

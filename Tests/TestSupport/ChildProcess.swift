@@ -172,8 +172,8 @@ public final class ChildProcess: Sendable {
         // env(1) changes the directory and then becomes the program: the process id stays.
         let prefix = directory.map { ["env", "-C", $0] } ?? []
         let words = prefix + [program] + arguments
-        let result = withStrings(words) { arguments in
-            withStrings(merged(environment)) { environment in
+        let result = ChildProgram.withStrings(words) { arguments in
+            ChildProgram.withStrings(merged(environment)) { environment in
                 posix_spawnp(&child, words[0], &actions, &attributes, arguments, environment)
             }
         }
@@ -191,14 +191,6 @@ public final class ChildProcess: Sendable {
             next += 1
         }
         return entries + additions.map { "\($0.key)=\($0.value)" }
-    }
-
-    private static func withStrings<Result>(
-        _ strings: [String], _ body: ([UnsafeMutablePointer<CChar>?]) -> Result
-    ) -> Result {
-        let copies = strings.map { strdup($0) }
-        defer { for copy in copies { free(copy) } }
-        return body(copies + [nil])
     }
 }
 

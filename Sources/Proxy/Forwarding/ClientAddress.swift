@@ -87,12 +87,10 @@ struct ClientAddress {
 struct AccessRules {
     private let allow: AddressRanges
     private let deny: AddressRanges
-    let isOff: Bool
 
     init(_ policy: AccessPolicy) {
         allow = AddressRanges(policy.allow)
         deny = AddressRanges(policy.deny)
-        isOff = policy.isOff
     }
 
     func free() {

@@ -98,33 +98,19 @@ struct AccessProcessTests {
         #expect(one.requests > all.count { $0 == "1.0" } && two.requests > all.count { $0 == "2.0" })
     }
 
-    /// What `greymesh-sample call` tells.
-    private struct Tally: Decodable {
-        let answered: Int
-        let failed: Int
-    }
-
     @Test("Dubbo and Bolt: by the connection, and a version's own", arguments: ["dubbo", "bolt"])
     func framed(listener: String) throws {
         let service = try SampleService(listener, "a", ["--interface", "demo.Shop"])
         defer { withExtendedLifetime(service) {} }
         let tag = listener == "dubbo" ? "dubbo.tag" : "version"
-        func calls(_ settings: String) throws -> (tally: Tally, metrics: String) {
+        func calls(_ settings: String) throws -> (tally: SampleCaller.Tally, metrics: String) {
             let directory = try TemporaryDirectory()
             let process = try GreymeshProcess.serve(
                 in: directory, listener, services: "demo.Shop: {stable: gray, \(settings)}",
                 hosts: "demo.Shop: [{address: \"\(service.address)\", metadata: {\(tag): gray}}]")
             defer { process.child.terminate() }
-            let caller = try ChildProcess(
-                BuiltProgram.path("greymesh-sample"),
-                [
-                    "call", listener, "--target", try process.address(of: "in"), "--interface", "demo.Shop", "--count",
-                    "6",
-                    "--json",
-                ])
-            try caller.waitForExit(within: .seconds(60))
-            let tally = try JSONDecoder().decode(Tally.self, from: Data(caller.output.utf8))
-            return (tally, try process.ask("/metrics").text)
+            let caller = try SampleCaller(listener, process.address(of: "in"), count: 6)
+            return (try caller.tally(), try process.ask("/metrics").text)
         }
         let denied = try calls("access: {deny: [127.0.0.0/8]}")
         #expect(denied.tally.answered == 0 && denied.tally.failed == 6)

@@ -7,18 +7,6 @@ import Testing
 /// Sample providers refuse calls that do not name their path, version and group.
 @Suite("Dubbo providers' paths and groups through the built program", .serialized)
 struct DubboNameTests {
-    private struct Tally: Decodable {
-        struct Answer: Decodable {
-            let host: String
-            let count: Int
-        }
-        let answered: Int
-        let failed: Int
-        let answers: [Answer]
-
-        var counts: [String: Int] { Dictionary(answers.map { ($0.host, $0.count) }) { $0 + $1 } }
-    }
-
     private final class Mesh {
         private let directory = try! TemporaryDirectory()
         private var services: [SampleService] = []
@@ -52,16 +40,12 @@ struct DubboNameTests {
             greymesh.child.terminate()
         }
 
-        func call(_ count: Int, version: String = "1.0.0", group: String? = nil) throws -> Tally {
-            var options = ["--interface", "demo.Shop", "--version", version, "--count", "\(count)", "--json"]
+        func call(_ count: Int, version: String = "1.0.0", group: String? = nil) throws -> SampleCaller.Tally {
+            var options = ["--version", version, "--timeout-ms", "20000"]
             // One after the other: with several in flight the less busy host, which is the faster one, gets more than its weight.
             options += ["--connections", "1", "--concurrency", "1"]
             if let group { options += ["--group", group] }
-            let caller = try ChildProcess(
-                BuiltProgram.path("greymesh-sample"),
-                ["call", "dubbo", "--target", try greymesh.address(of: "dubbo"), "--timeout-ms", "20000"] + options)
-            try caller.waitForExit(within: .seconds(60))
-            return try JSONDecoder().decode(Tally.self, from: Data(caller.output.utf8))
+            return try SampleCaller("dubbo", greymesh.address(of: "dubbo"), count: count, options).tally()
         }
 
         func explain(_ query: String) throws -> String {

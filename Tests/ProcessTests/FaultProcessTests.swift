@@ -66,12 +66,6 @@ struct FaultProcessTests {
         #expect(try process.child.waitForExit() == .status(0))
     }
 
-    /// What `greymesh-sample call` tells.
-    private struct Tally: Decodable {
-        let answered: Int
-        let failed: Int
-    }
-
     @Test(
         "Dubbo and Bolt: a share of the calls fails with the status that is named",
         arguments: [("dubbo", 80), ("bolt", 2)])
@@ -83,15 +77,8 @@ struct FaultProcessTests {
             in: directory, listener, services: "demo.Shop: {fault: {delay: 20ms, abort: \(status), share: 50}}",
             hosts: "demo.Shop: [{address: \"\(service.address)\"}]", workers: 2)
         defer { process.child.terminate() }
-        let caller = try ChildProcess(
-            BuiltProgram.path("greymesh-sample"),
-            [
-                "call", listener, "--target", try process.address(of: "in"), "--interface", "demo.Shop", "--count",
-                "200",
-                "--json", "--connections", "8",
-            ])
-        try caller.waitForExit(within: .seconds(60))
-        let tally = try JSONDecoder().decode(Tally.self, from: Data(caller.output.utf8))
+        let caller = try SampleCaller(listener, process.address(of: "in"), count: 200, ["--connections", "8"])
+        let tally = try caller.tally()
         // Six standard deviations.
         #expect(tally.answered + tally.failed == 200 && abs(tally.failed - 100) <= 43, "\(caller.output)")
         let metrics = try process.ask("/metrics").text

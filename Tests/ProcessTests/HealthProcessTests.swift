@@ -127,13 +127,10 @@ struct HealthProcessTests {
             hosts: "demo.Shop: [{address: \"\(stopped.address)\"}, {address: \"\(well.address)\"}]", workers: 2)
         defer { process.child.terminate() }
         func call(_ count: Int) throws -> String {
-            let caller = try ChildProcess(
-                BuiltProgram.path("greymesh-sample"),
-                [
-                    "call", listener, "--target", try process.address(of: "in"), "--interface", "demo.Shop", "--count",
-                    "\(count)", "--json", "--timeout-ms", "20000", "--connections", "1", "--concurrency", "1",
-                ])
-            try caller.waitForExit(within: .seconds(60))
+            let caller = try SampleCaller(
+                listener, process.address(of: "in"), count: count,
+                ["--timeout-ms", "20000", "--connections", "1", "--concurrency", "1"])
+            _ = try caller.tally()
             return caller.output
         }
         _ = try call(4)

@@ -272,12 +272,6 @@ struct LimitProcessTests {
         }
     }
 
-    /// What `greymesh-sample call` tells.
-    private struct Tally: Decodable {
-        let answered: Int
-        let failed: Int
-    }
-
     @Test("Dubbo and Bolt: a rate and a version's own", arguments: ["dubbo", "bolt"])
     func framed(listener: String) throws {
         let service = try SampleService(listener, "a", ["--interface", "demo.Shop"])
@@ -291,15 +285,8 @@ struct LimitProcessTests {
                 "demo.Shop: {rate_limit: 1/h, stable: gray, versions: {gray: {rate_limit: {rate: 1/h, burst: 4}}}}",
             hosts: "demo.Shop: [{address: \"\(service.address)\", metadata: {\(tag): gray}}]", workers: 2)
         defer { process.child.terminate() }
-        let caller = try ChildProcess(
-            BuiltProgram.path("greymesh-sample"),
-            [
-                "call", listener, "--target", try process.address(of: "in"), "--interface", "demo.Shop", "--count",
-                "30",
-                "--json", "--connections", "4",
-            ])
-        try caller.waitForExit(within: .seconds(60))
-        let tally = try JSONDecoder().decode(Tally.self, from: Data(caller.output.utf8))
+        let caller = try SampleCaller(listener, process.address(of: "in"), count: 30, ["--connections", "4"])
+        let tally = try caller.tally()
         #expect(tally.answered == 4 && tally.failed == 26, "\(caller.output)")
         let metrics = try process.ask("/metrics").text
         let labels = "{service=\"demo.Shop\",protocol=\"\(listener)\",version=\"gray\""

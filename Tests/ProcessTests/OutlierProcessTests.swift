@@ -196,17 +196,14 @@ struct OutlierProcessTests {
             services: "demo.Shop: {timeout: 200ms, balancer: round-robin, outlier_detection: {consecutive: 3}}",
             hosts: "demo.Shop: [{address: \"\(silent.address)\"}, {address: \"\(well.address)\"}]", workers: 2)
         defer { process.child.terminate() }
-        let caller = try ChildProcess(
-            BuiltProgram.path("greymesh-sample"),
-            [
-                "call", listener, "--target", try process.address(of: "in"), "--interface", "demo.Shop", "--count",
-                "24", "--json", "--timeout-ms", "1000", "--connections", "1", "--concurrency", "1",
-            ])
-        try caller.waitForExit(within: .seconds(60))
+        let caller = try SampleCaller(
+            listener, process.address(of: "in"), count: 24,
+            ["--timeout-ms", "1000", "--connections", "1", "--concurrency", "1"])
+        let tally = try caller.tally()
         try process.waitForLog("event=host.ejected ")
         #expect(try process.logged("host.ejected", "address") == silent.address)
         #expect(try process.logged("host.ejected", "reason") == "consecutive")
         #expect(lines("host.ejected", process).count == 1)
-        #expect(caller.output.contains("\"failed\":3"), "\(caller.output)")
+        #expect(tally.failed == 3, "\(caller.output)")
     }
 }

@@ -48,17 +48,6 @@ struct RetryProcessTests {
         #expect(isOff)
     }
 
-    /// What `greymesh-sample call` tells.
-    private struct Tally: Decodable {
-        struct Answer: Decodable {
-            let host: String
-            let count: Int
-        }
-        let answered: Int
-        let failed: Int
-        let answers: [Answer]
-    }
-
     @Test(
         "Dubbo and Bolt: calls in flight at a host that is killed are answered by another one",
         arguments: ["dubbo", "bolt"])
@@ -75,18 +64,13 @@ struct RetryProcessTests {
             services: "demo.Shop: {balancer: round-robin, retries: {on: [connect, reset], methods: [\"s*\"]}}",
             hosts: "demo.Shop: [{address: \"\(dying.address)\"}, {address: \"\(living.address)\"}]")
         defer { process.child.terminate() }
-        let caller = try ChildProcess(
-            BuiltProgram.path("greymesh-sample"),
-            [
-                "call", listener, "--target", try process.address(of: "in"), "--interface", "demo.Shop", "--count",
-                "40",
-                "--json", "--timeout-ms", "30000", "--connections", "2", "--concurrency", "2",
-            ])
+        let caller = try SampleCaller(
+            listener, process.address(of: "in"), count: 40,
+            ["--timeout-ms", "30000", "--connections", "2", "--concurrency", "2"])
         let inFlight = "greymesh_host_active_requests{host=\"\(dying.address)\",protocol=\"\(listener)\"} 2\n"
         #expect(waitUntil(within: .seconds(20)) { (try? process.ask("/metrics").text.contains(inFlight)) == true })
         dying.child.signal(SIGKILL)
-        try caller.waitForExit(within: .seconds(60))
-        let tally = try JSONDecoder().decode(Tally.self, from: Data(caller.output.utf8))
+        let tally = try caller.tally()
         #expect(tally.answered == 40 && tally.failed == 0, "\(caller.output)")
         #expect(tally.answers.allSatisfy { $0.host == "living" })
         let metrics = try process.ask("/metrics").text

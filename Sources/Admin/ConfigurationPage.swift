@@ -113,7 +113,9 @@ extension JSON {
         .object([
             "attempts": .count(policy.attempts), "on": .texts(policy.causes),
             "methods": policy.methods.map { .texts($0) } ?? .null,
-            "per_try_timeout": policy.perTryTimeout.map { .duration($0) } ?? .null, "budget": .count(policy.budget),
+            "per_try_timeout": policy.perTryTimeout.map { .duration($0) } ?? .null,
+            "backoff": .duration(policy.backoff), "hedge": policy.hedge.map { .duration($0) } ?? .null,
+            "budget": .count(policy.budget),
         ])
     }
 

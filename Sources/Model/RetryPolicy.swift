@@ -13,6 +13,10 @@ public struct RetryPolicy: Equatable, Sendable {
     public var methods: [String]?
     /// Longest time for one try that can be followed by another; nil is none.
     public var perTryTimeout: Duration?
+    /// How long a request waits before its second further try, give or take; twice as long before each one after that. Zero is not at all.
+    public var backoff = Duration.milliseconds(25)
+    /// After which time without an answer another host is asked as well; nil is never. The first answer counts.
+    public var hedge: Duration?
     /// How many of the service's requests in flight may be further tries after something was sent, in percent, 0 to 100.
     public var budget = 20
 
@@ -20,7 +24,7 @@ public struct RetryPolicy: Equatable, Sendable {
     public init() {}
 
     /// Whether requests are repeated of which something was sent.
-    public var repeatsWhatWasSent: Bool { onReset || !statuses.isEmpty }
+    public var repeatsWhatWasSent: Bool { onReset || !statuses.isEmpty || hedge != nil }
 
     /// Most further tries.
     public static let mostAttempts = 5

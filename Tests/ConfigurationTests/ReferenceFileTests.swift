@@ -67,6 +67,8 @@ import Testing
         service.policy.warmup = .seconds(120)
         service.policy.traffic.timeout = .seconds(3)
         service.policy.traffic.retries.methods = ["GET", "HEAD", "find*"]
+        service.policy.traffic.retries.backoff = .milliseconds(25)
+        service.policy.traffic.retries.hedge = .milliseconds(200)
         service.policy.traffic.retries.perTryTimeout = .seconds(1)
         service.policy.traffic.retries.budget = 10
         service.policy.traffic.healthCheck.kind = .http

@@ -14,7 +14,7 @@ import Testing
         let policy = try #require(try services("  shop:\n")["shop"])
         #expect(policy == RetryPolicy())
         #expect(policy.attempts == 2 && policy.causes == ["connect"] && policy.methods == nil && policy.budget == 20)
-        #expect(policy.perTryTimeout == nil)
+        #expect(policy.perTryTimeout == nil && policy.backoff == .milliseconds(25))
     }
 
     @Test func everyKeyIsRead() throws {
@@ -26,6 +26,8 @@ import Testing
                   on: [503, reset, 502]
                   methods: [GET, P*]
                   per_try_timeout: 250ms
+                  backoff: 2s
+                  hedge: 200ms
                   budget: 0
             """)["shop"]
         var expected = RetryPolicy()
@@ -35,6 +37,8 @@ import Testing
         expected.statuses = [502, 503]
         expected.methods = ["GET", "P*"]
         expected.perTryTimeout = .milliseconds(250)
+        expected.backoff = .seconds(2)
+        expected.hedge = .milliseconds(200)
         expected.budget = 0
         #expect(policy == expected)
         #expect(policy?.causes == ["reset", "502", "503"])
@@ -50,13 +54,15 @@ import Testing
             """
               shop: {retries: {attempts: 1}}
               quiet: {retries: off}
+              hasty: {retries: {backoff: off, hedge: off}}
               other: {retries: {on: [connect, reset], per_try_timeout: off}}
-              "*": {retries: {attempts: 3, on: [connect, reset, 503, 100], methods: [GET, find*], per_try_timeout: 1s}}
+              "*": {retries: {attempts: 3, on: [connect, reset, 503, 100], methods: [GET, find*], per_try_timeout: 1s, backoff: 1s, hedge: 500ms}}
             """)
         let shop = try #require(policies["shop"])
         #expect(shop.attempts == 1 && shop.onReset && shop.statuses == [100, 503] && shop.methods == ["GET", "find*"])
         #expect(shop.perTryTimeout == .seconds(1))
-        #expect(policies["quiet"]?.attempts == 0)
+        #expect(policies["quiet"]?.attempts == 0 && shop.backoff == .seconds(1) && policies["hasty"]?.backoff == .zero)
+        #expect(shop.hedge == .milliseconds(500) && policies["hasty"]?.hedge == nil)
         #expect(policies["other"]?.statuses == [] && policies["other"]?.perTryTimeout == nil)
         #expect(policies["other"]?.attempts == 3 && policies["other"]?.methods == ["GET", "find*"])
     }
@@ -79,8 +85,19 @@ import Testing
         ("{attempts: -1}", "\(place).attempts: -1 is out of range; 0 to 5"),
         ("{attempts: \"2\"}", "\(place).attempts: \"2\" must stand without quotes"),
         (
-            "{backoff: 1s}",
-            "f:2: unknown key \"backoff\" in services.shop-a.retries; valid are attempts, on, methods, per_try_timeout, budget"
+            "{back_off: 1s}",
+            "f:2: unknown key \"back_off\" in services.shop-a.retries; did you mean \"backoff\"?"
+        ),
+        ("{hedge: 0s}", "\(place).hedge: \"0s\" is out of range; 1ms to 24h"),
+        (
+            "{on: [reset], per_try_timeout: 1s, hedge: 1s}",
+            "\(place).hedge: has no effect: \"per_try_timeout\" is over before"
+        ),
+        ("{attempts: 0, hedge: 1s}", "\(place).hedge: has no effect where no further try is made; \"attempts\" is 0"),
+        ("{backoff: 61s}", "\(place).backoff: \"61s\" is out of range; 1ms to 1m"),
+        (
+            "{attempts: 1, backoff: 1s}",
+            "\(place).backoff: has no effect before the first further try; \"attempts\" is 1"
         ),
         ("{on: []}", "\(place).on: needs at least one; \"retries: off\" is for no further tries"),
         ("{on: reset}", "\(place).on: must be a list; did you mean [reset]?"),
@@ -111,10 +128,10 @@ import Testing
         ("{on: [reset], methods: [\"**\"]}", "\(place).methods[0]: \"**\" may have \"*\" only at its ends"),
         (
             "{on: [reset], methods: []}",
-            "\(place).methods: needs at least one; without \"reset\" and statuses in \"on\" nothing is repeated once it was sent"
+            "\(place).methods: needs at least one; without \"reset\", statuses in \"on\" and \"hedge\" nothing is repeated once it was sent"
         ),
-        ("{methods: [GET]}", "\(place).methods: has no effect without \"reset\" or a status in \"on\""),
-        ("{budget: 50}", "\(place).budget: has no effect without \"reset\" or a status in \"on\""),
+        ("{methods: [GET]}", "\(place).methods: has no effect without \"reset\" or a status in \"on\", or \"hedge\""),
+        ("{budget: 50}", "\(place).budget: has no effect without \"reset\" or a status in \"on\", or \"hedge\""),
         ("{on: [reset], budget: 101}", "\(place).budget: 101 is out of range; 0 to 100"),
         ("{on: [503], per_try_timeout: 1s}", "\(place).per_try_timeout: has no effect without \"reset\" in \"on\""),
         ("{on: [reset], per_try_timeout: 0s}", "\(place).per_try_timeout: \"0s\" is out of range; 1ms to 24h"),
@@ -136,7 +153,7 @@ import Testing
     @Test func whatNoServiceUsesIsRefusedForAllToo() {
         #expect(
             errors("services:\n  \"*\": {retries: {methods: [GET]}}\n  a: {retries: 1}", file: "f") == [
-                "f:2: services.*.retries.methods: has no effect without \"reset\" or a status in \"on\""
+                "f:2: services.*.retries.methods: has no effect without \"reset\" or a status in \"on\", or \"hedge\""
             ])
         #expect(
             errors("services:\n  \"*\": {retries: off}\n  a: {retries: {on: [reset]}}", file: "f") == [

@@ -62,7 +62,7 @@ import Testing
         ("{\"2.0\": {versions: }}", "\(place).2.0.versions: belongs to the service, not to one of its versions"),
         (
             "{\"2.0\": {retries: {budget: 5}}}",
-            "\(place).2.0.retries.budget: has no effect without \"reset\" or a status in \"on\""
+            "\(place).2.0.retries.budget: has no effect without \"reset\" or a status in \"on\", or \"hedge\""
         ),
         (
             "{\"2.0\": {retries: {on: [100], methods: [GET]}}}",

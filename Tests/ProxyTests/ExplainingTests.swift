@@ -42,6 +42,21 @@ struct ExplainingTests {
         #expect(try explain(mesh, ExplainRequest(key: dubbo, headers: star)).version == "1.0")
     }
 
+    @Test("What is tried further is told where it is not the usual")
+    func furtherTries() throws {
+        let host = try namedHost("1.0")
+        let mesh = try TestMesh()
+        mesh.update([("1.0", host.address)])
+        let request = ExplainRequest(key: key)
+        #expect(try !explain(mesh, request).steps.contains { $0.contains("further tr") })
+        var policy = ServicePolicy()
+        policy.traffic.retries.onReset = true
+        policy.traffic.retries.hedge = .milliseconds(200)
+        mesh.update(policy: policy, [("1.0", host.address)])
+        let text = "timeout 1m, 2 further tries after connect, reset, another host as well after 200ms"
+        #expect(waitUntil(within: .seconds(5)) { (try? explain(mesh, request).steps.contains(text)) == true })
+    }
+
     @Test("What sticks to the client's address needs it")
     func clientAddress() throws {
         let (one, two) = (try namedHost("1.0"), try namedHost("2.0"))

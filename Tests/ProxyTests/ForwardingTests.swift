@@ -50,6 +50,24 @@ import Testing
         #expect(verdict(.exhausted, tried: 1, others) == .answer(.exhausted))
     }
 
+    @Test func aSecondHostIsAskedForWhatMayBeRepeatedWhileThereAreAttempts() {
+        #expect(verdict(.overdue(Self.listed), tried: 0) == .attempt(.hedge))
+        #expect(verdict(.overdue(Self.listed), tried: 1) == .attempt(.hedge))
+        #expect(verdict(.overdue(Self.listed), tried: 2) == .wait)
+        #expect(verdict(.overdue(Self.listed), tried: 0, hasRoom: false) == .wait)
+        #expect(verdict(.overdue(Self.listed), tried: 0, now: Self.deadline) == .wait)
+        #expect(verdict(.overdue(Self.idempotent), tried: 0) == .wait)
+    }
+
+    @Test func afterAWaitThereMayBeNobodyLeft() {
+        #expect(verdict(.rested(.status), tried: 2) == .attempt(.status))
+        #expect(verdict(.rested(.connect), tried: 2, isHostLeft: false) == .answer(.unreachable))
+        // Hosts have had the request: it may have been executed.
+        #expect(verdict(.rested(.reset), tried: 2, isHostLeft: false) == .answer(.lost))
+        #expect(verdict(.rested(.status), tried: 2, isHostLeft: false) == .answer(.lost))
+        #expect(verdict(.rested(.reset), tried: 2, now: Self.deadline) == .answer(.timeout))
+    }
+
     @Test("Attempts are further tries: none to five", arguments: 0...5)
     func attempts(count: Int) {
         let rules = Self.rules {
@@ -222,9 +240,10 @@ import Testing
         // What was not sent needs no room.
         tries.begin(.connect, of: &states[3])
         tries.begin(.refused, of: &states[4])
+        tries.begin(.hedge, of: &states[0])
         #expect(tries.inFlight == 3)
         for index in 0..<5 { tries.end(&states[index]) }
         #expect(tries.inFlight == 0)
-        #expect(tries.byCause == [1, 3, 1, 0, 1])
+        #expect(tries.byCause == [1, 3, 1, 0, 1, 1])
     }
 }

@@ -12,7 +12,7 @@ extension ConfigurationKeys {
             SettingKey("on", read: readCauses),
             SettingKey("methods") { node, path, reader, draft in
                 let emptiness =
-                    "needs at least one; without \"reset\" and statuses in \"on\" nothing is repeated once it was sent"
+                    "needs at least one; without \"reset\", statuses in \"on\" and \"hedge\" nothing is repeated once it was sent"
                 let names = reader.values(node, path, emptiness: emptiness, methodPattern)
                 if let names { draft.policy.retries.methods = limited(names, to: 64, node, path, reader) }
             },
@@ -22,6 +22,21 @@ extension ConfigurationKeys {
                     draft.retryLines["per_try_timeout"] = nil
                 } else if let time = reader.value(node, path, duration(.milliseconds(1) ... .seconds(86_400))) {
                     draft.policy.retries.perTryTimeout = time
+                }
+            },
+            SettingKey("backoff") { node, path, reader, draft in
+                if case .scalar("off", _) = node.content {
+                    draft.policy.retries.backoff = .zero
+                } else if let time = reader.value(node, path, duration(.milliseconds(1) ... .seconds(60))) {
+                    draft.policy.retries.backoff = time
+                }
+            },
+            SettingKey("hedge") { node, path, reader, draft in
+                if case .scalar("off", _) = node.content {
+                    draft.policy.retries.hedge = nil
+                    draft.retryLines["hedge"] = nil
+                } else if let time = reader.value(node, path, duration(.milliseconds(1) ... .seconds(86_400))) {
+                    draft.policy.retries.hedge = time
                 }
             },
             SettingKey("budget") { node, path, reader, draft in
@@ -105,18 +120,24 @@ extension TrafficDraft {
             if let line = retryLines[key] { reader.fail(line, "\(path).\(key)", text) }
         }
         if users.allSatisfy({ $0.attempts == 0 }) {
-            for key in ["on", "methods", "per_try_timeout", "budget"] {
+            for key in ["on", "methods", "per_try_timeout", "backoff", "hedge", "budget"] {
                 fail(key, "has no effect where no further try is made; \"attempts\" is 0")
             }
             return
         }
+        if users.allSatisfy({ $0.attempts < 2 }) {
+            fail("backoff", "has no effect before the first further try; \"attempts\" is 1")
+        }
         if !users.contains(where: \.repeatsWhatWasSent) {
-            let text = "has no effect without \"reset\" or a status in \"on\""
+            let text = "has no effect without \"reset\" or a status in \"on\", or \"hedge\""
             fail("methods", text)
             fail("budget", text)
         }
         if !users.contains(where: \.onReset) {
             fail("per_try_timeout", "has no effect without \"reset\" in \"on\"")
+        }
+        if let hedge = policy.retries.hedge, users.allSatisfy({ $0.perTryTimeout.map { $0 <= hedge } ?? false }) {
+            fail("hedge", "has no effect: \"per_try_timeout\" is over before")
         }
         checkStatuses(reader, path, isHTTP: isHTTP, users)
         if isHTTP { checkMethods(reader, path) }

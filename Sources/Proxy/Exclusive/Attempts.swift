@@ -43,6 +43,7 @@ extension Worker {
         downstream.pointee.exchange.state.served = choice.cluster.pointee.version
         if service.pointee.traffic.versionCount > 0 && !takesTime(downstream, service) { return false }
         let rules = service.pointee.traffic.find(downstream.pointee.exchange.state.served)
+        if let cause, let isWaiting = rest(downstream, rules, cause) { return isWaiting }
         if rules.pointee.isGuarded || cause != nil, let isDone = stop(downstream, service, rules, cause) {
             return isDone
         }
@@ -59,6 +60,20 @@ extension Worker {
             return true
         }
         begin(downstream, service, upstream, choice.member)
+        return true
+    }
+
+    /// Waits before a further try. Nil: that need not be; false: there is no time for it.
+    @inline(never)
+    private mutating func rest(
+        _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ rules: UnsafePointer<TrafficRules>,
+        _ cause: RetryCause
+    ) -> Bool? {
+        switch pause(before: cause, &downstream.pointee.exchange.state, rules) {
+        case .none: return nil
+        case .tooLong: return false
+        case .until(let time): delay(downstream, until: time)
+        }
         return true
     }
 
@@ -116,7 +131,7 @@ extension Worker {
 
     /// The request is with a host from now on.
     @inline(__always)
-    private mutating func begin(
+    mutating func begin(
         _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ service: UnsafeMutablePointer<Service>,
         _ upstream: UnsafeMutablePointer<ExclusiveUpstream>, _ member: UnsafeMutablePointer<Member>
     ) {
@@ -127,19 +142,18 @@ extension Worker {
         upstream.pointee.uses &+= 1
         downstream.pointee.exchange.state.givenAt = now
         let rules = service.pointee.traffic.find(downstream.pointee.exchange.state.served)
-        if rules.pointee.retries.perTryTimeout > 0 || downstream.pointee.exchange.tryDeadline != .max {
+        if rules.pointee.retries.hasTryTime || downstream.pointee.exchange.tryDeadline != .max {
             beginTryTime(downstream, service)
         }
         if upstream.pointee.phase != .connecting { sendRequest(upstream, downstream) }
     }
 
     /// The time for one try begins; with a policy that has changed meanwhile there may be none any more.
-    func beginTryTime(
+    mutating func beginTryTime(
         _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ service: UnsafeMutablePointer<Service>
     ) {
         let rules = service.pointee.traffic.find(downstream.pointee.exchange.state.served)
-        let time = rules.pointee.retries.perTryTimeout
-        downstream.pointee.exchange.tryDeadline = time > 0 ? now + time : .max
+        downstream.pointee.exchange.tryDeadline = tryEnd(of: downstream.pointee.exchange.state, rules)
     }
 
     // MARK: Failing
@@ -157,12 +171,18 @@ extension Worker {
         _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ member: UnsafeMutablePointer<Member>,
         _ service: UnsafeMutablePointer<Service>, _ error: Int32
     ) {
+        noteUnconnected(member, service, error)
+        downstream.pointee.exchange.state.tried.insert(member.pointee.endpoint)
+        retry(downstream, after: Self.event(of: Outcome(error: error)), nil)
+    }
+
+    /// Notes that a connection to a host could not even be begun.
+    mutating func noteUnconnected(
+        _ member: UnsafeMutablePointer<Member>, _ service: UnsafeMutablePointer<Service>, _ error: Int32
+    ) {
         let outcome = Outcome(error: error)
-        let endpoint = member.pointee.endpoint
-        blame(outcome, endpoint, Self.connectReason(error))
+        blame(outcome, member.pointee.endpoint, Self.connectReason(error))
         if outcome.isOfHost { tallyFailure(of: member, service) }
-        downstream.pointee.exchange.state.tried.insert(endpoint)
-        retry(downstream, after: Self.event(of: outcome), nil)
     }
 
     private static func event(of outcome: Outcome) -> RequestEvent {
@@ -191,6 +211,7 @@ extension Worker {
             downstream.pointee.exchange.state.tried.insert(endpoint)
         }
         close(upstream)
+        if downstream.pointee.exchange.hedge != nil { return goOn(downstream) }
         retry(downstream, after: event, text)
     }
 
@@ -234,11 +255,18 @@ extension Worker {
         _ upstream: UnsafeMutablePointer<ExclusiveUpstream>, _ downstream: UnsafeMutablePointer<ExclusiveDownstream>,
         after event: RequestEvent, mayKeep: Bool = false
     ) -> Bool {
+        if downstream.pointee.exchange.hedge != nil {
+            return leave(upstream, downstream, after: event, mayKeep: mayKeep)
+        }
         guard case .attempt(let cause?) = verdict(on: event, of: downstream.pointee.exchange.state),
             let service = downstream.pointee.exchange.state.service
         else { return false }
         let state = downstream.pointee.exchange.state
         downstream.pointee.exchange.state.tried.insert(upstream.pointee.endpoint)
+        if let isLeft = leaveForLater(upstream, downstream, service, cause, mayKeep: mayKeep) {
+            if !isLeft { downstream.pointee.exchange.state.tried = state.tried }
+            return isLeft
+        }
         let wasPending = downstream.pointee.exchange.limits.isPending
         downstream.pointee.exchange.limits.beginMove()
         let other = otherConnection(downstream, service)
@@ -258,6 +286,27 @@ extension Worker {
         if mayKeep { putBack(upstream) } else { close(upstream) }
         downstream.pointee.exchange.request.rewind()
         begin(downstream, service, next.upstream, next.member)
+        return true
+    }
+
+    /// Leaves a host whose answer is dropped, and waits before a further try. Nil: that need not be, or there is no host to wait for;
+    /// false: there is no time for it.
+    private mutating func leaveForLater(
+        _ upstream: UnsafeMutablePointer<ExclusiveUpstream>, _ downstream: UnsafeMutablePointer<ExclusiveDownstream>,
+        _ service: UnsafeMutablePointer<Service>, _ cause: RetryCause, mayKeep: Bool
+    ) -> Bool? {
+        if downstream.pointee.exchange.state.tried.count < 2 { return nil }
+        guard
+            let choice = choose(
+                service, downstream.pointee.exchange.state.asked, tried: downstream.pointee.exchange.state.tried,
+                isUsable: true)
+        else { return nil }
+        let rules = service.pointee.traffic.find(choice.cluster.pointee.version)
+        guard let isWaiting = rest(downstream, rules, cause) else { return nil }
+        if !isWaiting { return false }
+        detach(upstream, from: downstream)
+        if mayKeep { putBack(upstream) } else { close(upstream) }
+        downstream.pointee.exchange.request.rewind()
         return true
     }
 
@@ -287,10 +336,7 @@ extension Worker {
                 return (try connection(to: endpoint, for: downstream, of: choice.origin), choice.member)
             } catch {
                 switch error {
-                case .failed(let error):
-                    let outcome = Outcome(error: error.code)
-                    blame(outcome, endpoint, Self.connectReason(error.code))
-                    if outcome.isOfHost { tallyFailure(of: choice.member, service) }
+                case .failed(let error): noteUnconnected(choice.member, service, error.code)
                 case .limited(let reason):
                     service.pointee.metrics.countRefusal(downstream.pointee.exchange.state.served, reason)
                     return nil
@@ -305,7 +351,19 @@ extension Worker {
     mutating func endTry(
         _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ upstream: UnsafeMutablePointer<ExclusiveUpstream>
     ) {
-        if moveOn(upstream, downstream, after: .slow(progress(downstream))) { return }
+        guard let service = downstream.pointee.exchange.state.service else { return }
+        let rules = service.pointee.traffic.find(downstream.pointee.exchange.state.served)
+        if rules.pointee.retries.hedge > 0 && !downstream.pointee.exchange.state.isHedged {
+            hedge(downstream, upstream, service)
+            downstream.pointee.exchange.tryDeadline = tryEnd(
+                of: downstream.pointee.exchange.state, rules, after: rules.pointee.retries.hedge)
+            return
+        }
+        if downstream.pointee.exchange.hedge != nil {
+            leaveFirst(downstream)
+        } else if moveOn(upstream, downstream, after: .slow(progress(downstream))) {
+            return
+        }
         downstream.pointee.exchange.tryDeadline = .max
     }
 }

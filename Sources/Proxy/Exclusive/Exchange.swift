@@ -9,6 +9,8 @@ struct Exchange {
     var limits = RequestLimits()
     /// Where the request is.
     var upstream: UnsafeMutablePointer<ExclusiveUpstream>?
+    /// Where it is as well, while neither of both hosts has answered.
+    var hedge: UnsafeMutablePointer<ExclusiveUpstream>?
     /// A request has begun and what has become of it is not recorded yet.
     var isOpen = false
     /// The rewritten head and the body read so far; what the host has not taken waits in it.

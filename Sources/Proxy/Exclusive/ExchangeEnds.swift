@@ -9,7 +9,7 @@ extension Worker {
     ) {
         // What the host has not taken of a body is nobody's any more; the downstream has sent it all the same, and may go on.
         let isRead = downstream.pointee.exchange.bodyComplete
-        let isSent = isRead && downstream.pointee.exchange.request.isEmpty
+        let isSent = isRead && downstream.pointee.exchange.request.isEmpty && upstream.pointee.link.outbound.isEmpty
         detach(upstream, from: downstream)
         if upstream.pointee.keepAlive && isSent { putBack(upstream) } else { close(upstream) }
         endExchange(downstream, code: downstream.pointee.exchange.status)
@@ -85,6 +85,7 @@ extension Worker {
             return answer(
                 downstream, 408, "the request's body did not arrive in time", error: LocalAnswer.word(refusing: 408))
         }
+        if downstream.pointee.exchange.hedge != nil { endHedge(downstream, isBeaten: false) }
         downstream.pointee.exchange.limits.measure(since: downstream.pointee.exchange.state.givenAt, now: now)
         lose(upstream, downstream, .timedOut, hadTime(downstream) ? .host : .downstream, "no answer in time")
     }

@@ -12,11 +12,16 @@ extension Worker {
     mutating func endDelay(_ downstream: UnsafeMutablePointer<ExclusiveDownstream>) {
         guard let service = downstream.pointee.exchange.state.service else { return }
         downstream.pointee.phase = .exchanging
-        if let status = endFault(&downstream.pointee.exchange.state, of: service) {
-            return abort(downstream, service, status)
+        if let cause = downstream.pointee.exchange.state.backoff.cause {
+            downstream.pointee.exchange.state.backoff.cause = nil
+            forward(downstream, after: .rested(cause))
+        } else {
+            if let status = endFault(&downstream.pointee.exchange.state, of: service) {
+                return abort(downstream, service, status)
+            }
+            askAgain(downstream, service)
+            forward(downstream, after: .ready, Self.delayedTooLong)
         }
-        askAgain(downstream, service)
-        forward(downstream, after: .ready, Self.delayedTooLong)
         let isBodyWaiting = !downstream.pointee.exchange.bodyComplete && !downstream.pointee.link.inbound.isEmpty
         if downstream.pointee.phase == .exchanging && isBodyWaiting { queue(downstream) }
     }

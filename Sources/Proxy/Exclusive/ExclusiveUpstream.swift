@@ -24,7 +24,8 @@ struct ExclusiveUpstream {
         case chunked
     }
 
-    /// Its `inbound` has the beginning of a response's head, its `outbound` bytes of a tunnel: requests wait in their exchange. Its
+    /// Its `inbound` has the beginning of a response's head, its `outbound` bytes of a tunnel, or of a request that two hosts have:
+    /// other requests wait in their exchange. Its
     /// timer ends connecting, and waiting in the pool.
     var link: Link
     var phase = Phase.connecting
@@ -36,6 +37,8 @@ struct ExclusiveUpstream {
     var uses: UInt32 = 0
     let endpoint: UnsafeMutablePointer<Endpoint>
     var downstream: UnsafeMutablePointer<ExclusiveDownstream>?
+    /// What its request's state has when this one is `exchange.upstream`; nothing otherwise.
+    var aside = TryState()
     /// Where the connection counts; it keeps that alive.
     var counted: Unmanaged<BreakerCounts>?
     var scan = HTTP1.ScanState()

@@ -7,6 +7,7 @@ extension Worker {
         // Nobody asked: whatever comes of a host between responses ends the connection.
         guard let downstream = upstream.pointee.downstream else { return close(upstream) }
         downstream.pointee.active = now
+        if downstream.pointee.exchange.upstream != upstream { turn(to: upstream, downstream) }
         if upstream.pointee.phase == .connecting {
             finishConnect(upstream, downstream)
         } else {
@@ -43,6 +44,7 @@ extension Worker {
         _ upstream: UnsafeMutablePointer<ExclusiveUpstream>, _ downstream: UnsafeMutablePointer<ExclusiveDownstream>
     ) {
         if upstream.pointee.phase == .tunnel { return flushRelay(upstream.link) }
+        if !upstream.pointee.link.outbound.isEmpty { return sendCopy(upstream, downstream) }
         sendRequest(upstream, downstream)
         if !downstream.pointee.exchange.request.isEmpty { return }
         downstream.pointee.exchange.state.givenAt = now

@@ -36,6 +36,7 @@ extension Worker {
         if head.status >= 500 && asksAnother(upstream, downstream, head, bodyCount: count - Int(head.length)) {
             return count
         }
+        if downstream.pointee.exchange.hedge != nil { endHedge(downstream, isBeaten: true) }
         let length = Int(head.length)
         let written = writeHead(upstream, downstream, head, bytes)
         if head.status == 101 {
@@ -99,6 +100,7 @@ extension Worker {
         _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ head: HTTP1.ResponseHead,
         _ bytes: UnsafeMutablePointer<UInt8>
     ) -> Int {
+        if downstream.pointee.exchange.hedge != nil { endHedge(downstream, isBeaten: true) }
         if head.status == 100 { downstream.pointee.exchange.awaitsContinue = false }
         if downstream.pointee.exchange.isVersion11 {
             let count = HTTP1.writeResponseHead(

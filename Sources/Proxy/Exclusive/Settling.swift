@@ -14,6 +14,7 @@ import Runtime
 // | delayed on purpose | the delay (`fault`) | the same | to a host, or an answer |
 // | delayed on purpose | the request's time | `timeout` from the whole head | 504 |
 // | exchanging, connecting | the host does not accept | `connect_timeout` | another host, or 503 |
+// | exchanging, before the response | its head does not come | `hedge` | another host beside it, where one can be asked |
 // | exchanging, before the response | its head does not come | `per_try_timeout` | another host, where one can be asked |
 // | exchanging, before the response | its head does not come | `timeout` from the whole head, for all attempts | 504 |
 // | exchanging, before the response | the downstream owes its body | the same, or `idle_timeout` without a byte | 408 |
@@ -41,6 +42,7 @@ extension Worker {
         }
         if !downstream.pointee.link.isClosed {
             if let current = downstream.pointee.exchange.upstream { settle(current) }
+            if let hedge = downstream.pointee.exchange.hedge { settle(hedge) }
             watch(downstream)
             wheel.set(downstream.link.timer, deadline: deadline(of: downstream))
         }
@@ -185,6 +187,7 @@ extension Worker {
 
     mutating func upstreamTimeout(_ upstream: UnsafeMutablePointer<ExclusiveUpstream>) {
         guard let downstream = upstream.pointee.downstream else { return close(upstream) }
+        if downstream.pointee.exchange.upstream != upstream { turn(to: upstream, downstream) }
         if upstream.pointee.phase == .connecting { connectFailed(upstream, ETIMEDOUT) }
         settle(downstream, upstream)
     }

@@ -158,6 +158,7 @@ extension Worker {
 
     mutating func closeUpstream(of downstream: UnsafeMutablePointer<ExclusiveDownstream>) {
         guard let upstream = downstream.pointee.exchange.upstream else { return }
+        if downstream.pointee.exchange.hedge != nil { endHedge(downstream, isBeaten: false) }
         detach(upstream, from: downstream)
         close(upstream)
     }

@@ -4,6 +4,8 @@ enum RequestEvent {
     case ready
     /// The registries have not told of its service in time.
     case undiscovered
+    /// It has waited before a further try: time for that.
+    case rested(RetryCause)
     /// No connection could be opened for want of descriptors, ports or memory here.
     case exhausted
     /// Its connection to a host could not be made, or has ended. `progress` is how far it has come.
@@ -12,6 +14,8 @@ enum RequestEvent {
     case stale(Progress)
     /// One try has taken as long as it may, and the host has not begun to answer.
     case slow(Progress)
+    /// The host has not answered for so long that another one is asked beside it.
+    case overdue(Repetition)
     /// The host has answered. `mayRepeat`: with a status that the policy names, to a request that may be done twice and is at hand.
     case answered(Execution, mayRepeat: Bool = false)
     /// What the host has sent is no answer.
@@ -81,6 +85,9 @@ enum Forwarding {
         let isNext = isHostLeft && !isLate && tried < rules.attempts
         switch event {
         case .ready: return isLate ? .answer(.timeout) : isHostLeft ? .attempt(nil) : .answer(.noHost)
+        case .rested(let cause):
+            if isHostLeft && !isLate { return .attempt(cause) }
+            return .answer(isLate ? .timeout : cause.needsRoom ? .lost : .unreachable)
         case .undiscovered: return .answer(isLate ? .timeout : .undiscovered)
         case .exhausted:
             return isAttempt && rules.onConnect ? .attempt(.connect) : .answer(isLate ? .timeout : .exhausted)
@@ -99,6 +106,9 @@ enum Forwarding {
         case .slow(.sent(let repetition)):
             return isNext && rules.onReset && repetition.isListed && hasRoom ? .attempt(.timeout) : .wait
         case .slow(.answering): return .wait
+        // What was repeated before counts once in the budget, however many hosts have it now.
+        case .overdue(let repetition):
+            return isNext && repetition.isListed && hasRoom && !state.isRepeated ? .attempt(.hedge) : .wait
         // Hosts that have too much to do are not to get the same request from one another for long.
         case .answered(.overloaded, _) where isNext && tried == 0: return .attempt(.refused)
         case .answered(.refused, _) where isNext && tried + 1 < mostRefusals: return .attempt(.refused)

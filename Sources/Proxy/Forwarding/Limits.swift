@@ -58,6 +58,8 @@ struct RequestLimits {
     private(set) var isPending = false
     /// How long its answer takes counts there.
     private(set) var isMeasured = false
+    /// Two hosts have it, and it counts twice.
+    private var isDouble = false
 
     /// Counts the request in where it is to go.
     ///
@@ -124,6 +126,21 @@ struct RequestLimits {
         }
     }
 
+    /// Another host is to have it as well. False: there are too many requests in flight.
+    mutating func beginDouble(_ rules: UnsafePointer<TrafficRules>) -> Bool {
+        guard let place else { return true }
+        let most = min(rules.pointee.mostRequests, rules.pointee.isAdaptive ? place.concurrency : .max)
+        isDouble = place.enter(most: most)
+        return isDouble
+    }
+
+    /// One host has it, or none.
+    mutating func endDouble() {
+        if !isDouble { return }
+        isDouble = false
+        place?.leave()
+    }
+
     /// Counts it in among those that wait for a connection. False: there are too many.
     mutating func beginPending(_ rules: UnsafePointer<TrafficRules>) -> Bool {
         guard let place, !isPending else { return true }
@@ -143,6 +160,7 @@ struct RequestLimits {
     mutating func leaveLimits() {
         guard let place else { return }
         endPending()
+        endDouble()
         place.leave()
         self.place = nil
     }

@@ -13,6 +13,10 @@ struct RequestState {
     var isRepeated = false
     /// How far it is with what is done to it on purpose.
     var fault = FaultState.open
+    /// Another host was asked beside one that did not answer, or none could be.
+    var isHedged = false
+    /// What it waits for before a further try.
+    var backoff = Backoff()
     /// Label of the version that serves, for counters; `ServiceMetrics.nobody` before one is chosen.
     var served = ServiceMetrics.nobody
     /// Where what becomes of the present try is counted; nil: nowhere.
@@ -25,4 +29,7 @@ struct RequestState {
     var deadline: Int64 = 0
     /// The beginning of the access log's line; empty when none is written.
     var logLine = Buffer()
+
+    /// It waits on purpose, with no host.
+    var isDelayed: Bool { fault == .delayed || backoff.cause != nil }
 }

@@ -19,6 +19,10 @@ struct RetryRules {
     var httpMethods: UInt16 = 0
     /// In nanoseconds; 0 is none.
     var perTryTimeout: Int64 = 0
+    /// In nanoseconds; 0 is none.
+    var hedge: Int64 = 0
+    /// In nanoseconds; 0: none.
+    private var backoff: Int64 = 0
     /// One bit for each status from the first one on.
     private var lowStatuses: UInt64 = 0
     private var highStatuses: UInt64 = 0
@@ -32,6 +36,8 @@ struct RetryRules {
         onConnect = policy.onConnect
         onReset = policy.onReset
         budget = UInt8(clamping: policy.budget)
+        backoff = policy.backoff.nanoseconds
+        hedge = policy.hedge?.nanoseconds ?? 0
         // Without `reset` nothing is done when it is over.
         if policy.onReset { perTryTimeout = policy.perTryTimeout?.nanoseconds ?? 0 }
         firstStatus = kind == .http ? 500 : 0
@@ -54,6 +60,16 @@ struct RetryRules {
         let place = status - firstStatus
         if place < 0 || place > 127 { return false }
         return (place < 64 ? lowStatuses >> UInt64(place) : highStatuses >> UInt64(place - 64)) & 1 == 1
+    }
+
+    /// Something is done before the whole time is over.
+    @inline(__always)
+    var hasTryTime: Bool { perTryTimeout | hedge != 0 }
+
+    /// How long a request waits on average that was with so many hosts, in nanoseconds. The first further try is made at once.
+    func backoff(afterTrying count: UInt8) -> Int64 {
+        if count < 2 { return 0 }
+        return backoff << Int64(min(count, UInt8(RetryPolicy.mostAttempts)) - 2)
     }
 
     /// A request is sent again that met a connection which the host had closed.
@@ -126,6 +142,8 @@ public enum RetryCause: Int, CaseIterable, Sendable {
     case status
     /// One try took too long.
     case timeout
+    /// Beside a host that had not answered yet.
+    case hedge
     /// The host said that it has not executed it.
     case refused
 }
@@ -135,7 +153,7 @@ struct FurtherTries {
     /// Requests in flight that were repeated after something was sent.
     private(set) var inFlight = 0
     /// By the raw values of `RetryCause`.
-    private var counts = InlineArray<5, UInt64>(repeating: 0)
+    private var counts = InlineArray<6, UInt64>(repeating: 0)
 
     /// Whether a request may be repeated after something was sent.
     ///
@@ -150,6 +168,11 @@ struct FurtherTries {
     /// Counts a further try.
     mutating func begin(_ cause: RetryCause, of state: inout RequestState) {
         counts[cause.rawValue] &+= 1
+        reserve(cause, for: &state)
+    }
+
+    /// Takes the room of a further try that is still to begin.
+    mutating func reserve(_ cause: RetryCause, for state: inout RequestState) {
         if cause.needsRoom && !state.isRepeated {
             state.isRepeated = true
             inFlight += 1
@@ -171,7 +194,7 @@ extension RetryCause {
     var needsRoom: Bool {
         switch self {
         case .connect, .refused: false
-        case .reset, .status, .timeout: true
+        case .reset, .status, .timeout, .hedge: true
         }
     }
 }

@@ -12,7 +12,7 @@ extension Worker {
         if request.pointee.frame.isEmpty {
             if framed.pointee.heldBytes + count > FramedBounds.heldBytes {
                 return answer(
-                    framed, request, .overloaded, "greymesh: too many requests are delayed on purpose (fault)")
+                    framed, request, .overloaded, "greymesh: too many requests are delayed here")
             }
             hold(framed, request, frame, count)
         }
@@ -24,6 +24,7 @@ extension Worker {
         _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>,
         _ service: UnsafeMutablePointer<Service>
     ) {
+        if let cause = request.pointee.state.backoff.cause { return endBackoff(framed, request, cause) }
         if let status = endFault(&request.pointee.state, of: service) {
             return abort(framed, request, service, status)
         }
@@ -39,6 +40,16 @@ extension Worker {
         forward(
             framed, request, after: .ready, frame.bytes, frame.count, isRead: true,
             "it was over before the delay (fault) was")
+    }
+
+    /// The request has waited long enough before a further try.
+    private mutating func endBackoff<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>, _ cause: RetryCause
+    ) {
+        request.pointee.state.backoff.cause = nil
+        start(request)
+        let frame = request.pointee.frame
+        forward(framed, request, after: .rested(cause), frame.bytes, frame.count, isRead: false)
     }
 
     /// Answers in place of a host.
@@ -58,7 +69,7 @@ extension Worker {
 
     /// The worker ends: nobody waits any longer. One-way requests have no connection that would end them.
     mutating func endDelayed<Codec: FramedCodec & ~Copyable>(_ framed: Framed<Codec>) {
-        for request in framed.pointee.requests.inUse where request.pointee.state.fault == .delayed {
+        for request in framed.pointee.requests.inUse where request.pointee.state.isDelayed {
             end(framed, request, code: RequestCode.downstreamGone)
         }
     }

@@ -25,6 +25,10 @@ struct FramedRequest {
     var client = SocketAddress(ipv4: 0, port: 0)
     /// Where the request is; nil while it waits for the registries.
     var upstream: UnsafeMutablePointer<FramedUpstream>?
+    /// The other try of a request that two hosts have: this record's is the first one, or the second one.
+    var partner: UnsafeMutablePointer<FramedRequest>?
+    /// It is the second try of its partner, and no more: no downstream knows it.
+    var isHedge = false
     /// Label of the interface version in `frame`, and in what was sent last.
     var frameVersion = 0
     var sentVersion = 0
@@ -56,9 +60,13 @@ struct FramedRequest {
     mutating func renew(upstreamID: UInt64) {
         self.upstreamID = upstreamID
         state.asked = Asked()
-        if state.tried.count > 0 { state.tried = TriedEndpoints() }
+        if state.tried.count > 0 {
+            state.tried = TriedEndpoints()
+            state.backoff = Backoff()
+        }
         state.served = ServiceMetrics.nobody
         state.fault = .open
+        state.isHedged = false
         downstream = nil
         isTwoWay = true
     }

@@ -141,6 +141,11 @@ extension Worker {
         return item
     }
 
+    /// Whether requests can go out to a host at once.
+    func hasOpenConnection(_ endpoint: UnsafeMutablePointer<Endpoint>, _ lane: UInt8) -> Bool {
+        pooled(endpoint, lane)?.pointee.isOpen == true
+    }
+
     private func enterPool(_ upstream: UnsafeMutablePointer<FramedUpstream>) {
         let endpoint = upstream.pointee.endpoint
         upstream.pointee.nextInPool = pool(endpoint)

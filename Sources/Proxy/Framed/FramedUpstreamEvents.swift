@@ -60,11 +60,15 @@ extension Worker {
     ) {
         noteSuccess(upstream.pointee.endpoint)
         // Nobody waits for answers that come too late.
-        guard let request = framed.pointee.requests.find(Codec.id(head), from: upstream),
+        guard var request = framed.pointee.requests.find(Codec.id(head), from: upstream),
             let service = request.pointee.state.service
         else { return }
         let execution = Codec.execution(head, frame, of: service.pointee.name)
         let code = Codec.code(head, frame)
+        if request.pointee.partner != nil {
+            guard let one = answerTry(framed, request, upstream, execution, code: code) else { return }
+            request = one
+        }
         if request.pointee.state.tally != nil || request.pointee.limits.isMeasured {
             noteAnswer(request.pointee.state, request.pointee.limits, status: code, execution)
         }
@@ -85,9 +89,10 @@ extension Worker {
     mutating func refuseOversized<Codec: FramedCodec & ~Copyable>(
         _ framed: Framed<Codec>, _ upstream: UnsafeMutablePointer<FramedUpstream>, _ head: Codec.Head
     ) {
-        guard !head.isRequest, let request = framed.pointee.requests.find(Codec.id(head), from: upstream) else {
+        guard !head.isRequest, var request = framed.pointee.requests.find(Codec.id(head), from: upstream) else {
             return
         }
+        if request.pointee.partner != nil { request = winTry(framed, request) }
         let host = upstream.pointee.endpoint.pointee.address.description
         answer(
             framed, request, .badAnswer,

@@ -19,7 +19,10 @@ extension Worker {
             line: &request.pointee.state.logLine)
         service.pointee.waiting.framed.remove(request)
         if request.pointee.limits.place != nil { request.pointee.limits.leaveLimits() }
-        if request.pointee.state.isRepeated { service.pointee.furtherTries.end(&request.pointee.state) }
+        if request.pointee.state.isRepeated {
+            service.pointee.furtherTries.end(&request.pointee.state)
+            if request.pointee.partner != nil { endHedge(framed, request) }
+        }
         wheel.cancel(request.timer)
         leaveUpstream(framed, request)
         if let downstream = request.pointee.downstream {
@@ -130,10 +133,11 @@ extension Worker {
         _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>
     ) {
         guard let service = request.pointee.state.service else { return }
-        if request.pointee.state.fault == .delayed { return endDelay(framed, request, service) }
-        if let upstream = request.pointee.upstream, now < request.pointee.state.deadline {
-            return endTry(framed, request, upstream, service)
+        if request.pointee.state.isDelayed { return endDelay(framed, request, service) }
+        if now < request.pointee.state.deadline, request.pointee.upstream != nil || request.pointee.partner != nil {
+            return endTry(framed, request, service)
         }
+        if request.pointee.upstream == nil && request.pointee.partner != nil { takePlace(framed, of: request) }
         var event = RequestEvent.undiscovered
         var text = "greymesh: the registries have not answered in time about service \(service.pointee.key.name)"
         if now >= request.pointee.state.deadline { text += ": the caller waits \(milliseconds(request)) ms" }

@@ -14,6 +14,10 @@ extension Worker {
     ) {
         let endpoint = upstream.pointee.endpoint
         let host = endpoint.pointee.address.description
+        if request.pointee.partner != nil {
+            guard let last = loseTry(framed, request, upstream, mayReturn: mayReturn) else { return }
+            return repeatOrEnd(framed, last, "\(host) closed while the request waited for its answer: \(reason)")
+        }
         let isSent = request.pointee.position < upstream.pointee.sent
         if !isSent && request.pointee.frame.isEmpty { recover(framed, request, upstream) }
         leaveUpstream(framed, request)
@@ -41,7 +45,7 @@ extension Worker {
     }
 
     /// Whether a request may be sent again that a host may have read. Its method is looked up only now.
-    private func repetition<Codec: FramedCodec & ~Copyable>(
+    func repetition<Codec: FramedCodec & ~Copyable>(
         _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>
     ) -> Repetition {
         let frame = request.pointee.frame
@@ -103,8 +107,15 @@ extension Worker {
     /// One try has taken as long as it may: another host is asked, or this one has the time that is left.
     mutating func endTry<Codec: FramedCodec & ~Copyable>(
         _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>,
-        _ upstream: UnsafeMutablePointer<FramedUpstream>, _ service: UnsafeMutablePointer<Service>
+        _ service: UnsafeMutablePointer<Service>
     ) {
+        let rules = service.pointee.traffic.find(request.pointee.state.served)
+        if request.pointee.partner != nil { return leaveFirst(framed, request) }
+        guard let upstream = request.pointee.upstream else { return }
+        if rules.pointee.retries.hedge > 0 && !request.pointee.state.isHedged {
+            hedge(framed, request, upstream, service)
+            return startTry(request, rules, after: rules.pointee.retries.hedge)
+        }
         let place = request.pointee.position..<request.pointee.end
         let givenAt = request.pointee.state.givenAt
         let isSent = place.lowerBound < upstream.pointee.sent

@@ -63,6 +63,7 @@ extension Worker {
         let rules = service.pointee.traffic.find(choice.cluster.pointee.version)
         let hasVersions = service.pointee.traffic.versionCount > 0
         if hasVersions && !takesTime(request, rules) { return false }
+        if let cause, let isWaiting = rest(framed, request, frame, count, rules, cause) { return isWaiting }
         if rules.pointee.isGuarded || cause != nil,
             let isDone = stop(framed, request, frame, count, choice, rules, cause)
         {
@@ -91,11 +92,28 @@ extension Worker {
         request.pointee.sentVersion = Int(choice.cluster.pointee.interfaceVersion)
         enqueue(framed, request, upstream, frame, count, isRead: isRead)
         if request.pointee.state.tried.count > 0 { framed.pointee.exhaustion = 0 }
-        if rules.pointee.retries.perTryTimeout > 0 {
+        if rules.pointee.retries.hasTryTime {
             startTry(request, rules)
         } else if cause != nil || hasVersions {
             // The timer may have ended a try, or the time is another version's; the policy can have changed since then.
             start(request)
+        }
+        return true
+    }
+
+    /// Waits before a further try, and leaves the host that it is with. Nil: that need not be; false: there is no time for it.
+    @inline(never)
+    private mutating func rest<Codec: FramedCodec & ~Copyable>(
+        _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>, _ frame: UnsafeMutablePointer<UInt8>,
+        _ count: Int, _ rules: UnsafePointer<TrafficRules>, _ cause: RetryCause
+    ) -> Bool? {
+        switch pause(before: cause, &request.pointee.state, rules) {
+        case .none: return nil
+        case .tooLong: return false
+        case .until(let time):
+            leaveUpstream(framed, request)
+            framed.pointee.exhaustion = 0
+            delay(framed, request, frame, count, until: time)
         }
         return true
     }
@@ -178,15 +196,17 @@ extension Worker {
     }
 
     /// The request's timer ends this try, or all of them.
-    private mutating func startTry(
-        _ request: UnsafeMutablePointer<FramedRequest>, _ rules: UnsafePointer<TrafficRules>
+    ///
+    /// - Parameter elapsed: how long this try has taken already, in nanoseconds.
+    mutating func startTry(
+        _ request: UnsafeMutablePointer<FramedRequest>, _ rules: UnsafePointer<TrafficRules>, after elapsed: Int64 = 0
     ) {
-        let end = now + rules.pointee.retries.perTryTimeout
+        let end = tryEnd(of: request.pointee.state, rules, after: elapsed)
         wheel.set(request.timer, deadline: min(end, request.pointee.state.deadline))
     }
 
     @inline(__always)
-    private mutating func choose(
+    mutating func choose(
         _ service: UnsafeMutablePointer<Service>, _ request: UnsafeMutablePointer<FramedRequest>, isUsable: Bool
     ) -> Choice? {
         if request.pointee.isAdapted { return chooseAdapted(service, request, isUsable: isUsable) }
@@ -210,7 +230,7 @@ extension Worker {
     }
 
     @inline(__always)
-    private mutating func enqueue<Codec: FramedCodec & ~Copyable>(
+    mutating func enqueue<Codec: FramedCodec & ~Copyable>(
         _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>,
         _ upstream: UnsafeMutablePointer<FramedUpstream>, _ frame: UnsafeMutablePointer<UInt8>, _ count: Int,
         isRead: Bool

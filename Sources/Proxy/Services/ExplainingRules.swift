@@ -22,6 +22,8 @@ extension Worker {
             explanation.steps.append("version \(name) has rules of its own: \(policy.text)")
         } else if !snapshot.policy.versions.isEmpty {
             explanation.steps.append("the service's rules hold: \(policy.text)")
+        } else if policy.retries != RetryPolicy() {
+            explanation.steps.append(policy.text)
         }
         explainAccess(policy.access, request, &explanation)
         if !FaultRules(policy.fault, for: request.key.kind).isOff {
@@ -71,7 +73,11 @@ extension TrafficPolicy {
         let tries = retries.attempts == 1 ? "1 further try" : "\(retries.attempts) further tries"
         let causes = retries.causes.joined(separator: ", ")
         return "timeout \(SettingValue.text(timeout)), "
-            + (retries.attempts == 0 ? "no further try" : "\(tries) after \(causes)")
+            + (retries.attempts == 0 ? "no further try" : "\(tries) after \(causes)" + hedgeText)
+    }
+
+    private var hedgeText: String {
+        retries.hedge.map { ", another host as well after \(SettingValue.text($0))" } ?? ""
     }
 }
 

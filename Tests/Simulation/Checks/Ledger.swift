@@ -95,6 +95,18 @@ extension World {
     }
 
     func reasonToWait(_ request: Request) -> String? {
+        if let reason = outerReasonToWait(request) {
+            request.idle = nil
+            return reason
+        }
+        if request.idle?.seen != request.seen.count { request.idle = (now, request.seen.count) }
+        // Over HTTP requests wait for the one before them.
+        let isHTTP = plan.services[request.plan.service].kind == .http
+        return mayRest(isHTTP ? clients[request.client]?.waiting.first ?? request : request)
+            ? "a wait before a further try" : nil
+    }
+
+    private func outerReasonToWait(_ request: Request) -> String? {
         let service = request.plan.service
         if request.isDoomed { return "doomed" }
         if request.holders > 0 { return "a host is in no hurry" }

@@ -24,11 +24,24 @@ extension World {
         return "nothing lets it be repeated"
     }
 
+    /// It may wait before a further try: no longer than for all waits that there may be.
+    func mayRest(_ request: Request) -> Bool {
+        guard let idle = request.idle else { return true }
+        let longest = retryPolicies(request).map { policy in
+            policy.attempts < 2 ? 0 : policy.backoff.nanoseconds * 3 / 2 * (1 << Int64(policy.attempts - 1) - 1)
+        }
+        guard let longest = longest.max(), longest > 0 else { return false }
+        return now - idle.since <= longest + tick + request.lostTime
+    }
+
     private func mayFollow(_ request: Request, _ policy: RetryPolicy) -> Bool {
         guard let last = request.seen.last else { return true }
         let kind = plan.services[request.plan.service].kind
         if policy.attempts == 0 { return false }
         if case .exhausted = last.reaction, kind != .http { return true }
+        if let hedge = policy.hedge, isListed(request, policy), now - (request.headDoneAt ?? now) >= hedge.nanoseconds {
+            return true
+        }
         if kind == .http && policy.onConnect && request.plan.isIdempotent && request.staleHosts.contains(last.host) {
             return true
         }

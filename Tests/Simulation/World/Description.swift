@@ -89,8 +89,11 @@ extension Listing {
     private var retryText: String {
         if retries == RetryPolicy() { return "" }
         var text = ", \(retries.attempts) further tries on \(retries.causes.joined(separator: " ")) of "
-        text += (retries.methods ?? ["the usual"]).joined(separator: " ") + ", budget \(retries.budget)"
+        text +=
+            (retries.methods ?? ["the usual"]).joined(separator: " ")
+            + ", budget \(retries.budget), backoff \(retries.backoff)"
         return text + (retries.perTryTimeout.map { ", each \($0)" } ?? "")
+            + (retries.hedge.map { ", hedge \($0)" } ?? "")
     }
 }
 

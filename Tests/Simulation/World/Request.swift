@@ -36,6 +36,8 @@ final class Request {
     private(set) var deliveredAt: Int64?
     /// Hosts that are in no hurry with it.
     var holders = 0
+    /// Since when nothing but a wait before a further try keeps it, as far as was looked, and how many hosts had seen it by then.
+    var idle: (since: Int64, seen: Int)?
     /// Its client did not read, or half-closed, while it was in flight.
     var wasPaused = false
     /// The service was listed when it began.

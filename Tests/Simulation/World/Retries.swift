@@ -12,6 +12,8 @@ extension Generator {
         if chance(50) { policy.statuses = [2, 4, 40, 100, 413, 500] }
         policy.methods = pick([nil, nil, ["*"], ["GET", "say*"], ["POST", "*1", "*3*"]])
         if policy.onReset && chance(40) { policy.perTryTimeout = .milliseconds(pick([20, 100, 400])) }
+        policy.backoff = pick([.zero, .milliseconds(1), .milliseconds(25), .seconds(1)])
+        if chance(25) { policy.hedge = .milliseconds(pick([5, 50, 300])) }
         policy.budget = pick([0, 20, 100])
         return policy
     }

@@ -29,7 +29,7 @@ def free_port():
                 return port
 
 
-def ask(method, url, body=None, seconds=10):
+def ask(method, url, body=None, seconds=30):
     request = urllib.request.Request(url, data=body, method=method)
     with urllib.request.urlopen(request, timeout=seconds) as answer:
         return answer.read().decode()

@@ -34,7 +34,8 @@ public struct ChildProgram: Sendable {
     ///   - path: its file.
     ///   - arguments: the first one is its name.
     ///   - environment: all its variables, `NAME=VALUE`.
-    ///   - inherited: a descriptor that it has as number 3.
+    ///   - inherited: a descriptor that it has as number 3, and none beyond: libraries such as libcurl leave theirs open in
+    ///     programs that are started, and each program would hand on those of all before it.
     ///   - blocked: the signals that are blocked in it; nil: those that are here.
     /// - Throws: `SystemError` with the reason why it cannot be started.
     public init(
@@ -43,7 +44,10 @@ public struct ChildProgram: Sendable {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
-        if let inherited { posix_spawn_file_actions_adddup2(&actions, inherited, Self.inheritedDescriptor) }
+        if let inherited {
+            posix_spawn_file_actions_adddup2(&actions, inherited, Self.inheritedDescriptor)
+            clinux_spawn_without_from(&actions, Self.inheritedDescriptor + 1)
+        }
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
         defer { posix_spawnattr_destroy(&attributes) }

@@ -265,4 +265,26 @@ struct UpgradeTests {
         }
         #expect(!mesh.process.child.errors.contains("registration.withdrawn"))
     }
+
+    @Test("While the registry is away there is none: only the process that serves knows the hosts")
+    func registryAway() throws {
+        let host = try HostThread("answer")
+        defer { host.stop() }
+        let registry = try ChildProcess(BuiltProgram.path("greymesh"), ["registry", "--listen", "127.0.0.1:0"])
+        defer { registry.terminate() }
+        let address = String(try registry.waitForLine("READY registry nacos://").dropFirst(23))
+        let mesh = try UpgradingProcess(
+            registry: "nacos://\(address)",
+            Self.web + "\nregister: [{service: shop, port: \(host.address.port), address: 127.0.0.1}]")
+        let kept = try Connection(to: try #require(SocketAddress(try mesh.process.address(of: "in"))))
+        #expect(waitUntil(within: .seconds(20)) { ask(kept).contains(" 200 ") })
+        registry.terminate()
+        // The first time only the new process may see it, the second time the old one has.
+        for _ in 0..<2 {
+            let upgrade = try mesh.upgrade()
+            #expect(upgrade.exit == .status(1) && (upgrade.output + upgrade.errors).contains("is away"))
+            #expect(ask(kept).contains(" 200 ") && mesh.pids.count == 1)
+            try mesh.process.waitForLog("event=registry.failed")
+        }
+    }
 }

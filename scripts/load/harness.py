@@ -78,13 +78,16 @@ class Bench:
         return self.path(name)
 
     def compile(self):
+        return self.compile_sources("traffic", SOURCES)
+
+    def compile_sources(self, name, sources):
         compiler = os.environ.get("CC") or shutil.which("clang") or shutil.which("cc")
         if not compiler:
             raise Failure("no C compiler: clang comes with Swift, put its usr/bin on PATH")
-        done = subprocess.run([compiler, "-O2", "-o", self.path("traffic"), *SOURCES], capture_output=True, text=True)
+        done = subprocess.run([compiler, "-O2", "-o", self.path(name), *sources], capture_output=True, text=True)
         if done.returncode:
-            raise Failure(f"cannot compile {SOURCES[0]}:\n{done.stderr}")
-        return self.path("traffic")
+            raise Failure(f"cannot compile {sources[0]}:\n{done.stderr}")
+        return self.path(name)
 
     # ---- processes ----
 

@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +41,13 @@ static inline int clinux_accept(int descriptor, struct sockaddr *address, sockle
 // A pipe that child processes do not inherit.
 extern int pipe2(int[2], int);
 static inline int clinux_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }
+
+// A program that is started has no descriptors from this one on.
+extern int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *, int);
+static inline int clinux_spawn_without_from(posix_spawn_file_actions_t *actions, int first)
+{
+    return posix_spawn_file_actions_addclosefrom_np(actions, first);
+}
 
 // Names a thread for top and gdb; the system takes 15 characters.
 extern int pthread_setname_np(pthread_t, const char *);

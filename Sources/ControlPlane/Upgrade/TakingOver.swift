@@ -23,14 +23,29 @@ extension ControlPlane {
         awaitHosts(predecessor, until: Clock.nanoseconds + Self.patience.nanoseconds)
     }
 
-    /// A request that comes at once finds its hosts.
+    /// A request that comes at once finds its hosts. Where the registry that has them has gone away, the process before goes on: it
+    /// knows them.
     private func awaitHosts(_ predecessor: Predecessor, until end: Int64) {
-        let known = predecessor.hello.services.allSatisfy { directory.instances(of: $0) != nil }
-        if Clock.nanoseconds >= end || known && directory.knowsRequired { return predecessor.tellReady() }
+        let services = predecessor.hello.services
+        let unknown = services.first { directory.instances(of: $0)?.isEmpty != false }
+        let silent = services.lazy.compactMap { [directory] in directory.silentRegistry(about: $0) }.first
+        let isOver = Clock.nanoseconds >= end
+        if isOver, let unknown, let url = directory.silentRegistry(about: unknown) {
+            return giveUp(predecessor, "\(url) is away, and the hosts of \(unknown) are not saved")
+        }
+        if isOver || unknown == nil && silent == nil && directory.knowsRequired { return predecessor.tellReady() }
         loop.schedule(after: Self.pause) { [weak self] in
             guard let self, self.upgrading.predecessor != nil else { return }
             self.awaitHosts(predecessor, until: end)
         }
+    }
+
+    /// The process before goes on, and this one ends.
+    private func giveUp(_ predecessor: Predecessor, _ reason: String) {
+        predecessor.refuse(reason)
+        upgrading.predecessor = nil
+        failure = reason
+        onStopped()
     }
 
     private func takeOver(_ wishes: UpgradeMessage.Wishes) {

@@ -12,7 +12,7 @@ enum UpgradeMessage: Equatable {
     struct Hello: Equatable {
         /// What the process speaks; another number is refused.
         var format = UpgradeMessage.format
-        /// Services that had requests lately.
+        /// Services in use that have hosts.
         var services: [ServiceKey] = []
     }
 

@@ -77,6 +77,8 @@ extension ControlPlane {
         guard let program = upgrading.program else { return refuse("this process cannot be started again") }
         if isDraining || isHandingOver { return refuse("the process is about to end") }
         if upgrading.successor != nil || upgrading.waiting != nil { return refuse("another upgrade is under way") }
+        // It would answer that there are no hosts.
+        if let secret = directory.secret { return refuse("the new process would not know all hosts: \(secret)") }
         // Answers may still be owed to connections that this process has got: only it knows where they are.
         if upgrading.predecessor != nil {
             logger.log(.info, "upgrade.waiting", ["reason": "the last upgrade has not ended"])
@@ -117,7 +119,7 @@ extension ControlPlane {
     }
 
     private func hello() -> UpgradeMessage.Hello {
-        let used = directory.statuses.filter { $0.state == .ready || $0.state == .saved }.map(\.key)
+        let used = directory.statuses.filter { $0.instances > 0 }.map(\.key)
         return UpgradeMessage.Hello(services: used)
     }
 

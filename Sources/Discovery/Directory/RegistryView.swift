@@ -103,6 +103,18 @@ final class RegistryView {
         return status.state == .failed || status.unsteadyAt.map { now - $0 < limits.settleTime.nanoseconds } ?? false
     }
 
+    /// Why another process that asks the registry now would not learn of hosts that this one uses; nil: it would.
+    var secret: String? {
+        if !held.isEmpty { return "\(registry.url) does not list all hosts that it has listed before" }
+        guard registry.status.state == .failed, saved == nil, !listed.values.allSatisfy(\.isEmpty) else { return nil }
+        return "\(registry.url) is away, and its hosts are not saved"
+    }
+
+    /// Whether it is away and its hosts of a service are not known.
+    func isSilent(about key: ServiceKey) -> Bool {
+        registry.status.state == .failed && answer(of: key).instances == nil
+    }
+
     /// Hosts of a service of which it knows more than a registry that is away.
     func news(of key: ServiceKey) -> [Instance] {
         guard let news = news[key], let instances = services[key]?.answer.instances else { return [] }

@@ -4,7 +4,7 @@ import Testing
 
 @Suite struct SimulationTests {
     /// Some of the seeds that `scripts/simulate` runs, which also shrinks what fails, and some beyond them that have found faults.
-    @Test(arguments: Array(1...60) + [22_021] as [UInt64])
+    @Test(arguments: Array(1...60) + [22_021, 1781] as [UInt64])
     func nothingGoesWrong(_ seed: UInt64) throws {
         let failure = try Run.run(seed: seed).failure
         #expect(failure == nil, "\(failure?.text ?? ""): scripts/simulate --seed \(seed)")

@@ -156,6 +156,8 @@ extension Worker {
         else { return }
         downstream.pointee.connection.lane = connection.lane
         downstream.pointee.connection.skip = max(0, connection.skip)
+        // The time of a frame that has begun with the other process begins here.
+        downstream.pointee.connection.progress.hear(now: now)
         if connection.number != 0 {
             downstream.pointee.owedAs = connection.number
             handOver.owed[connection.number] = downstream

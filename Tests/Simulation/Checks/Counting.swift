@@ -4,15 +4,16 @@ import Proxy
 extension World {
     /// Everything has ended.
     func checkCounters() {
-        guard let report = reports.last?.report else { return }
+        let all = allReports
+        if all.isEmpty { return }
         for (number, service) in plan.services.enumerated() {
             let name = key(number).name
             // Counters go with a service that is not watched any more.
             if listings[number].epochs.contains(where: { $0.listing == nil }) { continue }
             let own = finished.filter { $0.plan.service == number && isRouted($0, throughout: true) }
-            let counted = report.services.first { $0.key.name == name }
-            let routes = counted?.routes.reduce(0) { $0 + Int($1.count) } ?? 0
-            let together = unlistedCount(report, service.kind)
+            let counted = all.flatMap(\.services).filter { $0.key.name == name }
+            let routes = requestCount(counted)
+            let together = unlistedCount(all, service.kind)
             let certain = own.filter {
                 let isOneWay = $0.plan.isOneWay && $0.isSent && !$0.wasPaused
                 return !$0.isDoomed && $0.outcome != .unanswered && ($0.outcome != .given || isOneWay)
@@ -27,14 +28,21 @@ extension World {
     }
 
     /// While no registry lists it, a name is counted together with all such names.
-    private func unlistedCount(_ report: WorkerReport, _ kind: ServicePlan.Kind) -> Int {
-        let unlisted = report.services.first {
-            $0.key.name == ServiceReport.unlisted && $0.key.kind == kind.modelKind
-        }
-        return unlisted?.routes.reduce(0) { $0 + Int($1.count) } ?? 0
+    private func unlistedCount(_ all: [WorkerReport], _ kind: ServicePlan.Kind) -> Int {
+        requestCount(
+            all.flatMap(\.services).filter {
+                $0.key.name == ServiceReport.unlisted && $0.key.kind == kind.modelKind
+            })
     }
 
-    private func checkCodes(_ own: [Request], _ counted: ServiceReport?, _ service: ServicePlan) {
+    /// The last report, and those of processes that have ended before.
+    private var allReports: [WorkerReport] { reports.last.map { upgrade.reports + [$0.report] } ?? [] }
+
+    private func requestCount(_ services: [ServiceReport]) -> Int {
+        services.reduce(0) { $0 + $1.routes.reduce(0) { $0 + Int($1.count) } }
+    }
+
+    private func checkCodes(_ own: [Request], _ counted: [ServiceReport], _ service: ServicePlan) {
         guard service.kind == .http else { return }
         let counts = codes(counted)
         var seen: [Int: Int] = [:]
@@ -50,9 +58,9 @@ extension World {
         }
     }
 
-    private func codes(_ report: ServiceReport?) -> [Int: Int] {
+    private func codes(_ reports: [ServiceReport]) -> [Int: Int] {
         var counts: [Int: Int] = [:]
-        for version in report?.versions ?? [] {
+        for version in reports.flatMap(\.versions) {
             for (code, count) in version.codes { counts[code, default: 0] += Int(count) }
         }
         return counts
@@ -83,16 +91,17 @@ extension World {
 
     /// One line for each request that was counted. Once drained, a worker reports no more.
     private func checkTotals(_ lines: [LogLine]) {
-        guard let (id, report) = reports.last, id == Self.lastReport else { return }
+        guard reports.last?.id == Self.lastReport else { return }
+        let all = allReports
         if listings.contains(where: { $0.epochs.contains { $0.listing == nil } }) { return }
-        let counted = report.services.reduce(0) { $0 + $1.routes.reduce(0) { $0 + Int($1.count) } }
+        let counted = requestCount(all.flatMap(\.services))
         if lines.count != counted { fail("log", "\(lines.count) lines for \(counted) requests that were counted", nil) }
         for service in plan.services.indices {
             let name = key(service).name
-            if unlistedCount(report, plan.services[service].kind) > 0 { continue }
+            if unlistedCount(all, plan.services[service].kind) > 0 { continue }
             var logged: [Int: Int] = [:]
             for line in lines where line.service == name { logged[line.status, default: 0] += 1 }
-            let counts = codes(report.services.first { $0.key.name == name })
+            let counts = codes(all.flatMap(\.services).filter { $0.key.name == name })
             if logged != counts { fail("log", "\(name): \(logged) are logged, \(counts) are counted", nil) }
         }
     }

@@ -7,6 +7,8 @@ extension World {
     private static var drainPatience: Int64 { 10 * second }
 
     func drain() {
+        // The process before is to be gone first.
+        if upgrade.isUnderWay { return upgrade.isDrainWished = true }
         if drainedAt == nil { drainedAt = now }
         post(.drain)
     }

@@ -86,6 +86,10 @@ extension World {
             return true
         case .left:
             if now < ending.timeLeft { return false }
+            if upgrade.isUnderWay {
+                fail("left over", "the process before has not come to its end", nil)
+                return false
+            }
             if !ending.pausesWorker {
                 ending.pausesWorker = true
                 return false
@@ -150,7 +154,7 @@ extension World {
     }
 
     /// Only what is not zero.
-    private static func describe(_ inventory: Inventory) -> String {
+    static func describe(_ inventory: Inventory) -> String {
         Mirror(reflecting: inventory).children.compactMap { child in
             (child.value as? Int).flatMap { $0 == 0 ? nil : "\($0) \(child.label ?? "")" }
         }.joined(separator: ", ")

@@ -27,7 +27,7 @@ extension World {
     /// Begins with a client of its own.
     func inquire(_ number: Int, _ plan: RequestPlan) {
         if drainedAt != nil || !kernel.connectFailures.isEmpty || !kernel.acceptFailures.isEmpty { return }
-        if isShortOfDescriptors { return }
+        if isShortOfDescriptors || upgrade.isUnderWay { return }
         let client = Self.firstClient + number
         addClient(client, self.plan.door(plan.service))
         let request = Request(number: number, plan: plan, client: client)

@@ -12,7 +12,7 @@ protocol Surroundings: AnyObject {
     func connect(_ socket: VirtualSocket, to address: SocketAddress)
 }
 
-/// Simulated descriptors, readiness and time of one worker. All chance comes from one generator.
+/// Simulated descriptors, readiness and time of the workers of one process or several. All chance comes from one generator.
 final class Kernel {
     private struct Entry {
         enum Kind {
@@ -21,6 +21,8 @@ final class Kernel {
         }
 
         let kind: Kind
+        /// The process that has it.
+        let owner: Int
         var interest: Readiness?
         var token: UInt64 = 0
     }
@@ -46,13 +48,24 @@ final class Kernel {
     var shortness: UInt64 = 0
     var emptiness: UInt64 = 0
     var bufferSize = 65_536
+    /// Of 256 turns so many take up to `longestWork` of time.
+    var slowness: UInt64 = 0
+    /// Less than what a worker takes for a stop.
+    private static let longestWork: UInt64 = 40_000_000
     /// Told what the worker asks for, line by line.
     var trace: ((String) -> Void)?
     /// Whole lines of the access log.
     private(set) var log: [UInt8] = []
 
+    /// The process whose worker has its turn: what is asked, that one asks.
+    var process = 0
+    /// Several processes take turns: none of them waits within its turn.
+    var isShared = false
+    /// Until when a process that has nothing to do waits; those that do not wait are not there. Only while turns are taken.
+    var waits: [Int: Int64] = [:]
+
     private var table: [Entry?] = []
-    private var mailboxes: [(descriptor: Int32, token: UInt64, isReady: Bool)] = []
+    private var mailboxes: [(descriptor: Int32, token: UInt64, isReady: Bool, owner: Int)] = []
     private var events: [(token: UInt64, readiness: Readiness)] = []
 
     init(seed: UInt64) { random = FastRandom(seed: seed) }
@@ -91,6 +104,8 @@ final class Kernel {
     }
 
     func send(_ descriptor: Int32, _ bytes: UnsafePointer<UInt8>, _ count: Int) -> Int {
+        // Of a connection that another process has: that this fails is relied upon.
+        if descriptor == -1 { return -Int(EBADF) }
         guard let socket = socket(descriptor) else { return -Int(EBADF) }
         // The peer's room decides, and sometimes chance.
         let result = socket.send(bytes, shorten(count))
@@ -144,9 +159,14 @@ final class Kernel {
         trace?("close(\(descriptor)\(asReset ? ", as reset" : ""))")
         switch entry.kind {
         case .socket(let socket): asReset ? socket.reset() : socket.close()
-        case .listener(let listener): for (socket, _) in listener.waiting { socket.reset() }
+        case .listener(let listener):
+            if references(to: listener) == 1 { for (socket, _) in listener.waiting { socket.reset() } }
         }
         table[Int(descriptor - Self.firstDescriptor)] = nil
+    }
+
+    private func references(to listener: VirtualListener) -> Int {
+        table.count { if case .listener(let other)? = $0?.kind { other === listener } else { false } }
     }
 
     /// What was done wrong with descriptors.
@@ -159,7 +179,7 @@ final class Kernel {
     func watch(_ descriptor: Int32, _ interest: Readiness, _ token: UInt64) {
         trace?("watch(\(descriptor), \(interest.rawValue))")
         if descriptor < Self.firstDescriptor {
-            mailboxes.append((descriptor, token, true))
+            mailboxes.append((descriptor, token, true, process))
         } else if entry(descriptor) != nil {
             table[Int(descriptor - Self.firstDescriptor)]?.interest = interest
             table[Int(descriptor - Self.firstDescriptor)]?.token = token
@@ -175,9 +195,13 @@ final class Kernel {
     func wait(milliseconds: Int32) -> Int {
         surroundings.beforeEvents()
         collect()
+        // When others had turns, it has waited for some time already.
+        let begun = waits.removeValue(forKey: process)
         if milliseconds != 0 {
-            let limit = now + Int64(milliseconds) * 1_000_000
-            while events.isEmpty && surroundings.whileIdle(until: limit) { collect() }
+            let limit = min(now + Int64(milliseconds) * 1_000_000, begun ?? .max)
+            // A second process may appear meanwhile.
+            while events.isEmpty && !isShared && surroundings.whileIdle(until: limit) { collect() }
+            if isShared && events.isEmpty { waits[process] = limit }
         }
         isFull = false
         if isInterrupted {
@@ -190,7 +214,14 @@ final class Kernel {
             "wait(\(milliseconds)) = \(events.map { String($0.readiness.rawValue, radix: 16) }) at \(now / 1_000_000) ms"
         )
         passSomeTime()
+        passMoreTime()
         return events.count
+    }
+
+    /// Some turns take long in some runs: what was left out of their events waits for as long.
+    private func passMoreTime() {
+        if slowness == 0 || isTimeStopped || random.below(256) >= slowness { return }
+        now += Int64(random.below(Self.longestWork))
     }
 
     /// Work takes time.
@@ -202,8 +233,10 @@ final class Kernel {
 
     private func collect() {
         events.removeAll(keepingCapacity: true)
-        for mailbox in mailboxes where mailbox.isReady { events.append((mailbox.token, .readable)) }
-        for case let entry? in table {
+        for mailbox in mailboxes where mailbox.isReady && mailbox.owner == process {
+            events.append((mailbox.token, .readable))
+        }
+        for case let entry? in table where entry.owner == process {
             guard let interest = entry.interest else { continue }
             let ready: Readiness
             switch entry.kind {
@@ -236,7 +269,8 @@ final class Kernel {
 
     private func entry(_ descriptor: Int32) -> Entry? {
         let index = Int(descriptor - Self.firstDescriptor)
-        return table.indices.contains(index) ? table[index] : nil
+        guard table.indices.contains(index), let entry = table[index], entry.owner == process else { return nil }
+        return entry
     }
 
     private func socket(_ descriptor: Int32) -> VirtualSocket? {
@@ -251,7 +285,56 @@ final class Kernel {
     private func insert(_ kind: Entry.Kind) -> Int32 {
         let index = table.firstIndex { $0 == nil } ?? table.count
         if index == table.count { table.append(nil) }
-        table[index] = Entry(kind: kind)
+        table[index] = Entry(kind: kind, owner: process)
         return Self.firstDescriptor + Int32(index)
+    }
+
+    // MARK: Processes
+
+    /// Whether a process has something to do now.
+    func isDue(_ number: Int) -> Bool {
+        guard let end = waits[number], end > now else { return true }
+        return within(number) {
+            collect()
+            return !events.isEmpty
+        }
+    }
+
+    /// Takes a connection from the process that has it: it is on its way to another one.
+    func take(_ descriptor: Int32, from number: Int) -> VirtualSocket? {
+        within(number) {
+            guard let entry = entry(descriptor), case .socket(let socket) = entry.kind else {
+                complain("descriptor \(descriptor) is given and not an open connection")
+                return nil
+            }
+            if entry.interest != nil { complain("descriptor \(descriptor) is given and still watched") }
+            table[Int(descriptor - Self.firstDescriptor)] = nil
+            return socket
+        }
+    }
+
+    /// A connection arrives at a process.
+    func give(_ socket: VirtualSocket, to number: Int) -> Int32 { within(number) { insert(.socket(socket)) } }
+
+    /// A process has ended: its listening sockets are closed for it. Returns how many connections it has left open.
+    func end(_ number: Int) -> Int {
+        within(number) {
+            waits[number] = nil
+            mailboxes.removeAll { $0.owner == number }
+            var left = 0
+            for index in table.indices {
+                guard let entry = table[index], entry.owner == number else { continue }
+                if case .socket = entry.kind { left += 1 }
+                close(Self.firstDescriptor + Int32(index))
+            }
+            return left
+        }
+    }
+
+    private func within<Result>(_ number: Int, _ body: () -> Result) -> Result {
+        let before = process
+        defer { process = before }
+        process = number
+        return body()
     }
 }

@@ -41,6 +41,9 @@ final class VirtualSocket {
         second.phase = .open
     }
 
+    /// The other end of a connection.
+    func isConnected(to other: VirtualSocket) -> Bool { peer === other }
+
     /// Nobody will ever read what is sent.
     var isPeerGone: Bool { isReset || peer?.phase == .closed }
 
@@ -49,6 +52,9 @@ final class VirtualSocket {
 
     /// The peer can send nothing: what it has sent is not read.
     var isFull: Bool { inbound.count >= capacity }
+
+    /// Bytes that were sent and that the peer has not read.
+    var unreadByPeer: Int { peer?.inbound.count ?? 0 }
 
     /// Bytes that the peer's side still takes.
     var room: Int { peer.map { max(0, $0.capacity - $0.inbound.count) } ?? 0 }

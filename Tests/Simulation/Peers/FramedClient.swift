@@ -83,6 +83,7 @@ final class FramedClient: Peer, Client {
         case .readonly:
             sawReadonly = true
             if !isInbound { world.fail("readonly", "is told to a client that has no other address", nil) }
+            if world.drainedAt == nil { world.fail("readonly", "is told though nobody goes", nil) }
         case .request, .oneWay: world.fail("request to a client", "id \(frame.id)", nil)
         case .heartbeat, .other: break
         }
@@ -126,11 +127,21 @@ final class FramedClient: Peer, Client {
         if isInbound, wire.readonly(true) != nil, !sawReadonly, !isLast, !wasGivenUp, !asReset, isDrained {
             world.fail("readonly", "is not told to a client that could go elsewhere", nil)
         }
+        if isEndedWithoutReason && !asReset { world.fail("closed", "a client of frames, and nothing was wrong", nil) }
         for request in inOrder { world.end(request, hasAborted ? .given : .unanswered) }
         forget()
         isLast = true
         dropOutput()
         put(.close)
+    }
+
+    /// Nobody goes, and the client has neither asked for the end nor held anything back for long.
+    private var isEndedWithoutReason: Bool {
+        if isLast || hasAborted || wasGivenUp || isPaused || endIsDueSince != nil || world.drainedAt != nil {
+            return false
+        }
+        if case .hold? = output.first { return false }
+        return true
     }
 
     private func forget() {

@@ -129,7 +129,8 @@ final class FramedHostConnection: Peer, HostConnection {
     }
 
     private func markDelivered(_ request: Request) {
-        if !isGarbled { put(.mark { [unowned self] in request.deliver(now: world.now) }) }
+        if isGarbled { return }
+        put(.mark { [unowned self] in request.deliver(world, unread: socket.unreadByPeer) })
     }
 
     private func hold(_ request: Request) {

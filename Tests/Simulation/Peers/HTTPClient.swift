@@ -100,6 +100,9 @@ final class HTTPClient: Peer, Client {
         if let next = requests.first, sentHeads > 0 { begin(next, hasHead: false) }
     }
 
+    /// An idle client may be closed after so long, or a little less.
+    private static let idleTime: Int64 = 290_000_000_000
+
     var waiting: [Request] { tunnel.map { [$0] } ?? Array(requests.prefix(sentHeads > 0 ? 1 : 0)) }
 
     // MARK: Reading
@@ -125,7 +128,7 @@ final class HTTPClient: Peer, Client {
         self.head = head
         body = []
         let status = Int(head.first[1]) ?? 0
-        if status == 101 { return beginTunnel(request) }
+        if status == 101 { return beginTunnel(request, by: head.field("x-host").flatMap { Int($0) }) }
         if status == 100 { release() }
         if status < 200 { return reader.expectBody(head, isResponse: true, isBare: true) }
         world.answerBegins(request)
@@ -139,11 +142,24 @@ final class HTTPClient: Peer, Client {
         check(request, head)
         let host = head.field("x-host").flatMap { Int($0) }
         let closes = head.field("connection")?.lowercased() == "close"
-        if closes { isLast = true }
+        if closes {
+            if host != nil && isToldWithoutReason(request) { world.fail("closed", "nothing was wrong", request) }
+            isLast = true
+        }
         // What it has not sent is not wanted any more.
         if !request.isSent && closes { dropOutput() }
         finish(status, by: host)
         if closes || isLast && requests.isEmpty { leave() }
+    }
+
+    /// It is told that its connection ends though nobody goes and nothing of this request is a reason.
+    private func isToldWithoutReason(_ request: Request) -> Bool {
+        guard case .answer(let answer)? = request.seen.last?.reaction, request.isSent, !world.isLiedTo(request) else {
+            return false
+        }
+        let plan = request.plan
+        return !plan.closes && !plan.isVersion10 && !plan.wantsUpgrade && !answer.closes
+            && answer.framing != .untilClose && !hasEnded && !isLast && !request.isDoomed && world.drainedAt == nil
     }
 
     private func finish(_ status: Int, by host: Int?) {
@@ -173,8 +189,12 @@ final class HTTPClient: Peer, Client {
     override func ended(asReset: Bool) {
         if let tunnel {
             tunnel.tunnel.clientSawEnd = true
-            if asReset { tunnel.tunnel.isClean = false }
+            if asReset { tunnel.tunnel.isCleanAtClient = false }
             return checkTunnel()
+        }
+        let isIdle = requests.isEmpty && !isLast && !hasAborted && world.drainedAt == nil
+        if isIdle && world.now - activeAt < Self.idleTime {
+            world.fail("closed", "a client between requests, and nothing was wrong", nil)
         }
         var isExcused = hasAborted
         if reader.isWithin, let request = requests.first, let head {
@@ -244,10 +264,11 @@ final class HTTPClient: Peer, Client {
 
     // MARK: Tunnels
 
-    private func beginTunnel(_ request: Request) {
+    private func beginTunnel(_ request: Request, by host: Int?) {
         if !request.plan.wantsUpgrade { return world.fail("tunnel nobody asked for", "", request) }
         world.answerBegins(request)
         tunnel = request
+        request.tunnel.host = host ?? -1
         if hasEnded { return }
         request.tunnel.clientSize = 10 + request.number % 3 * 3000
         put(Request.pattern(request.number, request.tunnel.clientSize, salt: Request.requestSalt))

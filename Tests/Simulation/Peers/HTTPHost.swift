@@ -149,7 +149,7 @@ final class HTTPHostConnection: Peer, HostConnection {
     }
 
     private func markDelivered(_ request: Request) {
-        put(.mark { [unowned self] in request.deliver(now: world.now) })
+        put(.mark { [unowned self] in request.deliver(world, unread: socket.unreadByPeer) })
     }
 
     private func putBody(_ content: ArraySlice<UInt8>, _ framing: AnswerPlan.Framing) {
@@ -197,8 +197,8 @@ final class HTTPHostConnection: Peer, HostConnection {
 
     override func ended(asReset: Bool) {
         if let tunnel {
-            tunnel.tunnel.hostSawEnd = true
-            if asReset { tunnel.tunnel.isClean = false }
+            tunnel.tunnel.hostSides[host.number, default: .init()].sawEnd = true
+            if asReset { tunnel.tunnel.hostSides[host.number, default: .init()].isClean = false }
             return put(.close)
         }
         letGo(holds)
@@ -217,7 +217,9 @@ final class HTTPHostConnection: Peer, HostConnection {
 
     override func closed() {
         letGo(holds)
-        if let tunnel, !tunnel.tunnel.hostSawEnd { tunnel.tunnel.isClean = false }
+        if let tunnel, tunnel.tunnel.hostSides[host.number]?.sawEnd != true {
+            tunnel.tunnel.hostSides[host.number, default: .init()].isClean = false
+        }
         request = nil
     }
 
@@ -236,11 +238,11 @@ final class HTTPHostConnection: Peer, HostConnection {
     private func receiveTunnel() {
         guard let tunnel else { return }
         let bytes = incoming.take(incoming.count)
-        let from = tunnel.tunnel.atHost
+        let from = tunnel.tunnel.hostSides[host.number]?.received ?? 0
         let expected = Request.pattern(tunnel.number, from + bytes.count, salt: Request.requestSalt)[from...]
         if tunnel.plan.wantsUpgrade && bytes[...] != expected {
             world.fail("damaged tunnel", "towards the host", tunnel)
         }
-        tunnel.tunnel.atHost += bytes.count
+        tunnel.tunnel.hostSides[host.number, default: .init()].received += bytes.count
     }
 }

@@ -67,7 +67,10 @@ class Peer {
 
     /// Lets the first hold go.
     func release() {
-        if let index = output.firstIndex(where: { if case .hold = $0 { true } else { false } }) { remove(at: index) }
+        guard let index = output.firstIndex(where: { if case .hold = $0 { true } else { false } }) else { return }
+        remove(at: index)
+        // It goes on: what it may hold back after this has time of its own.
+        if index == 0 { endIsDueSince = nil }
     }
 
     func releaseAll() {

@@ -28,9 +28,9 @@ extension World {
     static let path = "/api"
     static let discoveryTimeout: Int64 = 3_000_000_000
 
+    /// Tells every process.
     func post(_ message: WorkerMessage) {
-        inbox.post(message)
-        kernel.wake(inbox.descriptor)
+        for line in lines { post(message, to: line) }
     }
 
     func key(_ service: Int) -> ServiceKey {
@@ -40,17 +40,21 @@ extension World {
     }
 
     func takeEvents() {
-        for event in outbox.take() {
-            switch event {
-            case .wanted(let key):
-                if let service = plan.services.indices.first(where: { self.key($0) == key }) { relist(service) }
-            case .report(_, let id, let report): reports.append((id, report))
-            case .failing, .tallies: takeOutliers(event)
-            case .explanation(_, let explanation): inquiry?.explanation = explanation
-            case .drained: ending.isDrained = true
-            // Nothing is handed over here.
-            case .used, .note, .handedOver, .owed, .settled: break
-            }
+        for line in lines {
+            for event in line.outbox.take() { take(event, from: line) }
+        }
+    }
+
+    private func take(_ event: WorkerEvent, from line: Line) {
+        switch event {
+        case .wanted(let key):
+            if let service = plan.services.indices.first(where: { self.key($0) == key }) { relist(service) }
+        case .report(_, let id, let report): takeReport(id, report)
+        case .failing, .tallies: takeOutliers(event)
+        case .explanation(_, let explanation): inquiry?.explanation = explanation
+        case .drained: noteDrained(line)
+        case .handedOver, .owed, .settled: passOn(event, from: line)
+        case .used, .note: break
         }
     }
 
@@ -127,14 +131,17 @@ extension World {
 
     func post(_ new: Routes) {
         routes.append((new, now, nil))
+        post(routeMessage(new))
+    }
+
+    func routeMessage(_ new: Routes) -> WorkerMessage {
         let first = plan.firstHTTP
         var services = new.pinned.map { key($0) }
         if let first, new.hasAlias || new.hasPath, !services.contains(key(first)) { services.append(key(first)) }
-        post(
-            .routes(
-                RouteTable(
-                    services: services, hosts: new.hasAlias ? first.map { [(Self.alias, key($0))] } ?? [] : [],
-                    paths: new.hasPath ? first.map { [(Self.path, key($0))] } ?? [] : [])))
+        return .routes(
+            RouteTable(
+                services: services, hosts: new.hasAlias ? first.map { [(Self.alias, key($0))] } ?? [] : [],
+                paths: new.hasPath ? first.map { [(Self.path, key($0))] } ?? [] : []))
     }
 
     /// Whether the configuration names it: then it stays although nobody watches it.

@@ -40,6 +40,7 @@ extension Action: CustomStringConvertible {
         case .report: "a report is asked for"
         case .inquire(let plan): "explain, and then do: \(plan)"
         case .drain: "drain"
+        case .upgrade: "another process takes over"
         case .failConnects(let count, let code): "the next \(count) connects fail with \(code)"
         case .failAccepts(let count, let code): "the next \(count) accepts fail with \(code)"
         case .time(let milliseconds): "\(milliseconds) ms pass"

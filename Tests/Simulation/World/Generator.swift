@@ -48,6 +48,8 @@ struct Generator {
             if chance(50) { addWaiting() } else { add(.drain) }
             for _ in 0..<below(8) { addSomething() }
         }
+        makeSlow()
+        addUpgrades()
     }
 
     private mutating func makeSetting() {

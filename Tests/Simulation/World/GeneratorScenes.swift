@@ -165,7 +165,7 @@ extension Generator {
     }
 
     /// A client that is there for a scene.
-    private mutating func addClient(_ service: Int) -> Int {
+    mutating func addClient(_ service: Int) -> Int {
         doors.append(plan.door(service))
         add(.open(client: doors.count - 1, plan.door(service)))
         return doors.count - 1

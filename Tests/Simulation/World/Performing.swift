@@ -47,6 +47,7 @@ extension World {
         case .report: post(.report(id: UInt64(index)))
         case .inquire(let plan): inquire(index, plan)
         case .drain: drain()
+        case .upgrade: wishUpgrade()
         case .failConnects(let count, let code):
             shortages.append(now)
             kernel.connectFailures += Array(repeating: code, count: count)

@@ -8,6 +8,8 @@ struct Plan {
     var shortness: UInt64 = 0
     var emptiness: UInt64 = 0
     var bufferSize = 65_536
+    /// Of 256 turns of a worker so many take long.
+    var slowness: UInt64 = 0
     var steps: [Step] = []
 
     /// Longest body of a frame.
@@ -109,6 +111,8 @@ enum Action {
     /// How would the request be decided? Then it is sent.
     case inquire(RequestPlan)
     case drain
+    /// Another process takes over.
+    case upgrade
     /// The next connects or accepts fail for want of something of our own.
     case failConnects(count: Int, code: Int32)
     case failAccepts(count: Int, code: Int32)

@@ -34,6 +34,8 @@ final class Request {
     var wholeAt: [Int] = []
     /// When the whole answer of a host was on the worker's side of a connection.
     private(set) var deliveredAt: Int64?
+    /// One read takes the answer, and all that is in front of it, as soon as the worker looks at the connection.
+    private(set) var isReadAtOnce = false
     /// Hosts that are in no hurry with it.
     var holders = 0
     /// Since when nothing but a wait before a further try keeps it, as far as was looked, and how many hosts had seen it by then.
@@ -52,13 +54,24 @@ final class Request {
     var tunnel = Tunnel()
 
     struct Tunnel {
+        struct HostSide {
+            var received = 0
+            var sawEnd = false
+            var isClean = true
+        }
+
         var clientSize = 0
         var hostSize = 0
-        var atHost = 0
         var atClient = 0
-        var hostSawEnd = false
         var clientSawEnd = false
-        var isClean = true
+        /// Neither the client nor the host has seen a reset.
+        var isClean: Bool { isCleanAtClient && hostSide.isClean }
+        var isCleanAtClient = true
+        /// The host whose answer the client has. Others may have changed to the protocol as well and were not waited for.
+        var host = -1
+        var hostSides: [Int: HostSide] = [:]
+
+        var hostSide: HostSide { hostSides[host] ?? HostSide() }
     }
 
     init(number: Int, plan: RequestPlan, client: Int) {
@@ -70,7 +83,13 @@ final class Request {
     var isOpen: Bool { outcome == nil }
 
     /// A host has sent the whole of its answer.
-    func deliver(now: Int64) { deliveredAt = deliveredAt ?? now }
+    ///
+    /// - Parameter unread: bytes of the connection that the worker has not read.
+    func deliver(_ world: World, unread: Int) {
+        if deliveredAt != nil { return }
+        deliveredAt = world.now
+        isReadAtOnce = unread < 2000 && world.plan.shortness == 0 && world.plan.emptiness == 0
+    }
 
     /// Its number is that of a step, unless it is one of the last that must succeed.
     var isProbe: Bool { number >= 1_000_000 }

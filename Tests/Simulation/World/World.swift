@@ -4,12 +4,14 @@ import Model
 import Proxy
 import Runtime
 
-/// Everything around one worker: clients, hosts, the control plane, and the checks of what becomes of requests.
+/// Everything around a worker, or two during an upgrade: clients, hosts, the control plane, and the checks of what becomes of requests.
 final class World: Surroundings {
     let plan: Plan
     let kernel: Kernel
-    let inbox: Mailbox<WorkerMessage>
-    let outbox: Mailbox<WorkerEvent>
+    /// The processes that live, the oldest one first.
+    var lines: [Line]
+    /// The hand-over from one process to the next.
+    var upgrade = Upgrade()
     var hosts: [Host] = []
     var clients: [Int: any Client] = [:]
     /// All that act, in a fixed order.
@@ -61,14 +63,14 @@ final class World: Surroundings {
     init(_ plan: Plan, seed: UInt64, steps: [Int]) throws {
         self.plan = plan
         kernel = Kernel(seed: seed)
-        inbox = try Mailbox()
-        outbox = try Mailbox()
+        lines = [try Line(process: 0)]
         listings = Array(repeating: ListingHistory(), count: plan.services.count)
         script = Script(steps: steps.map { ($0, plan.steps[$0]) })
         kernel.surroundings = self
         kernel.shortness = plan.shortness
         kernel.emptiness = plan.emptiness
         kernel.bufferSize = plan.bufferSize
+        kernel.slowness = plan.slowness
         for (number, service) in plan.services.enumerated() {
             hosts += service.hosts.map { Host(number: $0, service: number) }
         }
@@ -91,14 +93,16 @@ final class World: Surroundings {
     func beforeEvents() {
         // The control plane has other things to do as well.
         if kernel.random.below(4) == 0 { takeEvents() }
+        if upgrade.phase != .none { hastenUpgrade() }
         if inquiry == nil, let step = script.due() { performAll(from: step) }
         act(eagerness: plan.eagerness)
     }
 
     func whileIdle(until limit: Int64) -> Bool {
         // The worker looks after its timers before anything else happens.
-        if failure != nil || now >= limit { return false }
+        if failure != nil || now >= limit || startsUpgrade { return false }
         if act(eagerness: 256) { return true }
+        if upgrade.phase != .none && advanceUpgrade() { return true }
         for index in listings.indices { listings[index].take(now: now) }
         settleOutliers()
         // What comes of these is told to the worker only now.
@@ -108,7 +112,7 @@ final class World: Surroundings {
         checkQuiet()
         if failure != nil { return false }
         if inquiry != nil { return advanceInquiry() || whileIdle(until: limit) }
-        let next = peers.compactMap(\.nextTime).min() ?? .max
+        let next = min(peers.compactMap(\.nextTime).min() ?? .max, upgrade.nextTime)
         if superviseDrain() { return true }
         if let end = script.timeEnd, now < end { return pass(until: min(limit, next, end)) }
         script.timeEnd = nil

@@ -13,6 +13,8 @@ struct RequestState {
     var isRepeated = false
     /// How far it is with what is done to it on purpose.
     var fault = FaultState.open
+    /// Whether it is copied to another version, or is such a copy.
+    var mirror = MirrorState.open
     /// Label of the version that serves, for counters; `ServiceMetrics.nobody` before one is chosen.
     var served = ServiceMetrics.nobody
     /// Where what becomes of the present try is counted; nil: nowhere.

@@ -59,6 +59,7 @@ struct FramedRequest {
         if state.tried.count > 0 { state.tried = TriedEndpoints() }
         state.served = ServiceMetrics.nobody
         state.fault = .open
+        state.mirror = .open
         downstream = nil
         isTwoWay = true
     }

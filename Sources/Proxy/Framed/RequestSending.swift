@@ -209,8 +209,9 @@ extension Worker {
         return choice
     }
 
+    /// Puts a request into the stream of a connection.
     @inline(__always)
-    private mutating func enqueue<Codec: FramedCodec & ~Copyable>(
+    mutating func enqueue<Codec: FramedCodec & ~Copyable>(
         _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>,
         _ upstream: UnsafeMutablePointer<FramedUpstream>, _ frame: UnsafeMutablePointer<UInt8>, _ count: Int,
         isRead: Bool
@@ -246,7 +247,11 @@ extension Worker {
             }
         } else {
             upstream.pointee.oneWayRequests.append(request)
-            letGo(framed, request)
+            if request.pointee.state.mirror == .chosen {
+                keepForMirror(framed, request, frame, count)
+            } else {
+                letGo(framed, request)
+            }
         }
         markDirty(framed, upstream)
     }

@@ -74,6 +74,7 @@ extension JSON {
             Member(name: "rate_limit", value: rateLimit(policy.rateLimit)),
             Member(name: "stream_idle", value: policy.streamIdle.map { .duration($0) } ?? .null),
             Member(name: "fault", value: fault(policy.fault)),
+            Member(name: "mirror", value: mirror(policy.mirror)),
             Member(name: "access", value: access(policy.access)),
             Member(name: "health_check", value: healthCheck(policy.healthCheck)),
             Member(name: "outlier_detection", value: outlierDetection(policy.outlierDetection)),
@@ -102,6 +103,11 @@ extension JSON {
             "delay": policy.delay.map { .duration($0) } ?? .null, "abort": policy.abort.map { .count($0) } ?? .null,
             "share": .text(SettingValue.text(share: policy.share)),
         ])
+    }
+
+    private static func mirror(_ policy: MirrorPolicy) -> JSON {
+        guard let version = policy.version else { return .null }
+        return .object(["version": .text(version), "share": .text(SettingValue.text(share: policy.share))])
     }
 
     private static func access(_ policy: AccessPolicy) -> JSON {

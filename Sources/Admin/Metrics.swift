@@ -18,6 +18,7 @@ extension AdminServer {
         addRefusals(services.filter { $0.value.versions.contains { !$0.value.refusals.isEmpty } }, to: page)
         addConcurrency(to: page)
         addFaults(services.filter { $0.value.versions.contains { !$0.value.faults.isEmpty } }, to: page)
+        addCopies(services.filter { $0.value.versions.contains { !$0.value.copies.isEmpty } }, to: page)
         page.add { self.writeListeners(traffic, &$0) }
         addHosts(traffic, to: page)
         addHealth(traffic, to: page)
@@ -81,7 +82,8 @@ extension AdminServer {
             "Time from the first byte of a request to the end of its answer.")
         page.add(services) { text, entry in
             let (key, service) = entry
-            for (version, counters) in service.sortedVersions {
+            // One that only gets copies has none.
+            for (version, counters) in service.sortedVersions where !counters.codes.isEmpty {
                 text.histogram(
                     ["service": key.name, "protocol": key.kind.rawValue, "version": Self.label(version)],
                     bounds: ServiceReport.bucketBounds, buckets: counters.buckets,
@@ -158,6 +160,16 @@ extension AdminServer {
             "greymesh_faults_total", .counter,
             "Requests that were delayed or aborted on purpose, by the version that would have served.")
         add(\.faults, by: "fault", of: services, to: page)
+    }
+
+    private func addCopies(_ services: Services, to page: MetricsPage) {
+        if services.isEmpty { return }
+        page.begin(
+            "greymesh_mirrored_requests_total", .counter,
+            "Copies of requests, by the version that they were meant for (sent: the host has answered, or taken a one-way call; failed: it has "
+                + "not; dropped: too much was in flight; too_large: over 64 KiB; no_host: that version has none that is usable)."
+        )
+        add(\.copies, by: "result", of: services, to: page)
     }
 
     private func writeListeners(_ traffic: Traffic, _ text: inout MetricsText) {

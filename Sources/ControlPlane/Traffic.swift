@@ -48,6 +48,8 @@ public struct Traffic {
         public internal(set) var refusals: [RefusalReason: UInt64] = [:]
         /// What was done to requests on purpose.
         public internal(set) var faults: [FaultKind: UInt64] = [:]
+        /// What has become of copies of other versions' requests.
+        public internal(set) var copies: [MirrorResult: UInt64] = [:]
     }
 
     /// A service's counters.
@@ -122,6 +124,7 @@ extension Traffic.Version {
         nanoseconds &+= report.nanoseconds
         for (reason, count) in report.refusals { refusals[reason, default: 0] &+= count }
         for (kind, count) in report.faults { faults[kind, default: 0] &+= count }
+        for (result, count) in report.copies { copies[result, default: 0] &+= count }
     }
 }
 

@@ -71,6 +71,11 @@ public struct ServicePolicy: Equatable, Sendable {
     /// What holds for requests that a version serves, and for its hosts.
     public func traffic(of version: String) -> TrafficPolicy { versions[version] ?? traffic }
 
+    /// Versions that requests are copied to.
+    public var mirroredVersions: [String] {
+        [traffic.mirror.version].compactMap { $0 } + versions.values.compactMap(\.mirror.version)
+    }
+
     /// Whether hosts of some version are checked.
     public func checksHealth(of kind: ServiceKey.Kind) -> Bool {
         traffic.healthCheck.suits(kind) || versions.values.contains { $0.healthCheck.suits(kind) }

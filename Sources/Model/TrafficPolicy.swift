@@ -14,6 +14,8 @@ public struct TrafficPolicy: Equatable, Sendable {
     public var streamIdle: Duration?
     /// What is done to some requests on purpose.
     public var fault = FaultPolicy()
+    /// Which requests are copied to another version.
+    public var mirror = MirrorPolicy()
     /// Whose requests are taken.
     public var access = AccessPolicy()
     /// A version's: its requests in flight count for themselves, not together with those of its service.

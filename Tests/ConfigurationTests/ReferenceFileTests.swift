@@ -91,6 +91,8 @@ import Testing
         service.policy.traffic.fault.delay = .milliseconds(100)
         service.policy.traffic.fault.abort = 503
         service.policy.traffic.fault.share = 100
+        service.policy.traffic.mirror.version = "2.0"
+        service.policy.traffic.mirror.share = 10_000
         service.policy.traffic.access.allow = [try #require(AddressRange("10.0.0.0/8"))]
         service.policy.traffic.access.deny = [try #require(AddressRange("10.0.66.0/24"))]
         var canary = service.policy.traffic

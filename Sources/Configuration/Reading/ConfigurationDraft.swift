@@ -43,6 +43,8 @@ struct TrafficDraft {
     var limitLines: [String: Int] = [:]
     /// Where keys of `fault` stand.
     var faultLines: [String: Int] = [:]
+    /// Where the section's own `version` of `mirror` stands.
+    var mirrorLine: Int?
     /// Where `access` and its keys stand.
     var accessLines: [String: Int] = [:]
     /// Where the section's own `health_check` stands.

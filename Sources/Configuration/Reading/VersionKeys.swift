@@ -14,7 +14,7 @@ extension ConfigurationKeys {
             SettingKey("outlier_detection", each: ".", keys: outlierDetection) { node, path, reader, draft in
                 readOutlierDetection(node, path, reader, &draft.policy.outlierDetection)
             },
-        ] + trafficLimits + [streamIdle, fault, access]
+        ] + trafficLimits + [streamIdle, fault, mirror, access]
     }
 
     /// A time, or `off` for that of all services.
@@ -61,6 +61,7 @@ extension ServiceDraft {
                 reader.fail(entry.line, version.path, "has no settings: the version has those of its service anyway")
             }
             reader.section(entry.value, version.path, keys: ConfigurationKeys.version, into: &version)
+            version.checkMirror(reader, of: entry.name)
             version.policy.hasOwnBreaker =
                 version.limitLines["circuit_breaker"] != nil || version.limitLines["concurrency"] != nil
             version.policy.hasOwnRate = version.limitLines["rate_limit"] != nil

@@ -200,6 +200,7 @@ extension Worker {
         _ upstream: UnsafeMutablePointer<ExclusiveUpstream>, _ downstream: UnsafeMutablePointer<ExclusiveDownstream>,
         _ event: RequestEvent, _ outcome: Outcome, _ reason: String, text: StaticString? = nil
     ) {
+        if downstream.pointee.exchange.state.mirror.concernsEnd, endsCopy(downstream, after: event) { return }
         let endpoint = upstream.pointee.endpoint
         if case .stale = event {} else if outcome.isOfHost { tallyFailure(downstream.pointee.exchange.state) }
         detach(upstream, from: downstream)

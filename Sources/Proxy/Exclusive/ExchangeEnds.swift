@@ -7,6 +7,7 @@ extension Worker {
     mutating func finishExchange(
         _ upstream: UnsafeMutablePointer<ExclusiveUpstream>, _ downstream: UnsafeMutablePointer<ExclusiveDownstream>
     ) {
+        if downstream.pointee.exchange.state.mirror == .copy { return finishCopy(upstream, downstream) }
         // What the host has not taken of a body is nobody's any more; the downstream has sent it all the same, and may go on.
         let isRead = downstream.pointee.exchange.bodyComplete
         let isSent = isRead && downstream.pointee.exchange.request.isEmpty && upstream.pointee.link.outbound.isEmpty
@@ -64,6 +65,7 @@ extension Worker {
     /// The time of a request with a host is over: before the head of its response, or in the middle of the response.
     mutating func exchangeTimeout(_ downstream: UnsafeMutablePointer<ExclusiveDownstream>) {
         guard let upstream = downstream.pointee.exchange.upstream else { return abandon(downstream) }
+        if downstream.pointee.exchange.state.mirror == .copy { return endCopy(downstream, .failed) }
         let isOwed = owesBody(downstream, upstream)
         if isTryOver(downstream) {
             if !isOwed { return endTry(downstream, upstream) }

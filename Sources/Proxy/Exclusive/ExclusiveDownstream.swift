@@ -40,6 +40,8 @@ struct ExclusiveDownstream {
     var queue = ListLinks<ExclusiveDownstream>()
     /// On the list of requests that wait for the same service.
     var waiting = ListLinks<ExclusiveDownstream>()
+    /// Of the copy of a request: bytes that are not with its host.
+    var copiedBytes = 0
     /// The peer's IP address as text.
     var peer: PeerText
     /// The peer is a trusted proxy.
@@ -54,6 +56,26 @@ struct ExclusiveDownstream {
         self.isProxy = isProxy
         client = peer
         active = now
+    }
+
+    /// The copy of a request, for a version by its label; its bytes are still to be put into it.
+    init(copyOf other: ExclusiveDownstream, to version: Int32, now: Int64) {
+        link = Link(toNobodyAs: .exclusiveDownstream)
+        listener = other.listener
+        peer = other.peer
+        isProxy = other.isProxy
+        client = other.client
+        active = now
+        phase = .exchanging
+        exchange.keepAlive = false
+        exchange.method = other.exchange.method
+        exchange.headAt = now
+        exchange.state.service = other.exchange.state.service
+        exchange.state.asked = other.exchange.state.asked
+        exchange.state.started = now
+        exchange.state.deadline = other.exchange.state.deadline
+        exchange.state.mirror = .copy
+        exchange.state.served = version
     }
 }
 

@@ -54,7 +54,8 @@ extension Worker {
         _ upstream: UnsafeMutablePointer<ExclusiveUpstream>, _ downstream: UnsafeMutablePointer<ExclusiveDownstream>,
         _ head: HTTP1.ResponseHead, bodyCount: Int
     ) -> Bool {
-        guard let service = downstream.pointee.exchange.state.service,
+        guard downstream.pointee.exchange.state.mirror != .copy,
+            let service = downstream.pointee.exchange.state.service,
             service.pointee.traffic.find(downstream.pointee.exchange.state.served).pointee.retries.names(
                 Int32(head.status))
         else { return false }
@@ -130,6 +131,7 @@ extension Worker {
         }
         downstream.pointee.exchange.status = Int32(head.status)
         downstream.pointee.exchange.isResponding = true
+        if downstream.pointee.exchange.state.mirror == .chosen { mirror(downstream) }
         stopReplaying(downstream)
         // The host has done the work; a stream may go on for hours.
         if downstream.pointee.exchange.state.isRepeated {

@@ -146,6 +146,8 @@ extension Worker {
     @inline(never)
     private func streamIdle(of downstream: UnsafeMutablePointer<ExclusiveDownstream>) -> Int64 {
         let state = downstream.pointee.exchange.state
+        // Nobody reads the answer to a copy: it may take as long as others may until they begin.
+        if state.mirror == .copy { return state.deadline - downstream.pointee.active }
         let own = state.service?.pointee.traffic.find(state.served).pointee.streamIdle ?? 0
         return own > 0 ? own : settings.limits.idleTimeout
     }

@@ -36,6 +36,20 @@ extension Worker {
         do throws(SystemError) { return try connect(endpoint) } catch { throw .failed(error) }
     }
 
+    /// A connection for the copy of a request, which is sent only once. Nil: connecting has failed at once.
+    ///
+    /// - Parameter isPooled: one from the pool will do.
+    mutating func connectionForCopy(
+        to endpoint: UnsafeMutablePointer<Endpoint>, isPooled: Bool
+    ) -> UnsafeMutablePointer<ExclusiveUpstream>? {
+        while isPooled, let upstream = idle(of: endpoint).first {
+            takeOut(upstream)
+            if isAlive(upstream) { return upstream }
+            close(upstream)
+        }
+        return try? connect(endpoint)
+    }
+
     /// Connects for a request that counts in a circuit breaker.
     @inline(never)
     private mutating func connect(

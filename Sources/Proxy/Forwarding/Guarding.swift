@@ -11,7 +11,7 @@ enum Hindrance {
 }
 
 // What every request has to pass whose version has rules for it, written once for all protocols: first who sends it, then how much there
-// is already, then what is done on purpose.
+// is already, then what is done on purpose. Last it is decided whether the request is copied.
 extension Worker {
     /// Whether something keeps a request from the host that was chosen; it counts in circuit breaker and rate limit if nothing does.
     ///
@@ -29,7 +29,9 @@ extension Worker {
         // One that has waited on purpose has taken its token before.
         let isFirst = isFirst && state.fault == .open
         if let refusal = limits.admit(rules, isFirst: isFirst, now: now) { return .refused(refusal) }
-        return isFirst ? fault(&state, rules) : nil
+        if isFirst, let hindrance = fault(&state, rules) { return hindrance }
+        if state.mirror == .open && !rules.pointee.mirror.isOff { chooseForMirror(&state, rules) }
+        return nil
     }
 
     /// Whether a request that no host can serve is refused for whom it comes from: what the service itself says holds. Those who have no

@@ -17,6 +17,8 @@ struct RequestState {
     var isHedged = false
     /// What it waits for before a further try.
     var backoff = Backoff()
+    /// Whether it is copied to another version, or is such a copy.
+    var mirror = MirrorState.open
     /// Label of the version that serves, for counters; `ServiceMetrics.nobody` before one is chosen.
     var served = ServiceMetrics.nobody
     /// Where what becomes of the present try is counted; nil: nowhere.

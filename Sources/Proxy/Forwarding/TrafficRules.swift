@@ -11,10 +11,13 @@ struct TrafficRules {
     let retries: RetryRules
     /// Dubbo and Bolt: methods that may be repeated once something was sent.
     let repeatableMethods: UnsafeMutablePointer<RepeatableMethods>
-    /// Something can keep requests from their host: `access`, `fault`, or a limit of what is in flight or comes in a time.
+    /// Something is to be decided before requests go to their host: `access`, `fault`, `mirror`, or a limit of what is in flight or
+    /// comes in a time.
     let isGuarded: Bool
     let access: AccessRules
     let fault: FaultRules
+    /// Requests are copied to another version. It counts as guarded, so that others need not look.
+    let mirror: MirrorRules
     /// What counts what is in flight, which the table keeps.
     let breaker: Unmanaged<BreakerCounts>?
     let mostRequests: Int
@@ -25,7 +28,10 @@ struct TrafficRules {
     /// What counts for the rate limit, which the table keeps.
     let bucket: Unmanaged<RateBucket>?
 
-    init(_ policy: TrafficPolicy, _ limits: ServiceLimits.Part?, for kind: ServiceKey.Kind) {
+    /// - Parameter label: what a version is called here.
+    init(
+        _ policy: TrafficPolicy, _ limits: ServiceLimits.Part?, for kind: ServiceKey.Kind, label: (String) -> Int
+    ) {
         var (counts, tokens): (Unmanaged<BreakerCounts>?, Unmanaged<RateBucket>?) = (nil, nil)
         if let breaker = limits?.breaker { counts = .passUnretained(breaker) }
         if let bucket = limits?.bucket { tokens = .passUnretained(bucket) }
@@ -39,7 +45,8 @@ struct TrafficRules {
         access = AccessRules(policy.access)
         fault = FaultRules(policy.fault, for: kind)
         streamIdle = policy.streamIdle?.nanoseconds ?? 0
-        isGuarded = counts != nil || tokens != nil || !policy.access.isOff || !fault.isOff
+        mirror = MirrorRules(policy.mirror, label: label)
+        isGuarded = counts != nil || tokens != nil || !policy.access.isOff || !fault.isOff || !mirror.isOff
         mostRequests = policy.circuitBreaker.requests ?? .max
         mostPending = policy.circuitBreaker.pending ?? .max
         mostConnections = policy.circuitBreaker.connections ?? .max
@@ -92,10 +99,10 @@ struct TrafficTable: ~Copyable {
         let count = policy.versions.count
         let rules = UnsafeMutablePointer<TrafficRules>.allocate(capacity: 1 + count)
         let labels = UnsafeMutablePointer<Int32>.allocate(capacity: max(1, count))
-        rules.initialize(to: TrafficRules(policy.traffic, limits?.own, for: kind))
+        rules.initialize(to: TrafficRules(policy.traffic, limits?.own, for: kind, label: label))
         var index = 0
         for (name, version) in policy.versions {
-            (rules + 1 + index).initialize(to: TrafficRules(version, limits?.part(of: name), for: kind))
+            (rules + 1 + index).initialize(to: TrafficRules(version, limits?.part(of: name), for: kind, label: label))
             (labels + index).initialize(to: Int32(label(name)))
             index += 1
         }

@@ -67,6 +67,7 @@ struct FramedRequest {
         state.served = ServiceMetrics.nobody
         state.fault = .open
         state.isHedged = false
+        state.mirror = .open
         downstream = nil
         isTwoWay = true
     }

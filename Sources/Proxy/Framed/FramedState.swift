@@ -10,6 +10,8 @@ struct FramedState<Codec: FramedCodec & ~Copyable>: ~Copyable {
     var requests = FramedRequestTable(Codec.records.request, slotBits: Codec.slotBits, idBits: Codec.idBits)
     /// All downstream connections.
     var all = LinkedList<FramedDownstream.AllPlace>()
+    /// Copies of requests that are to go out with this batch.
+    var newCopies = LinkedQueue<FramedRequest.QueuePlace>()
     /// Connections that something is to be written to when this batch of events is through: one system call each.
     var dirtyDownstreams: UnsafeMutablePointer<FramedConnection>?
     var dirtyUpstreams: UnsafeMutablePointer<FramedConnection>?

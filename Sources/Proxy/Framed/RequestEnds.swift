@@ -11,6 +11,7 @@ extension Worker {
         _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>, code: Int32
     ) {
         guard let service = request.pointee.state.service else { return }
+        if request.pointee.state.mirror.concernsEnd, endMirrored(framed, request, code: code) { return }
         if !request.pointee.state.logLine.isEmpty { endLogLine(request, service) }
         record(
             RequestRecord(
@@ -59,6 +60,7 @@ extension Worker {
     mutating func answer<Codec: FramedCodec & ~Copyable>(
         _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>, _ answer: LocalAnswer, _ text: String
     ) {
+        if request.pointee.state.mirror == .copy { return endCopy(framed, request, .failed) }
         if let downstream = request.pointee.downstream {
             let count = Codec.write(
                 answer, text, id: request.pointee.downstreamID, request.pointee.form, into: output)
@@ -133,6 +135,7 @@ extension Worker {
         _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>
     ) {
         guard let service = request.pointee.state.service else { return }
+        if request.pointee.state.mirror == .copy { return endCopy(framed, request, .failed) }
         if request.pointee.state.isDelayed { return endDelay(framed, request, service) }
         if now < request.pointee.state.deadline, request.pointee.upstream != nil || request.pointee.partner != nil {
             return endTry(framed, request, service)

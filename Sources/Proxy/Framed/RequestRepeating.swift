@@ -12,6 +12,7 @@ extension Worker {
         _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>,
         _ upstream: UnsafeMutablePointer<FramedUpstream>, _ reason: String, mayReturn: Bool
     ) {
+        if request.pointee.state.mirror == .copy { return endCopy(framed, request, .failed) }
         let endpoint = upstream.pointee.endpoint
         let host = endpoint.pointee.address.description
         if request.pointee.partner != nil {

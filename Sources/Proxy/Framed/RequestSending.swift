@@ -229,6 +229,7 @@ extension Worker {
         return choice
     }
 
+    /// Puts a request into the stream of a connection.
     @inline(__always)
     mutating func enqueue<Codec: FramedCodec & ~Copyable>(
         _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>,
@@ -266,7 +267,11 @@ extension Worker {
             }
         } else {
             upstream.pointee.oneWayRequests.append(request)
-            letGo(framed, request)
+            if request.pointee.state.mirror == .chosen {
+                keepForMirror(framed, request, frame, count)
+            } else {
+                letGo(framed, request)
+            }
         }
         markDirty(framed, upstream)
     }

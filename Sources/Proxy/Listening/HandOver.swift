@@ -64,7 +64,7 @@ extension Worker {
         while let downstream = item {
             item = framed.pointee.all.next(after: downstream)
             let link = downstream.link
-            if link.pointee.writeClosed || link.pointee.descriptor < 0 || !isGiven(downstream) { continue }
+            if link.pointee.writeClosed || link.pointee.peer != .socket || !isGiven(downstream) { continue }
             give(framed, downstream)
         }
     }
@@ -112,6 +112,7 @@ extension Worker {
         if !link.pointee.isUnwatched { system.unwatch(descriptor) }
         link.pointee.isUnwatched = true
         link.pointee.interest = []
+        link.pointee.peer = .elsewhere
         link.pointee.descriptor = -1
         return descriptor
     }

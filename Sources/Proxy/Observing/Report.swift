@@ -43,6 +43,8 @@ public struct ServiceReport: Sendable {
         public let refusals: [(reason: RefusalReason, count: UInt64)]
         /// What was done to requests on purpose; kinds without any are left out.
         public let faults: [(kind: FaultKind, count: UInt64)]
+        /// What has become of copies of other versions' requests; results without any are left out.
+        public let copies: [(result: MirrorResult, count: UInt64)]
     }
 
     /// The name under which requests are counted for all names that neither the configuration nor a registry knows.

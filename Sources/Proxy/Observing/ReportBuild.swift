@@ -117,6 +117,10 @@ extension Worker {
                 faults: FaultKind.allCases.compactMap { kind in
                     let count = version.faults[kind.rawValue]
                     return count > 0 ? (kind, count) : nil
+                },
+                copies: MirrorResult.allCases.compactMap { result in
+                    let count = version.copies[result.rawValue]
+                    return count > 0 ? (result, count) : nil
                 })
         }
         let causes = zip(RetryCause.allCases, retries).filter { $0.1 > 0 }

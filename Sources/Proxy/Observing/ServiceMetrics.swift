@@ -27,6 +27,9 @@ struct ServiceMetrics: ~Copyable {
         /// What was done on purpose, by the raw values of `FaultKind`.
         private(set) var faults = InlineArray<2, UInt64>(repeating: 0)
 
+        /// What has become of copies that were meant for it, by the raw values of `MirrorResult`.
+        private(set) var copies = InlineArray<5, UInt64>(repeating: 0)
+
         fileprivate init(label: Int32) {
             self.label = label
             codes = .allocate(capacity: 1)
@@ -60,11 +63,14 @@ struct ServiceMetrics: ~Copyable {
             nanoseconds &+= other.nanoseconds
             for index in refusals.indices { refusals[index] &+= other.refusals[index] }
             for index in faults.indices { faults[index] &+= other.faults[index] }
+            for index in copies.indices { copies[index] &+= other.copies[index] }
         }
 
         fileprivate mutating func count(_ reason: RefusalReason) { refusals[reason.rawValue] &+= 1 }
 
         fileprivate mutating func count(_ fault: FaultKind) { faults[fault.rawValue] &+= 1 }
+
+        fileprivate mutating func count(_ result: MirrorResult) { copies[result.rawValue] &+= 1 }
     }
 
     /// Requests by what they asked for and what they got.
@@ -117,6 +123,9 @@ struct ServiceMetrics: ~Copyable {
 
     /// Counts what was done to a request on purpose.
     mutating func count(_ fault: FaultKind, _ version: Int32) { find(version).pointee.count(fault) }
+
+    /// Counts what has become of a copy that was meant for a version.
+    mutating func count(_ result: MirrorResult, _ version: Int32) { find(version).pointee.count(result) }
 
     /// Puts what was counted for labels that are not in the table any more under `other`.
     mutating func fold(keeping labels: borrowing LabelTable) {

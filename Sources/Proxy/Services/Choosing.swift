@@ -136,6 +136,23 @@ extension Worker {
         return choice(picked.member, of: picked.cluster, service)
     }
 
+    /// A usable host of a version for the copy of a request. Nil: that version has none, and no other takes its place.
+    mutating func chooseForCopy(
+        _ service: UnsafeMutablePointer<Service>, _ asked: Asked, among groups: CallGroups, version: Int32
+    ) -> Choice? {
+        let target = Target.version(Int(version))
+        if !asked.isWide {
+            let view = CallView(
+                service.pointee.clusters, group: asked.group, interfaceVersion: asked.interfaceVersion,
+                isInterface: asked.isInterface, now: now)
+            return pick(target, view, service, tried: TriedEndpoints())
+        }
+        let view = WideView(
+            service.pointee.clusters, groups: groups, interfaceVersion: asked.interfaceVersion, now: now)
+        let picked = view.pick(target, random: &random, tried: TriedEndpoints(), isUsable: true)
+        return picked.map { choice($0.member, of: $0.cluster, service) }
+    }
+
     @inline(__always)
     private func choice(
         _ member: UnsafeMutablePointer<Member>, of cluster: UnsafeMutablePointer<Cluster>,

@@ -29,6 +29,10 @@ extension Worker {
         if !FaultRules(policy.fault, for: request.key.kind).isOff {
             explanation.steps.append("fault: \(policy.fault.text(request.key.kind))")
         }
+        if let target = policy.mirror.version, target != name {
+            let share = SettingValue.text(share: policy.mirror.share)
+            explanation.steps.append("mirror: \(share) % of the requests are copied to version \(target)")
+        }
         guard let part = snapshot.limits?.part(of: name) else { return }
         if let counts = part.breaker {
             let owner = own?.hasOwnBreaker == true ? "the version" : "the service"

@@ -52,6 +52,8 @@ struct Service: ~Copyable {
     /// What requests in flight may have counted in that no rule refers to any more.
     private var formerCounts: [BreakerCounts] = []
     var furtherTries = FurtherTries()
+    /// Copies of requests in flight, which are among `active`.
+    var copies = 0
     /// Some version has outlier detection.
     var isWatched = false
     /// Requests that went to a host that is to be left alone, for there was no other.
@@ -80,7 +82,8 @@ struct Service: ~Copyable {
         rules.isStrict = policy.mode == .strict
         rules.stable = policy.stable.map { labels.intern($0) }
         keepCounts(for: limits)
-        let versions = Dictionary(uniqueKeysWithValues: policy.versions.keys.map { ($0, labels.intern($0)) })
+        let names = Set(policy.versions.keys).union(policy.mirroredVersions)
+        let versions = Dictionary(uniqueKeysWithValues: names.map { ($0, labels.intern($0)) })
         traffic = TrafficTable(policy, limits, for: key.kind) { versions[$0] ?? LabelTable.unknown }
         isWatched = policy.detectsOutliers
         sticky = policy.sticky
@@ -105,7 +108,7 @@ struct Service: ~Copyable {
     /// Whether a request may be repeated although a host may have read it.
     @inline(__always)
     func hasRoom(for state: RequestState, _ retries: RetryRules) -> Bool {
-        furtherTries.hasRoom(active: active, percent: retries.budget, isOne: state.isRepeated)
+        furtherTries.hasRoom(active: active - copies, percent: retries.budget, isOne: state.isRepeated)
     }
 
     /// Requests in flight count out where they counted in, whatever rules there are by then.

@@ -3,11 +3,24 @@ import Runtime
 /// One end of a byte stream: the socket, what it is watched for, and what waits on either side of it. The first part of every
 /// record that has a connection, so that link, timer and record have the same address.
 ///
+/// A link to nobody stands for the downstream of a request that nobody waits for: all that is sent is taken and dropped, nothing ever
+/// comes, and no system call is made for it.
+///
 /// Whatever is received, sent, watched or closed goes through the functions below. A peer that speaks TLS will be a second kind of it.
 struct Link {
+    /// Who is at the other end.
+    enum Peer: UInt8 {
+        /// Whoever the socket leads to.
+        case socket
+        /// The same, but another process has the socket now.
+        case elsewhere
+        case nobody
+    }
+
     /// First: what events and timers name. Its kind says which record this is.
     var timer: WheelTimer
-    /// -1: it was handed over to another process.
+    var peer = Peer.socket
+    /// -1 without a socket.
     var descriptor: Int32
     /// What the poller watches for.
     var interest: Readiness
@@ -32,6 +45,12 @@ struct Link {
         timer = WheelTimer(kind: kind.rawValue)
         self.descriptor = descriptor
         self.interest = interest
+    }
+
+    /// A link to nobody.
+    init(toNobodyAs kind: RecordKind) {
+        self.init(kind, descriptor: -1, interest: .readable)
+        peer = .nobody
     }
 
     /// Memory of both buffers.
@@ -68,6 +87,7 @@ extension Worker {
     func watch(_ link: UnsafeMutablePointer<Link>, for interest: Readiness) {
         if interest == link.pointee.interest { return }
         link.pointee.interest = interest
+        if link.pointee.peer == .nobody { return }
         if link.pointee.isUnwatched {
             link.pointee.isUnwatched = false
             _ = open(link)
@@ -102,7 +122,7 @@ extension Worker {
 
     /// Closes the socket and gives back what the link holds; the record goes when the batch is over.
     mutating func close(_ link: UnsafeMutablePointer<Link>) {
-        if link.pointee.descriptor >= 0 { system.close(link.pointee.descriptor) }
+        if link.pointee.peer == .socket { system.close(link.pointee.descriptor) }
         release(link)
     }
 

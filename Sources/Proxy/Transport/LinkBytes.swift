@@ -20,6 +20,7 @@ extension Worker {
         _ link: UnsafeMutablePointer<Link>, _ first: UnsafeMutablePointer<UInt8>, _ firstCount: Int,
         _ second: UnsafeMutablePointer<UInt8>, _ secondCount: Int
     ) -> Int {
+        if link.pointee.peer == .nobody { return firstCount + secondCount }
         if secondCount == 0 { return send(link, first, firstCount) }
         if firstCount == 0 { return send(link, second, secondCount) }
         return system.sendTwo(link.pointee.descriptor, first, firstCount, second, secondCount)

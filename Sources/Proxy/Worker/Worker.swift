@@ -46,6 +46,8 @@ public struct Worker<System: SystemCalls>: ~Copyable {
     public internal(set) var running = true
     var updates = Updates()
     var lag = Lag()
+    /// Copies of requests.
+    var mirrors = Mirrors()
     /// Bytes of `scratch`.
     static var scratchSize: Int { 65_536 }
     /// Bytes of `output`: more than the largest head with what is added to it.
@@ -122,6 +124,7 @@ public struct Worker<System: SystemCalls>: ~Copyable {
     public mutating func tearDown() {
         finishUpdate()
         closeListeners()
+        dropCopies()
         while let downstream = http.all.first { abandon(downstream) }
         tearDown(dubbo)
         tearDown(bolt)
@@ -190,6 +193,7 @@ public struct Worker<System: SystemCalls>: ~Copyable {
         continuePipelined()
         flush(dubbo)
         flush(bolt)
+        if mirrors.isWaiting { startCopies() }
         settle()
         housekeeping()
     }
@@ -229,6 +233,7 @@ public struct Worker<System: SystemCalls>: ~Copyable {
     mutating func beginDrain() {
         if drainingSince != 0 { return }
         drainingSince = now
+        dropCopies()
         if handOver.isGiving { leaveListeners() } else { closeListeners() }
         drainDownstreams()
         beginDrain(dubbo)

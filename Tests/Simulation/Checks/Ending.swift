@@ -58,6 +58,7 @@ extension World {
         case .rested:
             if now < ending.timeLeft { return false }
             judgeOneWay()
+            judgeCopies()
             checkReturned()
             ending.hadTrouble = hosts.contains { !$0.faults.isEmpty }
             for host in hosts { host.forgive() }

@@ -21,6 +21,10 @@ extension World {
     /// A host has read its head; returns what it does.
     func see(_ request: Request, at host: Host) -> Reaction {
         let reaction = request.nextReaction()
+        if request.isCopy {
+            request.seen.append((host.number, reaction))
+            return reaction
+        }
         let problem = problem(with: request, seenNowAt: host)
         checkEjected(request, at: host)
         request.seen.append((host.number, reaction))

@@ -52,14 +52,15 @@ final class FramedHostConnection: Peer, HostConnection {
     }
 
     private func handleRequest(_ frame: Frame, came time: Int64) {
-        guard let number = frame.number(after: "token:"), let request = world.request(number) else {
+        guard let number = frame.number(after: "token:"), let asked = world.request(number) else {
             return world.fail("malformed request", "no token", nil)
         }
+        let request = world.incoming(asked, id: frame.id, at: host)
         if frame.count(of: Frame.requestFiller) < request.plan.bodySize {
             return world.fail("damaged request", "less than \(request.plan.bodySize) bytes", request)
         }
         request.wholeAt.append(host.number)
-        world.checkInTime(request, sentAt: time)
+        if !request.isCopy { world.checkInTime(request, sentAt: time) }
         let reaction = world.see(request, at: host)
         if frame.meaning == .request { react(request, reaction, frame.id) }
     }

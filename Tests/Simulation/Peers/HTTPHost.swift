@@ -19,7 +19,7 @@ final class HTTPHostConnection: Peer, HostConnection {
     var isIdle: Bool { request == nil && tunnel == nil && output.isEmpty && incoming.isEmpty && !reader.isWithin }
 
     /// The request that an answer is waited for.
-    var wanted: Request? { isClosed || socket.isPeerGone ? nil : request }
+    var wanted: Request? { isClosed || socket.isPeerGone || request?.isCopy == true ? nil : request }
 
     override func received() {
         if tunnel != nil { return receiveTunnel() }
@@ -38,8 +38,12 @@ final class HTTPHostConnection: Peer, HostConnection {
 
     private func begin(_ head: HTTPReader.Head) {
         body = []
-        guard let number = head.number, let request = world.request(number) else {
+        guard let number = head.number, var request = world.request(number) else {
             return world.fail("malformed request", "no token: \(head.fields)", nil)
+        }
+        if head.field("x-greymesh-mirror") != nil {
+            if head.field("expect") != nil { return world.fail("a copy", "waits for its body", request) }
+            request = world.copy(of: request, at: host)
         }
         if self.request != nil { return world.fail("requests on top of each other", "at host \(host.number)", request) }
         self.request = request
@@ -47,7 +51,7 @@ final class HTTPHostConnection: Peer, HostConnection {
         if hasServed { request.staleHosts.insert(host.number) }
         hasServed = true
         reader.expectBody(head, isResponse: false, isBare: false)
-        if request.plan.expectsContinue { sendContinue(request) }
+        if head.field("expect") != nil { sendContinue(request) }
         switch reaction {
         case .early(let status):
             put(answerHead(request, status, "Content-Length: 0\r\nConnection: close\r\n"))

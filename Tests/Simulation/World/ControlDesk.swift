@@ -101,6 +101,7 @@ extension World {
         policy.traffic.circuitBreaker = listing.breaker
         policy.traffic.rateLimit = listing.rateLimit
         policy.traffic.fault = listing.fault
+        policy.traffic.mirror = listing.mirror
         policy.traffic.access.deny = listing.isClosed ? ["0.0.0.0/0", "::/0"].compactMap { AddressRange($0) } : []
         policy.traffic.outlierDetection = listing.outliers
         policy.balancer = [.leastRequest, .roundRobin, .random][listing.balancer]

@@ -59,7 +59,7 @@ extension Listing: CustomStringConvertible {
         }
         let more = padding > 0 ? " and \(padding) of weight 0" : ""
         return
-            "hosts \(hosts)\(more), \(mode), balancer \(balancer), timeout \(timeoutMilliseconds) ms\(retryText)\(limitText)\(faultText)\(outlierText)"
+            "hosts \(hosts)\(more), \(mode), balancer \(balancer), timeout \(timeoutMilliseconds) ms\(retryText)\(limitText)\(faultText)\(mirrorText)\(outlierText)"
     }
 }
 
@@ -77,6 +77,10 @@ extension Listing {
         let faults = [fault.delay.map { "delay \($0)" }, fault.abort.map { "abort \($0)" }].compactMap { $0 }
         let text = faults.isEmpty ? "" : ", \(faults.joined(separator: " ")) for \(fault.share) of \(FaultPolicy.all)"
         return isClosed ? text + ", closed" : text
+    }
+
+    private var mirrorText: String {
+        mirror.version.map { ", \(mirror.share) of \(FaultPolicy.all) copied to \($0)" } ?? ""
     }
 
     private var outlierText: String {

@@ -26,6 +26,7 @@ extension Generator {
         makeLimits(&listing)
         makeFaults(&listing, plan.services[service].kind)
         listing.outliers = makeOutliers()
+        if isVersioned { makeMirror(&listing, versions) }
         return listing
     }
 

@@ -24,6 +24,13 @@ extension Generator {
         }
         listing.isClosed = chance(2)
     }
+
+    /// A quarter of the services copy requests, now and then to a version that nobody has.
+    mutating func makeMirror(_ listing: inout Listing, _ versions: [Int]) {
+        if !chance(25) { return }
+        listing.mirror.version = Listing.versions[chance(90) ? pick(versions) : 4]
+        listing.mirror.share = pick([30_000, FaultPolicy.all, FaultPolicy.all, FaultPolicy.all])
+    }
 }
 
 extension ServicePlan.Kind {

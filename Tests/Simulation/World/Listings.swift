@@ -30,6 +30,7 @@ struct Listing {
     var breaker = CircuitBreakerPolicy()
     var rateLimit = RateLimitPolicy()
     var fault = FaultPolicy()
+    var mirror = MirrorPolicy()
     /// Nobody has access.
     var isClosed = false
 

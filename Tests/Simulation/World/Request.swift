@@ -50,6 +50,12 @@ final class Request {
     var lostTime: Int64 = 0
     /// The client has sent something wrong or has aborted on this connection.
     var isDoomed = false
+    /// It is the copy of one, which no client waits for.
+    var isCopy = false
+    /// Its copy, where a host has seen one.
+    var copy: Request?
+    /// Multiplexed protocols: the id by which hosts know it. A copy has another one.
+    var workersID: Int64?
     /// Somebody's output of a tunnel: what was sent and what has arrived.
     var tunnel = Tunnel()
 

@@ -29,8 +29,8 @@ extension Worker {
             return abort(framed, request, service, status)
         }
         let frame = request.pointee.frame
-        if let head = Codec.head(frame.bytes, count: frame.count) {
-            // Versions and rules may be others by now.
+        // Versions and rules may be others by now, but time that is over stays so.
+        if now < request.pointee.state.deadline, let head = Codec.head(frame.bytes, count: frame.count) {
             _ = framed.pointee.codec.read(frame.bytes, head)
             let client = PeerText(client(of: request)).copied(into: output)
             ask(framed, request, service, frame.bytes, client)

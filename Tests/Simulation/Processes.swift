@@ -80,6 +80,10 @@ final class Processes {
         let old = all[0]
         world.takeEvents()
         world.post(.report(id: World.reportOfReplaced), to: old.line)
+        // The other one does not wait for it.
+        let wasTimeStopped = world.kernel.isTimeStopped
+        world.kernel.isTimeStopped = true
+        defer { world.kernel.isTimeStopped = wasTimeStopped }
         var turns = 0
         while !world.upgrade.hasReport && turns < Self.mostTurns && world.failure == nil {
             turn(old)

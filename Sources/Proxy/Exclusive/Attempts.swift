@@ -43,7 +43,7 @@ extension Worker {
         downstream.pointee.exchange.state.served = choice.cluster.pointee.version
         if service.pointee.traffic.versionCount > 0 && !takesTime(downstream, service) { return false }
         let rules = service.pointee.traffic.find(downstream.pointee.exchange.state.served)
-        if let cause, let isWaiting = rest(downstream, rules, cause) { return isWaiting }
+        if let cause, rests(downstream, rules, cause) { return true }
         if rules.pointee.isGuarded || cause != nil, let isDone = stop(downstream, service, rules, cause) {
             return isDone
         }
@@ -63,17 +63,14 @@ extension Worker {
         return true
     }
 
-    /// Waits before a further try. Nil: that need not be; false: there is no time for it.
+    /// Whether the request waits now before a further try.
     @inline(never)
-    private mutating func rest(
+    private mutating func rests(
         _ downstream: UnsafeMutablePointer<ExclusiveDownstream>, _ rules: UnsafePointer<TrafficRules>,
         _ cause: RetryCause
-    ) -> Bool? {
-        switch pause(before: cause, &downstream.pointee.exchange.state, rules) {
-        case .none: return nil
-        case .tooLong: return false
-        case .until(let time): delay(downstream, until: time)
-        }
+    ) -> Bool {
+        guard let end = pause(before: cause, &downstream.pointee.exchange.state, rules) else { return false }
+        delay(downstream, until: end)
         return true
     }
 
@@ -264,10 +261,7 @@ extension Worker {
         else { return false }
         let state = downstream.pointee.exchange.state
         downstream.pointee.exchange.state.tried.insert(upstream.pointee.endpoint)
-        if let isLeft = leaveForLater(upstream, downstream, service, cause, mayKeep: mayKeep) {
-            if !isLeft { downstream.pointee.exchange.state.tried = state.tried }
-            return isLeft
-        }
+        if leavesForLater(upstream, downstream, service, cause, mayKeep: mayKeep) { return true }
         let wasPending = downstream.pointee.exchange.limits.isPending
         downstream.pointee.exchange.limits.beginMove()
         let other = otherConnection(downstream, service)
@@ -290,21 +284,20 @@ extension Worker {
         return true
     }
 
-    /// Leaves a host whose answer is dropped, and waits before a further try. Nil: that need not be, or there is no host to wait for;
-    /// false: there is no time for it.
-    private mutating func leaveForLater(
+    /// Whether the request has left a host, whose answer is dropped, and waits before a further try. False: that need not be, or there is
+    /// no host to wait for.
+    private mutating func leavesForLater(
         _ upstream: UnsafeMutablePointer<ExclusiveUpstream>, _ downstream: UnsafeMutablePointer<ExclusiveDownstream>,
         _ service: UnsafeMutablePointer<Service>, _ cause: RetryCause, mayKeep: Bool
-    ) -> Bool? {
-        if downstream.pointee.exchange.state.tried.count < 2 { return nil }
+    ) -> Bool {
+        if downstream.pointee.exchange.state.tried.count < 2 { return false }
         guard
             let choice = choose(
                 service, downstream.pointee.exchange.state.asked, tried: downstream.pointee.exchange.state.tried,
                 isUsable: true)
-        else { return nil }
+        else { return false }
         let rules = service.pointee.traffic.find(choice.cluster.pointee.version)
-        guard let isWaiting = rest(downstream, rules, cause) else { return nil }
-        if !isWaiting { return false }
+        if !rests(downstream, rules, cause) { return false }
         detach(upstream, from: downstream)
         if mayKeep { putBack(upstream) } else { close(upstream) }
         downstream.pointee.exchange.request.rewind()

@@ -8,32 +8,23 @@ struct Backoff {
     var tried: UInt8 = 0
 }
 
-/// Whether a request waits before a further try.
-enum Pause {
-    case none
-    case until(Int64)
-    /// Its time would be over by then.
-    case tooLong
-}
-
 extension Worker {
-    /// Whether a request waits before a further try, for which there is a host. It takes the room for the try if it does.
+    /// Until when a request waits before a further try, for which there is a host; nil: it does not. It takes the room for the try if it
+    /// does. At most half of the time that it has left is waited for: the rest is for the host.
     ///
     /// What a host says itself, that it has not executed the request, is no reason to wait. One that is too slow keeps the request
     /// meanwhile: `tryEnd`.
     @inline(never)
     mutating func pause(
         before cause: RetryCause, _ state: inout RequestState, _ rules: UnsafePointer<TrafficRules>
-    ) -> Pause {
+    ) -> Int64? {
         let tried = state.tried.count
-        if tried <= state.backoff.tried || cause == .refused || cause == .timeout { return .none }
+        if tried <= state.backoff.tried || cause == .refused || cause == .timeout { return nil }
         let average = rules.pointee.retries.backoff(afterTrying: tried)
-        if average == 0 { return .none }
-        let end = now + jittered(average)
-        if end >= state.deadline { return .tooLong }
+        if average == 0 { return nil }
         state.backoff = Backoff(cause: cause, tried: tried)
         state.service?.pointee.furtherTries.reserve(cause, for: &state)
-        return .until(end)
+        return now + min(jittered(average), (state.deadline - now) / 2)
     }
 
     /// When something is done about the present try: another host is asked beside the one that has it, or in its place. The wait before

@@ -63,7 +63,7 @@ extension Worker {
         let rules = service.pointee.traffic.find(choice.cluster.pointee.version)
         let hasVersions = service.pointee.traffic.versionCount > 0
         if hasVersions && !takesTime(request, rules) { return false }
-        if let cause, let isWaiting = rest(framed, request, frame, count, rules, cause) { return isWaiting }
+        if let cause, rests(framed, request, frame, count, rules, cause) { return true }
         if rules.pointee.isGuarded || cause != nil,
             let isDone = stop(framed, request, frame, count, choice, rules, cause)
         {
@@ -101,20 +101,16 @@ extension Worker {
         return true
     }
 
-    /// Waits before a further try, and leaves the host that it is with. Nil: that need not be; false: there is no time for it.
+    /// Whether the request waits now before a further try, and has left the host that it was with.
     @inline(never)
-    private mutating func rest<Codec: FramedCodec & ~Copyable>(
+    private mutating func rests<Codec: FramedCodec & ~Copyable>(
         _ framed: Framed<Codec>, _ request: UnsafeMutablePointer<FramedRequest>, _ frame: UnsafeMutablePointer<UInt8>,
         _ count: Int, _ rules: UnsafePointer<TrafficRules>, _ cause: RetryCause
-    ) -> Bool? {
-        switch pause(before: cause, &request.pointee.state, rules) {
-        case .none: return nil
-        case .tooLong: return false
-        case .until(let time):
-            leaveUpstream(framed, request)
-            framed.pointee.exhaustion = 0
-            delay(framed, request, frame, count, until: time)
-        }
+    ) -> Bool {
+        guard let end = pause(before: cause, &request.pointee.state, rules) else { return false }
+        leaveUpstream(framed, request)
+        framed.pointee.exhaustion = 0
+        delay(framed, request, frame, count, until: end)
         return true
     }
 

@@ -52,6 +52,8 @@ extension World {
                 return false
             }
             if drainedAt != nil { return false }
+            // One that is under way comes to its end; no other one begins.
+            upgrade.isWished = false
             ending.timeLeft = now + 62 * second
             ending.phase = .rested
             return false

@@ -54,7 +54,9 @@ extension World {
         let entries = epochs(request).flatMap { epoch in epoch.listing?.entries ?? [] }
         let its = entries.filter { $0.host == host.number && $0.weight > 0 }
         if its.isEmpty { return fail("wrong host", "host \(host.number) was not listed", request) }
-        guard request.seen.contains(where: { $0.host == host.number }) || host.faults.contains(.lying) else {
+        // What came to a second host is told from a copy only by the versions that there were.
+        let seen = request.seen + (mayBeHedged(request) ? request.copy?.seen ?? [] : [])
+        guard seen.contains(where: { $0.host == host.number }) || host.faults.contains(.lying) else {
             return fail("another's answer", "host \(host.number) never saw it", request)
         }
         guard let wanted = wantedVersions(request), !its.contains(where: { wanted.contains($0.version) }) else {

@@ -48,6 +48,10 @@ extension World {
                 !mayGetCopy(of: request, host), mayGetCopy(of: request, hosts[first])
             {
                 swapRoles(request, hosts[first], known)
+            } else if mayBeHedged(request), !mayGetCopy(of: request, host) {
+                // A second try has an id of its own, too, and goes to the version that the first one went to.
+                request.workersID = id
+                return request
             } else {
                 let copy = copy(of: request, at: host)
                 copy.workersID = id
@@ -69,7 +73,8 @@ extension World {
 
     /// Everything has ended: what had to be copied was.
     func judgeCopies() {
-        if drainedAt != nil || !shortages.isEmpty { return }
+        // A process that goes drops its copies.
+        if drainedAt != nil || !shortages.isEmpty || !upgrade.reports.isEmpty { return }
         for request in finished where request.copy == nil && mustBeCopied(request) {
             return fail("no copy", "none has come to a host", request)
         }

@@ -34,6 +34,11 @@ extension World {
         return now - idle.since <= longest + tick + request.lostTime
     }
 
+    /// Two hosts may have it at a time.
+    func mayBeHedged(_ request: Request) -> Bool {
+        retryPolicies(request).contains { $0.hedge != nil && isListed(request, $0) }
+    }
+
     private func mayFollow(_ request: Request, _ policy: RetryPolicy) -> Bool {
         guard let last = request.seen.last else { return true }
         let kind = plan.services[request.plan.service].kind

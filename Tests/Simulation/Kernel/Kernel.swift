@@ -201,7 +201,8 @@ final class Kernel {
             let limit = min(now + Int64(milliseconds) * 1_000_000, begun ?? .max)
             // A second process may appear meanwhile.
             while events.isEmpty && !isShared && surroundings.whileIdle(until: limit) { collect() }
-            if isShared && events.isEmpty { waits[process] = limit }
+            // One whose time is over has its turn, and then waits anew.
+            if isShared && events.isEmpty && limit > now { waits[process] = limit }
         }
         isFull = false
         if isInterrupted {

@@ -137,7 +137,7 @@ final class FramedClient: Peer, Client {
 
     /// Nobody goes, and the client has neither asked for the end nor held anything back for long.
     private var isEndedWithoutReason: Bool {
-        if isLast || hasAborted || wasGivenUp || isPaused || endIsDueSince != nil || world.drainedAt != nil {
+        if isLast || hasAborted || wasGivenUp || wasPaused || endIsDueSince != nil || world.drainedAt != nil {
             return false
         }
         if case .hold? = output.first { return false }

@@ -192,7 +192,7 @@ final class HTTPClient: Peer, Client {
             if asReset { tunnel.tunnel.isCleanAtClient = false }
             return checkTunnel()
         }
-        let isIdle = requests.isEmpty && !isLast && !hasAborted && world.drainedAt == nil
+        let isIdle = requests.isEmpty && !isLast && !hasAborted && !wasPaused && world.drainedAt == nil
         if isIdle && world.now - activeAt < Self.idleTime {
             world.fail("closed", "a client between requests, and nothing was wrong", nil)
         }

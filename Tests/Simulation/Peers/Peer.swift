@@ -21,7 +21,11 @@ class Peer {
     private var sentOfFirst = 0
     var incoming = ByteQueue()
     /// Does not read.
-    var isPaused = false
+    var isPaused = false {
+        didSet { if isPaused { wasPaused = true } }
+    }
+    /// It has not taken anything for some time.
+    private(set) var wasPaused = false
     /// Neither reads nor writes.
     var isFrozen = false {
         didSet { frozenAt = isFrozen ? frozenAt ?? world.now : nil }

@@ -75,9 +75,15 @@ extension World {
     func judgeCopies() {
         // A process that goes drops its copies.
         if drainedAt != nil || !shortages.isEmpty || !upgrade.reports.isEmpty { return }
-        for request in finished where request.copy == nil && mustBeCopied(request) {
+        for request in finished where request.copy == nil && mustBeCopied(request) && !mayBeCrowdedOut(request) {
             return fail("no copy", "none has come to a host", request)
         }
+    }
+
+    /// Copies are dropped where much waits on a connection that others share.
+    private func mayBeCrowdedOut(_ copied: Request) -> Bool {
+        plan.services[copied.plan.service].kind != .http
+            && requests.values.contains { $0.plan.service == copied.plan.service && $0.plan.bodySize > 10_000 }
     }
 
     private func mustBeCopied(_ request: Request) -> Bool {

@@ -24,6 +24,25 @@ struct FramedHandOverTests {
         #expect(client.ask(DubboCall(argument: "hi", id: 2))?.text == "a|hi")
     }
 
+    @Test("A connection of which nothing more is read stays until it has its answers")
+    func unreadableConnection() throws {
+        let mesh = try smallMesh()
+        let host = try DubboHost { _, _ in }
+        defer { mesh.stop(); host.stop() }
+        try mesh.update([Instance(host)])
+        let client = try mesh.connect()
+        defer { client.close() }
+        client.send(DubboFrame(DubboCall(id: 1)).bytes + Array("no frame at all".utf8))
+        #expect(waitUntil(within: .seconds(5)) { host.calls.count == 1 })
+        // It is read in one turn with the call.
+        _ = try mesh.report()
+        mesh.plane.post(.handOver(listeners: ["test"]))
+        _ = try mesh.report()
+        host.send(.value("late", id: host.calls[0].id))
+        #expect(client.receive()?.text == "late")
+        #expect(client.isEnded())
+    }
+
     private func smallMesh() throws -> DubboMesh { try DubboMesh { $0.limits.dubboBody = 1000 } }
 
     /// Lets a worker give its only connection away.

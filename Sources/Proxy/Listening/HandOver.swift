@@ -65,6 +65,8 @@ extension Worker {
             item = framed.pointee.all.next(after: downstream)
             let link = downstream.link
             if link.pointee.writeClosed || link.pointee.peer != .socket || !isGiven(downstream) { continue }
+            // It has ended its side, or nobody understands where its next frame begins: it ends here with its last answer.
+            if link.pointee.readClosed { continue }
             give(framed, downstream)
         }
     }

@@ -9,13 +9,7 @@ import Testing
     private func policy(_ hedge: Duration = .milliseconds(50), _ change: (inout RetryPolicy) -> Void = { _ in })
         -> ServicePolicy
     {
-        var policy = ServicePolicy()
-        policy.balancer = .roundRobin
-        policy.traffic.retries.hedge = hedge
-        policy.traffic.retries.methods = ["say"]
-        policy.traffic.retries.backoff = .zero
-        change(&policy.traffic.retries)
-        return policy
+        .hedging(after: hedge, methods: ["say"], change)
     }
 
     /// Calls at all hosts, in their order.

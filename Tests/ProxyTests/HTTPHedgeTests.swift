@@ -6,17 +6,6 @@ import TestSupport
 import Testing
 
 @Suite("HTTP: a second host beside one that does not answer") struct HTTPHedgeTests {
-    private func policy(_ hedge: Duration = .milliseconds(50), _ change: (inout RetryPolicy) -> Void = { _ in })
-        -> ServicePolicy
-    {
-        var policy = ServicePolicy()
-        policy.balancer = .roundRobin
-        policy.traffic.retries.hedge = hedge
-        policy.traffic.retries.backoff = .zero
-        change(&policy.traffic.retries)
-        return policy
-    }
-
     private func silent() throws -> CountingHost {
         try CountingHost { connection, _ in
             _ = connection.receiveAll()
@@ -47,7 +36,7 @@ import Testing
     @Test func theFirstAnswerWinsAndTheOtherConnectionIsClosed() throws {
         let (silent, good) = (try silent(), try CountingHost(status: "200 OK", "good"))
         let mesh = try TestMesh()
-        mesh.update(policy: policy(), [("1.0", silent.address), ("1.0", good.address)])
+        mesh.update(policy: .hedging(), [("1.0", silent.address), ("1.0", good.address)])
         let client = try mesh.connect()
         var told = 0
         for _ in 0..<4 {
@@ -64,7 +53,7 @@ import Testing
     @Test func aHostThatAnswersInTimeIsTheOnlyOne() throws {
         let hosts = try (0..<2).map { try CountingHost(status: "200 OK", "\($0)") }
         let mesh = try TestMesh()
-        mesh.update(policy: policy(.seconds(20)), hosts.map { ("1.0", $0.address) })
+        mesh.update(policy: .hedging(after: .seconds(20)), hosts.map { ("1.0", $0.address) })
         let client = try mesh.connect()
         for _ in 0..<10 { #expect(try client.get().field("x-greymesh-attempts") == nil) }
         #expect(hosts.map(\.seen) == [5, 5])
@@ -91,7 +80,7 @@ import Testing
         }
         let mesh = try TestMesh()
         mesh.update(
-            policy: policy {
+            policy: .hedging {
                 $0.onReset = true
                 $0.statuses = [503]
             }, hosts.map { ("1.0", $0.address) })
@@ -111,7 +100,7 @@ import Testing
             return turn == 3
         }
         let mesh = try TestMesh()
-        mesh.update(policy: policy { $0.onReset = isReset }, hosts.map { ("1.0", $0.address) })
+        mesh.update(policy: .hedging { $0.onReset = isReset }, hosts.map { ("1.0", $0.address) })
         let answer = try mesh.connect().get()
         #expect(answer.status == (isReset ? 200 : 502) && turns.seen == (isReset ? 3 : 2))
         #expect(answer.field("x-greymesh-attempts") == (isReset ? "3" : "2"))
@@ -129,7 +118,7 @@ import Testing
             return turn == 2
         }
         let mesh = try TestMesh()
-        mesh.update(policy: policy(), hosts.map { ("1.0", $0.address) })
+        mesh.update(policy: .hedging(), hosts.map { ("1.0", $0.address) })
         let body = (0..<6000).map { "\($0 % 10)123456789" }.joined()
         let client = try mesh.connect()
         client.send("PUT / HTTP/1.1\r\nHost: shop\r\nContent-Length: 60000\r\n\r\n" + body)
@@ -142,7 +131,7 @@ import Testing
     func noSecond(_ why: String) throws {
         let (silent, other) = (try silent(), try CountingHost(status: "200 OK", "other"))
         let mesh = try TestMesh()
-        var policy = policy()
+        var policy = ServicePolicy.hedging()
         policy.traffic.timeout = .milliseconds(400)
         policy.stable = "1.0"
         let version = why == "other version" ? "2.0" : "1.0"
@@ -163,7 +152,7 @@ import Testing
     @Test func noMoreSecondHostsThanTheBudgetLets() throws {
         let hosts = [try silent(), try silent()]
         let mesh = try TestMesh()
-        var policy = policy()
+        var policy = ServicePolicy.hedging()
         policy.traffic.timeout = .milliseconds(600)
         mesh.update(policy: policy, hosts.map { ("1.0", $0.address) })
         let clients = try (0..<8).map { _ in try mesh.connect() }
@@ -178,7 +167,7 @@ import Testing
     func ends(isClientGone: Bool) throws {
         let hosts = [try silent(), try silent()]
         let mesh = try TestMesh()
-        var policy = policy()
+        var policy = ServicePolicy.hedging()
         if !isClientGone { policy.traffic.timeout = .milliseconds(300) }
         mesh.update(policy: policy, hosts.map { ("1.0", $0.address) })
         var client: Connection? = try mesh.connect()
@@ -193,7 +182,7 @@ import Testing
     @Test func ofAHostThatIsAlwaysSlowerOthersAreAskedFirstAfterAWhile() throws {
         let (silent, good) = (try silent(), try CountingHost(status: "200 OK", "good"))
         let mesh = try TestMesh()
-        mesh.update(policy: policy(.milliseconds(250)), [("1.0", silent.address), ("1.0", good.address)])
+        mesh.update(policy: .hedging(after: .milliseconds(250)), [("1.0", silent.address), ("1.0", good.address)])
         let client = try mesh.connect()
         for _ in 0..<20 { #expect(try client.get().body == "good") }
         #expect(silent.seen == 5 && good.seen == 20)

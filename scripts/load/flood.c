@@ -82,24 +82,13 @@ static int flush_output(struct connection *c)
     return 1;
 }
 
-typedef void (*handler)(struct connection *, const uint8_t *message, size_t body, size_t length);
-
 /* Reads what is there and hands on every complete message. Returns 0 at the end of the connection. */
 static int receive(struct connection *c, handler handle)
 {
     ssize_t count = recv(c->fd, c->input + c->used, INPUT - c->used, MSG_DONTWAIT);
     if (count <= 0) return count < 0 && (errno == EAGAIN || errno == EINTR);
     c->used += (size_t)count;
-    size_t start = 0, body = 0;
-    while (start < c->used) {
-        size_t length = protocol->length(c->input + start, c->used - start, &body);
-        if (length > INPUT) fail("a message of %zu bytes", length);
-        if (length == 0 || length > c->used - start) break;
-        handle(c, c->input + start, body, length);
-        start += length;
-    }
-    memmove(c->input, c->input + start, c->used - start);
-    c->used -= start;
+    c->used = hand_on(protocol, c, c->input, c->used, INPUT, handle);
     return 1;
 }
 

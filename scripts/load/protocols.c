@@ -295,3 +295,17 @@ const struct protocol *find_protocol(const char *name)
         if (strcmp(name, protocols[i].name) == 0) return &protocols[i];
     return NULL;
 }
+
+size_t hand_on(const struct protocol *protocol, struct connection *c, uint8_t *input, size_t used, size_t room, handler handle)
+{
+    size_t start = 0, body = 0;
+    while (start < used) {
+        size_t length = protocol->length(input + start, used - start, &body);
+        if (length > room) fail("a message of %zu bytes", length);
+        if (length == 0 || length > used - start) break;
+        handle(c, input + start, body, length);
+        start += length;
+    }
+    memmove(input, input + start, used - start);
+    return used - start;
+}

@@ -1,4 +1,4 @@
-/* The protocols that traffic.c speaks: how messages are made, and what is read of them. */
+/* The protocols that traffic.c and flood.c speak: how messages are made, and what is read of them. */
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,7 +19,12 @@ struct protocol {
 
 const struct protocol *find_protocol(const char *name);
 
-/* Of traffic.c. */
+/* Hands on every complete message of what was read, `used` bytes with room for `room`, and moves the rest to the front; returns its length. */
+struct connection;
+typedef void (*handler)(struct connection *, const uint8_t *message, size_t body, size_t length);
+size_t hand_on(const struct protocol *, struct connection *, uint8_t *input, size_t used, size_t room, handler);
+
+/* Of the program. */
 extern int is_host;
 extern char mark;                                                   /* of a host: v1, v2 */
 void fail(const char *format, ...);

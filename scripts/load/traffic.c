@@ -97,8 +97,6 @@ static void watch(int poller, int fd, void *owner)
 
 /* ---- messages on a connection ---- */
 
-typedef void (*handler)(struct connection *, const uint8_t *message, size_t body, size_t length);
-
 /* Reads what is there and hands on every complete message. Returns 0 at the end of the connection. */
 static int receive(struct connection *c, handler handle)
 {
@@ -106,16 +104,7 @@ static int receive(struct connection *c, handler handle)
     if (count < 0) return errno == EAGAIN || errno == EINTR;
     if (count == 0) return 0;
     c->used += (size_t)count;
-    size_t start = 0, body = 0;
-    while (start < c->used) {
-        size_t length = protocol->length(c->input + start, c->used - start, &body);
-        if (length > BUFFER) fail("a message of %zu bytes", length);
-        if (length == 0 || length > c->used - start) break;
-        handle(c, c->input + start, body, length);
-        start += length;
-    }
-    memmove(c->input, c->input + start, c->used - start);
-    c->used -= start;
+    c->used = hand_on(protocol, c, c->input, c->used, BUFFER, handle);
     if (c->used == BUFFER) fail("a message without an end");
     return 1;
 }

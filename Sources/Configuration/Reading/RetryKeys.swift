@@ -16,14 +16,7 @@ extension ConfigurationKeys {
                 let names = reader.values(node, path, emptiness: emptiness, methodPattern)
                 if let names { draft.policy.retries.methods = limited(names, to: 64, node, path, reader) }
             },
-            SettingKey("per_try_timeout") { node, path, reader, draft in
-                if case .scalar("off", _) = node.content {
-                    draft.policy.retries.perTryTimeout = nil
-                    draft.retryLines["per_try_timeout"] = nil
-                } else if let time = reader.value(node, path, duration(.milliseconds(1) ... .seconds(86_400))) {
-                    draft.policy.retries.perTryTimeout = time
-                }
-            },
+            timeOrOff("per_try_timeout", \.perTryTimeout),
             SettingKey("backoff") { node, path, reader, draft in
                 if case .scalar("off", _) = node.content {
                     draft.policy.retries.backoff = .zero
@@ -31,14 +24,7 @@ extension ConfigurationKeys {
                     draft.policy.retries.backoff = time
                 }
             },
-            SettingKey("hedge") { node, path, reader, draft in
-                if case .scalar("off", _) = node.content {
-                    draft.policy.retries.hedge = nil
-                    draft.retryLines["hedge"] = nil
-                } else if let time = reader.value(node, path, duration(.milliseconds(1) ... .seconds(86_400))) {
-                    draft.policy.retries.hedge = time
-                }
-            },
+            timeOrOff("hedge", \.hedge),
             SettingKey("budget") { node, path, reader, draft in
                 let percent = reader.bareValue(node, path) { text throws(InvalidValue) in
                     try SettingValue.integer(text, in: 0...100)
@@ -46,6 +32,20 @@ extension ConfigurationKeys {
                 if let percent { draft.policy.retries.budget = percent }
             },
         ].map { $0.noting(in: \.retryLines) }
+    }
+
+    /// A time after which something is done about a try; `off` needs no use.
+    private static func timeOrOff(
+        _ name: String, _ place: WritableKeyPath<RetryPolicy, Duration?> & Sendable
+    ) -> SettingKey<TrafficDraft> {
+        SettingKey(name) { node, path, reader, draft in
+            if case .scalar("off", _) = node.content {
+                draft.policy.retries[keyPath: place] = nil
+                draft.retryLines[name] = nil
+            } else if let time = reader.value(node, path, duration(.milliseconds(1) ... .seconds(86_400))) {
+                draft.policy.retries[keyPath: place] = time
+            }
+        }
     }
 
     /// A mapping, or for short `off` or the number of attempts.

@@ -28,12 +28,12 @@ extension ControlPlane {
     private func awaitHosts(_ predecessor: Predecessor, until end: Int64) {
         let services = predecessor.hello.services
         let unknown = services.first { directory.instances(of: $0)?.isEmpty != false }
-        let silent = services.lazy.compactMap { [directory] in directory.silentRegistry(about: $0) }.first
+        let isSilent = services.contains { directory.silentRegistry(about: $0) != nil }
         let isOver = Clock.nanoseconds >= end
         if isOver, let unknown, let url = directory.silentRegistry(about: unknown) {
             return giveUp(predecessor, "\(url) is away, and the hosts of \(unknown) are not saved")
         }
-        if isOver || unknown == nil && silent == nil && directory.knowsRequired { return predecessor.tellReady() }
+        if isOver || unknown == nil && !isSilent && directory.knowsRequired { return predecessor.tellReady() }
         loop.schedule(after: Self.pause) { [weak self] in
             guard let self, self.upgrading.predecessor != nil else { return }
             self.awaitHosts(predecessor, until: end)

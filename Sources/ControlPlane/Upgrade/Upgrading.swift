@@ -78,7 +78,9 @@ extension ControlPlane {
         if isDraining || isHandingOver { return refuse("the process is about to end") }
         if upgrading.successor != nil || upgrading.waiting != nil { return refuse("another upgrade is under way") }
         // It would answer that there are no hosts.
-        if let secret = directory.secret { return refuse("the new process would not know all hosts: \(secret)") }
+        if let obstacle = directory.upgradeObstacle {
+            return refuse("the new process would not know all hosts: \(obstacle)")
+        }
         // Answers may still be owed to connections that this process has got: only it knows where they are.
         if upgrading.predecessor != nil {
             logger.log(.info, "upgrade.waiting", ["reason": "the last upgrade has not ended"])

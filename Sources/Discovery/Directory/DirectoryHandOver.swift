@@ -4,9 +4,8 @@ import Model
 // next start.
 extension ServiceDirectory {
     /// Why another process that asks the registries now would not learn of hosts that this one uses; nil: it would.
-    public var secret: String? {
-        for view in views { if let secret = view.secret { return secret } }
-        return nil
+    public var upgradeObstacle: String? {
+        views.lazy.compactMap(\.upgradeObstacle).first
     }
 
     /// The URL of a registry that is away and has told this process nothing about a service; nil: there is none.

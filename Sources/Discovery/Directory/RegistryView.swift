@@ -104,7 +104,7 @@ final class RegistryView {
     }
 
     /// Why another process that asks the registry now would not learn of hosts that this one uses; nil: it would.
-    var secret: String? {
+    var upgradeObstacle: String? {
         if !held.isEmpty { return "\(registry.url) does not list all hosts that it has listed before" }
         guard registry.status.state == .failed, saved == nil, !listed.values.allSatisfy(\.isEmpty) else { return nil }
         return "\(registry.url) is away, and its hosts are not saved"

@@ -254,7 +254,8 @@ extension Worker {
         after event: RequestEvent, mayKeep: Bool = false
     ) -> Bool {
         if downstream.pointee.exchange.hedge != nil {
-            return leave(upstream, downstream, after: event, mayKeep: mayKeep)
+            leave(upstream, downstream, after: event, mayKeep: mayKeep)
+            return true
         }
         guard case .attempt(let cause?) = verdict(on: event, of: downstream.pointee.exchange.state),
             let service = downstream.pointee.exchange.state.service

@@ -73,7 +73,6 @@ struct ExclusiveDownstream {
         exchange.state.service = other.exchange.state.service
         exchange.state.asked = other.exchange.state.asked
         exchange.state.started = now
-        exchange.state.deadline = other.exchange.state.deadline
         exchange.state.mirror = .copy
         exchange.state.served = version
     }

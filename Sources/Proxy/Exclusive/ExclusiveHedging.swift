@@ -118,7 +118,7 @@ extension Worker {
     mutating func leave(
         _ upstream: UnsafeMutablePointer<ExclusiveUpstream>, _ downstream: UnsafeMutablePointer<ExclusiveDownstream>,
         after event: RequestEvent, mayKeep: Bool
-    ) -> Bool {
+    ) {
         downstream.pointee.exchange.state.tried.insert(upstream.pointee.endpoint)
         if case .slow = event {
             tallyFailure(downstream.pointee.exchange.state)
@@ -127,7 +127,6 @@ extension Worker {
         detach(upstream, from: downstream)
         if mayKeep && upstream.pointee.link.outbound.isEmpty { putBack(upstream) } else { close(upstream) }
         goOn(downstream)
-        return true
     }
 
     /// The first of both hosts has taken as long as one may.
@@ -135,7 +134,7 @@ extension Worker {
         guard let other = downstream.pointee.exchange.hedge else { return }
         if other.pointee.aside.givenAt < downstream.pointee.exchange.state.givenAt { turn(to: other, downstream) }
         guard let first = downstream.pointee.exchange.upstream else { return }
-        _ = leave(first, downstream, after: .slow(progress(downstream)), mayKeep: false)
+        leave(first, downstream, after: .slow(progress(downstream)), mayKeep: false)
     }
 
     /// Closes the other connection.

@@ -12,6 +12,7 @@ import Runtime
 // | discovering | the registries do not answer | `discovery_timeout` from the whole head | 503 |
 // | discovering | the same | `timeout` from the whole head | 504 |
 // | delayed on purpose | the delay (`fault`) | the same | to a host, or an answer |
+// | delayed on purpose | the wait before a further try | `backoff` | to a host, or an answer |
 // | delayed on purpose | the request's time | `timeout` from the whole head | 504 |
 // | exchanging, connecting | the host does not accept | `connect_timeout` | another host, or 503 |
 // | exchanging, before the response | its head does not come | `hedge` | another host beside it, where one can be asked |

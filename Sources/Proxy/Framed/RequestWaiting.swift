@@ -10,7 +10,10 @@ import Runtime
 // | the same | the request's own timeout | error; it is never sent |
 // | delayed on purpose (`fault`) | the delay | it goes to a host, or is aborted |
 // | the same | the request's own timeout, else the service's | error; it is never sent |
-// | on its way, or waiting for the answer | `per_try_timeout` | another host, where one can be asked |
+// | between two hosts (`backoff`) | the wait | it goes to a host |
+// | the same | the request's own timeout, else the service's | error; it is never sent |
+// | on its way, or waiting for the answer | `hedge` | another host beside this one, where one can be asked |
+// | the same | `per_try_timeout` | another host, where one can be asked |
 // | the same | the request's own timeout, else the service's | error; of what was not begun to be sent nothing is |
 //
 // One-way requests end in the same way, but nobody is told.
